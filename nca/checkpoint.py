@@ -1,0 +1,302 @@
+"""Checkpoints: a folder that is also a Hub repo, written atomically and read strictly.
+
+The safetensors file holds the weights and, in its metadata, all that must agree with them. No
+pickle anywhere. A resume file is one safetensors with weights, Adam's moments, pool and counters.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load as parse_safetensors
+from safetensors.torch import save as to_safetensors
+from torch import Tensor
+
+from nca.config import BadInput, CheckpointInfo, Limits, explain
+from nca.files import write_atomic
+from nca.model import NCA
+from nca.render import save_gif
+from nca.state import damage
+from nca.target import target_from_png, target_to_png
+from nca.trainer import Trainer
+
+WEIGHTS = "model.safetensors"
+FILES = (WEIGHTS, "config.json", "README.md", "target.png", "preview.gif", "metrics.json")
+METADATA = "nca_garden"
+NOT_OURS = "This is not an NCA Garden checkpoint"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A loaded checkpoint folder.
+
+    Attributes:
+        nca: the automaton, on the CPU.
+        info: architecture, recipe, how the target was made.
+        target: premultiplied RGBA, float32 [H, W, 4], or None when the folder has none.
+        metrics: what was measured of it; empty when nothing was.
+        folder: where it was read from.
+    """
+
+    nca: NCA
+    info: CheckpointInfo
+    target: Tensor | None
+    metrics: dict[str, Any]
+    folder: Path
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the grid it was trained on; 72 x 72 when it does not say."""
+        if self.target is not None:
+            return tuple(self.target.shape[:2])
+        grid = self.info.target.grid if self.info.target else 72
+        return grid, grid
+
+
+# ---------------------------------------------------------------------------- weights
+
+
+def weights_to_bytes(nca: NCA, info: CheckpointInfo) -> bytes:
+    """The weights as safetensors, with `info` in the metadata.
+
+    Raises:
+        ValueError: when a weight is not finite; such a model never reaches the disk.
+    """
+    weights = {k: v.detach().float().cpu().contiguous() for k, v in nca.state_dict().items()}
+    if not all(bool(v.isfinite().all()) for v in weights.values()):
+        raise ValueError("weights that are not finite are not saved")
+    return to_safetensors(weights, {METADATA: info.model_dump_json()})
+
+
+def weights_from_bytes(data: bytes, limits: Limits) -> tuple[NCA, CheckpointInfo]:
+    """The automaton in a safetensors file, after every check that a stranger's file needs.
+
+    Size, metadata, exact names, shapes, dtype float32, finite values in range: all are checked
+    before the automaton is built. Raises BadInput with what does not fit.
+    """
+    if len(data) > limits.checkpoint_bytes:
+        raise BadInput(
+            f"{NOT_OURS}: its weights are larger than {limits.checkpoint_bytes // 1024} kB."
+        )
+    try:
+        length = int.from_bytes(data[:8], "little")
+        metadata = json.loads(data[8 : 8 + length])["__metadata__"][METADATA]
+        info = CheckpointInfo.model_validate_json(metadata)
+        weights = parse_safetensors(data)
+    except ValidationError as error:
+        raise BadInput(f"This checkpoint does not fit this garden. {explain(error)}") from None
+    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError):
+        raise BadInput(
+            f"{NOT_OURS}: {WEIGHTS} is damaged or was written by another program."
+        ) from None
+    with torch.device("meta"):
+        expected = {k: v.shape for k, v in NCA(info.nca).state_dict().items()}
+    if {k: v.shape for k, v in weights.items()} != expected:
+        raise BadInput("This checkpoint's weights do not fit the architecture that it names.")
+    for value in weights.values():
+        if value.dtype != torch.float32 or not value.abs().max() <= limits.weight_abs:
+            raise BadInput("This checkpoint's weights are not finite float32 numbers in range.")
+    nca = NCA(info.nca)
+    nca.load_state_dict(weights)
+    return nca, info
+
+
+# ---------------------------------------------------------------------------- folders
+
+
+def save_checkpoint(
+    folder: str | Path,
+    nca: NCA,
+    info: CheckpointInfo | None = None,
+    target: Tensor | None = None,
+    metrics: dict[str, Any] | None = None,
+    preview: bool = True,
+) -> Path:
+    """Write a checkpoint folder, each file atomically, the weights first.
+
+    Args:
+        folder: made when missing.
+        nca: the automaton.
+        info: what it says of itself; its architecture is taken from `nca`.
+        target: premultiplied RGBA, float32 [H, W, 4].
+        metrics: anything JSON can hold.
+        preview: also draw `preview.gif`, which takes some seconds.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    info = (info or CheckpointInfo()).model_copy(update={"nca": nca.config})
+    write_atomic(folder / WEIGHTS, weights_to_bytes(nca, info))
+    write_atomic(folder / "config.json", info.model_dump_json(indent=2).encode())
+    if target is not None:
+        write_atomic(folder / "target.png", target_to_png(target))
+    write_atomic(folder / "metrics.json", json.dumps(metrics or {}, indent=2).encode())
+    if preview:
+        size = (72, 72) if target is None else tuple(target.shape[:2])
+        save_gif(preview_frames(nca, info, size), folder / "preview.gif", fps=25, scale=4)
+    write_atomic(folder / "README.md", card(info, metrics or {}).encode())
+    return folder
+
+
+def load_checkpoint(folder: str | Path, limits: Limits | None = None) -> Checkpoint:
+    """Read a checkpoint folder strictly; BadInput with one sentence when it does not fit."""
+    folder, limits = Path(folder), limits or Limits()
+    data = _read(folder / WEIGHTS, limits.checkpoint_bytes)
+    if data is None:
+        raise BadInput(f"{NOT_OURS}: it has no {WEIGHTS}.")
+    nca, info = weights_from_bytes(data, limits)
+    png = _read(folder / "target.png", limits.checkpoint_bytes)
+    text = _read(folder / "metrics.json", limits.checkpoint_bytes)
+    try:
+        metrics = json.loads(text) if text else {}
+    except (ValueError, RecursionError):
+        metrics = None
+    if not isinstance(metrics, dict):
+        raise BadInput("This checkpoint's metrics.json is damaged; download it again.")
+    return Checkpoint(nca, info, None if png is None else target_from_png(png), metrics, folder)
+
+
+def _read(path: Path, limit: int) -> bytes | None:
+    """The bytes of a plain file, None when there is none; never more than `limit` are read."""
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise BadInput(f"This checkpoint's {path.name} is larger than {limit // 1024} kB.")
+    return data
+
+
+def preview_frames(nca: NCA, info: CheckpointInfo, size: tuple[int, int]) -> Tensor:
+    """A life in short, float32 [T, H, W, C]: growth and, where wounds were trained, a healed cut."""
+    x = nca.seed(1, size)
+    frames = [nca.grow(x, 160, seed=1, all_steps=True)[::2, 0]]
+    if info.train is not None and info.train.damage_count:
+        cut = damage(frames[0][-1:], "half-left")
+        healing = nca.grow(cut, 160, seed=1, t0=160, all_steps=True)[::2, 0]
+        frames += [healing[:1].repeat(12, 1, 1, 1), healing]
+    held = frames[-1][-1:].repeat(25, 1, 1, 1)
+    return torch.cat([*frames, held])
+
+
+def card(info: CheckpointInfo, metrics: dict[str, Any]) -> str:
+    """The model card, Markdown with the Hub's front matter."""
+    c, made = info.nca, info.target
+    licence = "cc-by-4.0" if made and made.kind == "emoji" and made.style == "twemoji" else "other"
+    lines = [
+        "---",
+        "library_name: nca-garden",
+        f"license: {licence}",
+        "tags:\n- growing-nca\n- neural-cellular-automata",
+        "---",
+        f"# {info.title}",
+        "",
+        "![It grows from one cell](preview.gif)",
+        "",
+        "A neural cellular automaton, grown with NCA Garden. Every cell follows the same small "
+        f"network ({c.channels} channels, {c.filters} filters, hidden layers {list(c.hidden)}).",
+        "",
+        "```python",
+        "from nca import load_checkpoint",
+        "",
+        'nca = load_checkpoint("path/to/this/folder").nca',
+        "x = nca.grow(nca.seed(1, 72), steps=200, seed=1)",
+        "```",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| recipe | {info.recipe or 'own settings'} |",
+        f"| iterations | {info.iteration} |",
+    ]
+    if made is not None:
+        what = made.emoji if made.kind == "emoji" else "a picture"
+        lines.append(f"| target | {what}, {made.size} cells and {made.padding} of padding |")
+    lines += [f"| {name} | {value} |" for name, value in metrics.get("scores", {}).items()]
+    if licence == "cc-by-4.0":
+        lines += ["", "The picture is from Twemoji, by Twitter and contributors, CC-BY 4.0."]
+    return "\n".join(lines) + "\n"
+
+
+def zip_checkpoint(folder: str | Path) -> bytes:
+    """The files of a checkpoint folder as a zip archive."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in FILES:
+            if (Path(folder) / name).is_file():
+                archive.write(Path(folder) / name, name)
+    return buffer.getvalue()
+
+
+# ---------------------------------------------------------------------------- resume
+
+
+def save_resume(trainer: Trainer, path: str | Path) -> None:
+    """Write all that `trainer` needs to go on, as one safetensors file, atomically."""
+    state = trainer.state_dict()
+    tensors = {f"weights.{k}": v for k, v in state["weights"].items()}
+    for index, moments in state["adam"].items():
+        tensors |= {f"adam.{index}.{k}": v for k, v in moments.items()}
+    if trainer.pool is not None:
+        tensors |= {f"pool.{k}": v for k, v in trainer.pool.state_dict().items()}
+    about = {k: state[k] for k in ("iteration", "attempt", "dead")}
+    about |= {"threads": torch.get_num_threads(), "fits": _fingerprint(trainer)}
+    tensors = {k: v.cpu().contiguous() for k, v in tensors.items()}
+    write_atomic(Path(path), to_safetensors(tensors, {METADATA: json.dumps(about)}))
+
+
+def load_resume(trainer: Trainer, path: str | Path) -> None:
+    """Let `trainer`, made with the same configs, target and seed, go on from a resume file.
+
+    On the CPU the thread count is set to the recorded one, because sums depend on it.
+
+    Raises:
+        BadInput: when the file is damaged or belongs to another training.
+    """
+    data = Path(path).read_bytes()
+    try:
+        length = int.from_bytes(data[:8], "little")
+        about = json.loads(json.loads(data[8 : 8 + length])["__metadata__"][METADATA])
+        tensors = parse_safetensors(data)
+    except (SafetensorError, ValueError, KeyError):
+        raise BadInput("The resume file is damaged; start this training again.") from None
+    if about["fits"] != _fingerprint(trainer):
+        raise BadInput("The resume file belongs to a training with other settings.")
+    if trainer.device.type == "cpu":
+        torch.set_num_threads(about["threads"])
+    parts: dict[str, dict[str, Tensor]] = {"weights": {}, "adam": {}, "pool": {}}
+    for name, value in tensors.items():
+        part, _, rest = name.partition(".")
+        parts[part][rest] = value
+    adam: dict[int, dict[str, Tensor]] = {}
+    for name, value in parts["adam"].items():
+        index, _, moment = name.partition(".")
+        adam.setdefault(int(index), {})[moment] = value
+    if trainer.pool is not None:
+        trainer.pool.load_state_dict(parts["pool"])
+    trainer.load_state_dict(
+        {
+            "weights": parts["weights"],
+            "adam": adam,
+            "pool": None if trainer.pool is None else trainer.pool.items,
+            **{k: about[k] for k in ("iteration", "attempt", "dead")},
+        }
+    )
+
+
+def _fingerprint(trainer: Trainer) -> dict[str, Any]:
+    """What must be equal for a resume to be the same training; more iterations are allowed."""
+    target = trainer.target.cpu().numpy()
+    return {
+        "nca": trainer.nca.config.model_dump(mode="json"),
+        "train": trainer.config.model_dump(mode="json", exclude={"iterations"}),
+        "seed": trainer.seed,
+        "target": f"{np.abs(target).sum(dtype=np.float64):.6f} {target.shape}",
+    }

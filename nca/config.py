@@ -1,0 +1,171 @@
+"""Every setting of the garden, checked in one place.
+
+Sliders, command-line flags, job files, API calls and checkpoints from elsewhere all become one of
+these frozen models; nothing else in the project decides whether a value is in range.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+
+class BadInput(ValueError):
+    """Something a person gave cannot be used. The message is one sentence that says what to do."""
+
+
+class _Frozen(BaseModel):
+    # strict would refuse the JSON lists that become tuples; NaN and infinity are refused instead.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+Width = Annotated[int, Field(ge=1, le=512)]
+DamageShape = Literal["circle", "half", "stroke", "centre"]
+
+
+class NCAConfig(_Frozen):
+    """The architecture of one automaton; together with the weights it says how a cell behaves.
+
+    Defaults are those of Growing Neural Cellular Automata (Mordvintsev et al., Distill 2020).
+    """
+
+    channels: int = Field(16, ge=4, le=32, description="RGBA and the hidden channels of a cell")
+    hidden: tuple[Width, ...] = Field((128,), min_length=1, max_length=4)
+    perception: Literal["fixed", "learned"] = "fixed"
+    laplacian: bool = Field(False, description="A fourth filter besides identity and two Sobels")
+    bias: bool = Field(True, description="Biases in the hidden layers")
+    out_bias: bool = Field(True, description="A bias in the last layer")
+    step_size: float = Field(1.0, gt=0, le=4)
+    fire_rate: float = Field(0.5, ge=0.01, le=1)
+    alive_threshold: float = Field(0.1, ge=0, lt=1)
+    alive_mask: Literal["pre_post", "post"] = "pre_post"
+    padding: Literal["zero", "circular"] = "zero"
+    seed_hidden: bool = Field(True, description="The seed's hidden channels are 1, not only alpha")
+
+    @property
+    def filters(self) -> int:
+        """Filters per channel: identity, Sobel x, Sobel y and, if asked for, the Laplacian."""
+        return 3 + self.laplacian
+
+
+class TrainConfig(_Frozen):
+    """How an automaton is trained. An iteration is one update of the weights.
+
+    Steps are updates of the automaton; `steps_min` and `steps_max` are both included.
+    """
+
+    iterations: int = Field(8000, ge=1, le=200_000)
+    batch: int = Field(8, ge=1, le=64)
+    start: Literal["seed", "pool"] = Field("pool", description="Where each batch item begins")
+    pool_size: int = Field(1024, ge=1, le=8192)
+    reseed: Literal["worst", "random"] = Field("worst", description="Which items become seeds")
+    reseed_count: int = Field(1, ge=0, le=64)
+    damage_count: int = Field(0, ge=0, le=64, description="Batch items wounded before a rollout")
+    damage_items: Literal["best", "last", "random"] = "best"
+    damage_shapes: tuple[DamageShape, ...] = Field(("circle",), min_length=1, max_length=4)
+    steps_min: int = Field(64, ge=1, le=512)
+    steps_max: int = Field(95, ge=1, le=512)
+    loss_at: Literal["last", "random", "mean_last"] = "last"
+    loss_window: int = Field(1, ge=1, le=256, description="Steps 'random' or 'mean_last' look at")
+    learning_rate: float = Field(2e-3, ge=1e-7, le=0.1)
+    schedule: Literal["constant", "step", "linear", "cosine"] = "step"
+    milestones: tuple[Annotated[int, Field(ge=1, le=200_000)], ...] = Field((2000,), max_length=8)
+    decay: float = Field(0.1, gt=0, le=1, description="Factor per milestone, or the final one")
+    decay_over: int = Field(0, ge=0, le=200_000, description="Linear, cosine: 0 is all iterations")
+    gradient: Literal["normalise_each", "normalise_all", "clip", "none"] = "normalise_each"
+    clip: float = Field(1.0, gt=0, le=1000)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.steps_min > self.steps_max:
+            raise ValueError("the smallest number of steps must not exceed the largest")
+        if self.loss_window > self.steps_min:
+            raise ValueError("the loss window must not be longer than the shortest rollout")
+        if self.start == "pool" and self.pool_size < self.batch:
+            raise ValueError("the pool must hold at least one batch")
+        for name in ("reseed_count", "damage_count"):
+            if getattr(self, name) > self.batch:
+                raise ValueError(f"{name} must not exceed the batch")
+        return self
+
+    def learning_rate_at(self, iteration: int) -> float:
+        """Learning rate of the update that turns `iteration` into `iteration + 1`."""
+        if self.schedule == "constant":
+            return self.learning_rate
+        if self.schedule == "step":
+            return self.learning_rate * self.decay ** sum(iteration >= m for m in self.milestones)
+        done = min(1.0, iteration / (self.decay_over or self.iterations))
+        if self.schedule == "cosine":
+            done = 0.5 - 0.5 * math.cos(math.pi * done)
+        return self.learning_rate * (1 + (self.decay - 1) * done)
+
+
+class TargetConfig(_Frozen):
+    """How a target was made from an emoji or a picture; stored with every checkpoint."""
+
+    kind: Literal["emoji", "image"] = "emoji"
+    emoji: str | None = Field(None, max_length=64)
+    style: Literal["twemoji", "noto"] = "twemoji"
+    size: int = Field(40, ge=8, le=128, description="Longest side of the picture, in cells")
+    padding: int = Field(16, ge=0, le=64, description="Empty cells on each side")
+    crop: bool = Field(True, description="Crop to what is not transparent before resizing")
+    background: Literal["keep", "transparent"] = Field(
+        "keep", description="Opaque pictures: keep, or make a near-uniform border transparent"
+    )
+
+    @property
+    def grid(self) -> int:
+        """Side of the square grid the target fills, padding included."""
+        return self.size + 2 * self.padding
+
+
+class CheckpointInfo(_Frozen):
+    """What a checkpoint says of itself, in its `config.json` and beside its weights."""
+
+    format: Literal["nca-garden-1"] = "nca-garden-1"
+    title: str = Field("automaton", min_length=1, max_length=80)
+    recipe: str | None = Field(None, max_length=40)
+    seed: int = Field(0, ge=0, lt=2**32)
+    iteration: int = Field(0, ge=0, le=200_000)
+    nca: NCAConfig = NCAConfig()
+    train: TrainConfig | None = None
+    target: TargetConfig | None = None
+
+
+class Limits(_Frozen):
+    """What the garden accepts and keeps. Bytes, pixels, seconds and counts."""
+
+    upload_bytes: int = 5 * 2**20
+    upload_pixels: int = 16_000_000
+    decode_seconds: float = 10.0
+    decode_bytes: int = 1024 * 2**20  # address space of the decoding process, its libraries too
+    checkpoint_bytes: int = 2**20
+    weight_abs: float = 1e4  # a weight beyond this is not a trained model's
+    zip_bytes: int = 20 * 2**20
+    export_frames: int = 600
+    grow_steps: int = 2000
+    queue_length: int = 20
+    turn_seconds: float | None = None  # a shared Space gives each job 20 minutes a turn
+    job_days: int = 7
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def explain(error: ValidationError) -> str:
+    """One sentence for the first problem of a ValidationError, without values or addresses."""
+    problem = error.errors(include_url=False, include_input=False)[0]
+    where = " ".join(str(part) for part in problem["loc"]).replace("_", " ")
+    message = problem["msg"].removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    return f"Please change {where}: {message}." if where else f"Please check: {message}."
+
+
+def checked(model: type[Model], values: Any) -> Model:
+    """`values` (a mapping) as a `model`; raises BadInput with a sentence when it does not fit."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise BadInput(explain(error)) from None

@@ -1,0 +1,225 @@
+"""Strangers' pictures are decoded in a process of their own, which may crash, hang or be taken over.
+
+Both ends are in this file. `decode_apart` starts the file as a script and reads what it prints;
+the script gets one open file, a few numbers, little memory and time, no environment, and is never
+reused. It must start fast and run without the package: standard library and Pillow only.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL.Image import Image
+
+    from nca.config import Limits
+
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
+SIDE = 512  # a longer picture is reduced so that its longest side is SIDE to 2 * SIDE
+OPAQUE_ENOUGH = 8  # alpha, of 255, from which a pixel counts as content when cropping
+
+_REFUSED = 3  # exit status that comes with one of these words
+_SENTENCES = {
+    "format": "This file is not a picture that can be read; please use PNG, JPEG, WebP or GIF.",
+    "pixels": "This picture has too many pixels; please use one of at most {megapixels} megapixels.",
+    "broken": "This picture is damaged or incomplete; please save it again or use another one.",
+    "hidden": "This picture is completely transparent; please use one that shows something.",
+    "costly": "This picture takes too much time or memory to read; please save it as a smaller PNG.",
+}
+
+
+def shrink(image: Image, crop: bool) -> Image | None:
+    """An opened or decoded picture of any mode as premultiplied RGBA (mode "RGBa"), bounded in size.
+
+    Turned as its EXIF orientation says; if `crop`, cut to what is not transparent; then reduced by
+    a whole factor, each pixel the mean of a block, to less than 2 * SIDE. None: nothing visible.
+    """
+    turn = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}.get(image.getexif().get(0x0112, 1))
+    if hasattr(image, "draft"):  # a JPEG can be decoded at 1/2, 1/4 or 1/8: still 2 * SIDE or more
+        image.draft(None, (2 * SIDE, 2 * SIDE))
+    image.load()
+    if image.mode.startswith("I;16"):
+        image = image.convert("I")
+    if image.mode in ("I", "F"):  # 16 bits per pixel, which convert("L") would clip
+        image = image.point(lambda value: value * (1 / 257)).convert("L")
+    if "A" in image.mode or "a" in image.mode or "transparency" in image.info:
+        image = image.convert("RGBA")
+        seen = image.getchannel("A").point(lambda alpha: 255 * (alpha >= OPAQUE_ENOUGH)).getbbox()
+        if seen is None:
+            return None
+        image = (image.crop(seen) if crop else image).convert("RGBa")
+    else:
+        image = image.convert("RGB")
+    factor = max(image.size) // SIDE
+    if factor > 1:
+        image = image.reduce(factor)
+    if image.mode == "RGB":  # opaque, so that premultiplied and straight are the same
+        image = image.convert("RGBA").convert("RGBa")
+    return image if turn is None else image.transpose(turn)
+
+
+def decode_apart(picture: bytes | str | Path, crop: bool, limits: Limits) -> np.ndarray:
+    """Decode a PNG, JPEG, WebP or GIF (its first frame) in a child process.
+
+    Args:
+        picture: the file's bytes, or its path.
+        crop: cut to what is not transparent.
+        limits: bytes and pixels of the upload, memory and seconds of the child.
+
+    Returns:
+        uint8 [H, W, 4], premultiplied, both sides below 2 * SIDE + 1.
+
+    Raises:
+        BadInput: not such a picture, too large, damaged, or nothing visible in it.
+    """
+    import subprocess
+    import tempfile
+
+    import numpy as np
+    import PIL
+
+    from nca.config import BadInput
+
+    with tempfile.TemporaryFile() as answer, _open(picture, limits.upload_bytes) as question:
+        numbers = limits.upload_pixels, limits.decode_bytes, limits.decode_seconds, int(crop)
+        # -I: nothing from the environment or the working folder is imported; -S: starts faster,
+        # and Pillow is then found in the folder it has here.
+        command = [sys.executable, "-I", "-S", __file__, str(Path(PIL.__file__).parents[1])]
+        keep = {name: os.environ[name] for name in _NEEDED_TO_START if name in os.environ}
+        child = subprocess.Popen(
+            [*command, *map(str, numbers)],
+            stdin=question,
+            stdout=answer,
+            stderr=subprocess.DEVNULL,
+            env=keep,
+        )
+        try:
+            status = child.wait(limits.decode_seconds)
+        except subprocess.TimeoutExpired:
+            status = None
+        finally:
+            child.kill()
+            child.wait()
+        answer.seek(0)
+        said = answer.read(_most_bytes() + 1)
+    head, _, pixels = said.partition(b"\n")
+    if status == 0 and len(said) <= _most_bytes() and len(head) < 20:
+        width, height = map(int, head.split())
+        if 0 < width <= 2 * SIDE and 0 < height <= 2 * SIDE and len(pixels) == width * height * 4:
+            return np.frombuffer(pixels, np.uint8).reshape(height, width, 4)
+    word = head.decode("ascii", "replace") if status == _REFUSED else "costly"
+    sentence = _SENTENCES.get(word, _SENTENCES["broken"])
+    raise BadInput(sentence.format(megapixels=limits.upload_pixels // 1_000_000))
+
+
+_NEEDED_TO_START = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
+
+
+def _most_bytes() -> int:
+    return 20 + 4 * (2 * SIDE) ** 2
+
+
+def _open(picture: bytes | str | Path, most: int) -> BinaryIO:
+    """The picture as a real file that a child can inherit, its size checked."""
+    import stat
+    import tempfile
+
+    from nca.config import BadInput
+
+    if isinstance(picture, bytes):
+        size = len(picture)
+    else:
+        try:
+            found = os.stat(picture)
+        except (OSError, ValueError):
+            raise BadInput("The picture file cannot be opened; please choose it again.") from None
+        if not stat.S_ISREG(found.st_mode):  # a pipe or a device could be read for ever
+            raise BadInput("The picture must be a file; please choose another one.")
+        size = found.st_size
+    if size == 0:
+        raise BadInput("This picture file is empty; please choose another one.")
+    if size > most:
+        raise BadInput(f"This file is too large; please use a picture of at most {most >> 20} MB.")
+    if not isinstance(picture, bytes):
+        try:
+            return open(picture, "rb")
+        except OSError:
+            raise BadInput("The picture file cannot be opened; please choose it again.") from None
+    file = tempfile.TemporaryFile()
+    file.write(picture)
+    file.seek(0)
+    return file
+
+
+def _main(folder: str, pixels: str, memory: str, seconds: str, crop: str) -> int:
+    """The child: picture on standard input; size, newline and pixels, or one word, on output."""
+    _limit_itself(int(memory), float(seconds))
+    sys.path.append(folder)
+    try:
+        image = _read(sys.stdin.buffer, int(pixels), crop == "1")
+    except _Refused as refused:
+        sys.stdout.write(str(refused))
+        return _REFUSED
+    sys.stdout.buffer.write(b"%d %d\n" % image.size + image.tobytes())
+    return 0
+
+
+class _Refused(Exception):
+    """Says which of the sentences fits."""
+
+
+def _read(file: BinaryIO, pixels: int, crop: bool) -> Any:
+    import warnings
+
+    from PIL import GifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+
+    assert GifImagePlugin and JpegImagePlugin and PngImagePlugin and WebPImagePlugin  # registered
+    # Pillow compares every size it is about to allocate with this, frames of a GIF included.
+    Image.MAX_IMAGE_PIXELS = pixels
+    warnings.simplefilter("error", Image.DecompressionBombWarning)
+    try:
+        image = Image.open(io.BytesIO(file.read()), formats=FORMATS)
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+        raise _Refused("pixels") from None
+    except MemoryError:
+        raise _Refused("costly") from None
+    except Exception:
+        raise _Refused("format") from None
+    try:
+        small = shrink(image, crop)
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+        raise _Refused("pixels") from None
+    except MemoryError:
+        raise _Refused("costly") from None
+    except Exception:
+        raise _Refused("broken") from None
+    if small is None:
+        raise _Refused("hidden")
+    return small
+
+
+def _limit_itself(memory: int, seconds: float) -> None:
+    try:
+        import resource
+    except ImportError:  # Windows: the parent's clock still holds
+        return
+    bounds = {
+        resource.RLIMIT_AS: memory,
+        resource.RLIMIT_CPU: int(seconds) + 1,
+        resource.RLIMIT_FSIZE: _most_bytes(),
+        resource.RLIMIT_CORE: 0,
+    }
+    for what, bound in bounds.items():
+        try:
+            resource.setrlimit(what, (bound, bound))
+        except (OSError, ValueError):  # not every system has every limit
+            pass
+
+
+if __name__ == "__main__":
+    sys.exit(_main(*sys.argv[1:]))

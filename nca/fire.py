@@ -1,0 +1,77 @@
+"""The fire mask: which cells update at a step, the same in every engine.
+
+A cell fires when a 32-bit integer hash of (cell, step, seed) falls below the fire rate. Being a
+pure function of counters, it needs no random state: any engine, in any language, on any device,
+can compute it for the cells it visits, and a run can be replayed from its middle. The published
+vectors are in tests/test_fire.py. The mixer is Chris Wellons' public-domain lowbias32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+GOLDEN = 0x9E3779B9  # 2**32 / golden ratio: spreads consecutive counters over all bits
+MASK = 0xFFFFFFFF
+Seed = int | Sequence[int] | Tensor
+
+
+def lowbias32(h: int | Tensor) -> int | Tensor:
+    """Mix an unsigned 32-bit integer (Python int, or int64 tensor of them) into another."""
+    h = h & MASK
+    h = ((h ^ (h >> 16)) * 0x7FEB352D) & MASK
+    h = ((h ^ (h >> 15)) * 0x846CA68B) & MASK
+    return h ^ (h >> 16)
+
+
+def mix(seed: int, item: int) -> int:
+    """The 32-bit seed of batch item `item` when one int seeds the whole batch."""
+    return lowbias32((seed & MASK) ^ lowbias32(item + 1))
+
+
+def item_seeds(seed: Seed, batch: int) -> Tensor:
+    """One 32-bit seed per batch item, int64 [B] on the CPU, in [0, 2**32).
+
+    Args:
+        seed: an int, from which item b takes `mix(seed, b)`, or one int per item.
+        batch: the number of items B.
+
+    Raises:
+        ValueError: when a sequence does not have B seeds.
+    """
+    if isinstance(seed, int):
+        return torch.tensor([mix(seed, item) for item in range(batch)], dtype=torch.int64)
+    seeds = torch.as_tensor(seed, dtype=torch.int64, device="cpu") & MASK
+    if seeds.shape != (batch,):
+        raise ValueError(f"expected {batch} seeds, one per batch item, got {tuple(seeds.shape)}")
+    return seeds
+
+
+def step_keys(seeds: Tensor, t: int) -> Tensor:
+    """The 32-bit key of each item at step t, int64 [B]; all that a step adds to the hash."""
+    return lowbias32(seeds ^ lowbias32((t + GOLDEN) & MASK))
+
+
+def threshold(fire_rate: float) -> int:
+    """A cell fires when the upper 24 bits of its hash are below this."""
+    return round(fire_rate * 2**24)
+
+
+def fire_mask(
+    height: int, width: int, t: int, seeds: Tensor, fire_rate: float, device: str | torch.device
+) -> Tensor:
+    """Which cells fire at step t: bool [B, H, W].
+
+    Args:
+        height: H; with `width` it numbers the cells, cell = y * W + x, border not counted.
+        width: W.
+        t: the step, counted from the start of the run.
+        seeds: int64 [B] from `item_seeds`.
+        fire_rate: share of cells that fire, in (0, 1]; 1 fires all.
+        device: where the mask is needed.
+    """
+    cell = torch.arange(height * width, device=device, dtype=torch.int64) * GOLDEN & MASK
+    h = lowbias32(step_keys(seeds, t).to(device)[:, None] ^ cell)
+    return ((h >> 8) < threshold(fire_rate)).view(-1, height, width)

@@ -1,0 +1,153 @@
+"""The automaton: perceive, update, step, grow. Dense, plain, the reference for every engine.
+
+After Growing Neural Cellular Automata (Mordvintsev, Randazzo, Niklasson, Levin; Distill 2020),
+with arrays channels-last and the fire mask of nca/fire.py instead of a random generator.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nca.config import NCAConfig
+from nca.fire import Seed, fire_mask, item_seeds
+from nca.state import alive_mask, make_seed
+
+_SOBEL = torch.tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]) / 8
+_LAPLACIAN = torch.tensor([[1.0, 2.0, 1.0], [2.0, -12.0, 2.0], [1.0, 2.0, 1.0]]) / 8
+_IDENTITY = torch.tensor([[0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
+
+
+def fixed_filters(laplacian: bool) -> Tensor:
+    """The perception filters: identity, Sobel x, Sobel y (, Laplacian), float32 [K, 3, 3]."""
+    bank = [_IDENTITY, _SOBEL, _SOBEL.T]
+    return torch.stack([*bank, _LAPLACIAN] if laplacian else bank)
+
+
+class NCA(nn.Module):
+    """One automaton: a rule that every cell applies to its 3 x 3 neighbourhood.
+
+    `layers` are the update network's linear layers, first to last; `filters` is the perception
+    bank, float32 [K, C, 3, 3], a parameter when `config.perception == "learned"`.
+
+    Args:
+        config: the architecture.
+        init_seed: draws the initial weights: Glorot-uniform hidden layers, biases 0, and a last
+            layer of zeros, so that an untrained automaton changes nothing.
+    """
+
+    filters: Tensor
+
+    def __init__(self, config: NCAConfig, init_seed: int = 0) -> None:
+        super().__init__()
+        self.config = config
+        bank = fixed_filters(config.laplacian)[:, None].repeat(1, config.channels, 1, 1)
+        if config.perception == "learned":
+            self.filters = nn.Parameter(bank)
+        else:
+            self.register_buffer("filters", bank, persistent=False)
+        widths = (config.filters * config.channels, *config.hidden, config.channels)
+        last = len(config.hidden)
+        self.layers = nn.ModuleList(
+            nn.Linear(n_in, n_out, bias=config.out_bias if i == last else config.bias)
+            for i, (n_in, n_out) in enumerate(pairwise(widths))
+        )
+        draw = torch.Generator().manual_seed(init_seed)
+        for i, layer in enumerate(self.layers):
+            if i == last:
+                nn.init.zeros_(layer.weight)
+            else:
+                nn.init.xavier_uniform_(layer.weight, generator=draw)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.layers[0].weight.device
+
+    def seed(self, batch: int = 1, size: int | tuple[int, int] = 72) -> Tensor:
+        """The start of every life: [B, H, W, C] with one living cell; `size` is H = W or (H, W)."""
+        height, width = (size, size) if isinstance(size, int) else size
+        x = make_seed(self.config.channels, height, width, batch, self.config.seed_hidden)
+        return x.to(self.device, self.layers[0].weight.dtype)
+
+    def rotated_filters(self, angle: float = 0.0) -> Tensor:
+        """The bank with its second and third filter turned by `angle` radians, [K, C, 3, 3]."""
+        if angle == 0.0:
+            return self.filters
+        cos, sin = math.cos(angle), math.sin(angle)
+        identity, sx, sy, *rest = self.filters
+        return torch.stack([identity, cos * sx - sin * sy, sin * sx + cos * sy, *rest])
+
+    def perceive(self, x: Tensor, angle: float = 0.0) -> Tensor:
+        """What each cell sees: [B, H, W, K * C], filter by filter, C channels each."""
+        channels = self.config.channels
+        mode = "circular" if self.config.padding == "circular" else "constant"
+        image = F.pad(x.permute(0, 3, 1, 2), (1, 1, 1, 1), mode=mode)
+        seen = [
+            F.conv2d(image, bank[:, None], groups=channels) for bank in self.rotated_filters(angle)
+        ]
+        return torch.cat(seen, dim=1).permute(0, 2, 3, 1)
+
+    def update(self, perception: Tensor) -> Tensor:
+        """What each cell would add to its state: [..., K * C] -> [..., C]."""
+        for layer in self.layers[:-1]:
+            perception = layer(perception).relu()
+        return self.config.step_size * self.layers[-1](perception)
+
+    def alive(self, x: Tensor) -> Tensor:
+        """Cells that are, or touch, a cell above the alive threshold: bool [B, H, W]."""
+        return alive_mask(x[..., 3], self.config.alive_threshold, self.config.padding)
+
+    def step(self, x: Tensor, t: int, seed: Seed = 0, angle: float = 0.0) -> Tensor:
+        """The states one step later, [B, H, W, C].
+
+        Args:
+            x: states at step t.
+            t: the step; with `seed` it decides which cells fire.
+            seed: an int, or one per item.
+            angle: radians by which the cells' sense of direction is turned.
+        """
+        batch, height, width, _ = x.shape
+        pre = self.alive(x)
+        dx = self.update(self.perceive(x, angle))
+        seeds = item_seeds(seed, batch)
+        fires = fire_mask(height, width, t, seeds, self.config.fire_rate, x.device)
+        grown = torch.where(fires[..., None], x + dx, x)
+        living = self.alive(grown)
+        if self.config.alive_mask == "pre_post":
+            living = living & pre
+        return grown * living[..., None]
+
+    @torch.no_grad()
+    def grow(
+        self,
+        x: Tensor,
+        steps: int,
+        seed: Seed = 0,
+        t0: int = 0,
+        all_steps: bool = False,
+        angle: float = 0.0,
+    ) -> Tensor:
+        """The states `steps` steps later, on the fastest engine, without gradients.
+
+        Args:
+            x: states at step `t0`, [B, H, W, C].
+            steps: how many, 0 or more.
+            seed: an int, or one per item.
+            t0: the step `x` is at.
+            all_steps: return every step, [steps + 1, B, H, W, C], `x` first.
+            angle: radians by which the cells' sense of direction is turned.
+        """
+        from nca.engine import choose
+
+        keep = range(steps + 1) if all_steps else (steps,)
+        states = choose(self.config, x.device).rollout(
+            self, x, steps, item_seeds(seed, x.shape[0]), t0=t0, keep=keep, angle=angle
+        )
+        return states if all_steps else states[0]

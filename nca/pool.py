@@ -1,0 +1,81 @@
+"""The pool of states that training draws from, and the wounds it gives them.
+
+A pool keeps what batches have grown, so that the automaton learns to hold a picture and not only
+to reach it. Most cells are empty, so an item is kept as its non-empty cells: lossless, and about
+a tenth of the memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Item = tuple[np.ndarray, np.ndarray]  # cell numbers int32 [n], their states float32 [n, C]
+
+
+class Pool:
+    """A fixed number of states, all seeds in the beginning.
+
+    Args:
+        seed: the state every item starts as, float32 [H, W, C].
+        size: the number of items.
+    """
+
+    def __init__(self, seed: Tensor, size: int) -> None:
+        self.shape = tuple(seed.shape)
+        self.items: list[Item] = [_pack(seed)] * size
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def sample(self, indices: Sequence[int]) -> Tensor:
+        """The states of these items, float32 [len(indices), H, W, C]."""
+        height, width, channels = self.shape
+        x = np.zeros((len(indices), height * width, channels), dtype=np.float32)
+        for row, index in enumerate(indices):
+            cells, states = self.items[index]
+            x[row, cells] = states
+        return torch.from_numpy(x).view(-1, height, width, channels)
+
+    def commit(self, indices: Sequence[int], x: Tensor) -> None:
+        """Put the states `x`, [len(indices), H, W, C], back in place of these items."""
+        # Items are replaced, never written into, so copies of the list stay what they were.
+        for index, state in zip(indices, x.detach().cpu(), strict=True):
+            self.items[index] = _pack(state)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """All items as three tensors: "cells" int32, "states" float32, "counts" int64."""
+        return {
+            "cells": torch.from_numpy(np.concatenate([cells for cells, _ in self.items])),
+            "states": torch.from_numpy(np.concatenate([states for _, states in self.items])),
+            "counts": torch.tensor([len(cells) for cells, _ in self.items]),
+        }
+
+    def load_state_dict(self, saved: dict[str, Tensor]) -> None:
+        """Take over what `state_dict` gave; ValueError when it does not fit this pool."""
+        height, width, channels = self.shape
+        cells, states, counts = (saved[k].numpy() for k in ("cells", "states", "counts"))
+        fits = (
+            len(counts) == len(self)
+            and counts.min() >= 0
+            and counts.sum() == len(cells) == len(states)
+            and states.shape[1:] == (channels,)
+            and (not len(cells) or (cells.min() >= 0 and cells.max() < height * width))
+        )
+        if not fits:
+            raise ValueError("the saved pool does not fit this grid")
+        ends = np.cumsum(counts)[:-1]
+        # Copies, so that replacing one item frees it instead of keeping the whole file in memory.
+        self.items = [
+            (c.copy(), s.copy())
+            for c, s in zip(np.split(cells, ends), np.split(states, ends), strict=True)
+        ]
+
+
+def _pack(state: Tensor) -> Item:
+    flat = state.reshape(-1, state.shape[-1]).numpy()
+    cells = np.flatnonzero(flat.any(axis=1)).astype(np.int32)
+    return cells, flat[cells].astype(np.float32)

@@ -1,0 +1,279 @@
+"""Training: sample, roll out, compare with the target, update, commit.
+
+No threads, files, clocks of its own or pages: iterate a Trainer and it reports. Every random draw
+derives from (seed, attempt, iteration), so nothing but weights, optimiser and pool has to be kept
+to go on exactly where training stopped.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nca.config import NCAConfig, TrainConfig
+from nca.engine import Engine, choose
+from nca.fire import item_seeds
+from nca.model import NCA
+from nca.pool import Pool
+from nca.state import HALVES, damage
+
+GUARD_EVERY = 50  # iterations between the snapshots that a divergence returns to
+DEAD_LIMIT = 50  # iterations in a row with nothing alive that count as a collapse
+ATTEMPTS = 4  # the first, and three after a rollback
+
+
+class Diverged(RuntimeError):
+    """Training broke down and three rollbacks did not help. The message is for a person."""
+
+
+@dataclass(frozen=True)
+class IterationReport:
+    """One iteration of training.
+
+    Attributes:
+        iteration: updates done, from 1.
+        loss: RGBA mean squared error against the target.
+        learning_rate: of this update.
+        iterations_per_second: smoothed over the last iterations.
+        steps: length of the rollout.
+        alive: share of the cells that are alive at the end.
+        before: the batch as it started, float32 [B, H, W, C].
+        after: the batch as it ended, or at its last loss step, float32 [B, H, W, C].
+        message: a sentence when something happened that a person should know.
+    """
+
+    iteration: int
+    loss: float
+    learning_rate: float
+    iterations_per_second: float
+    steps: int
+    alive: float
+    before: Tensor = field(repr=False)
+    after: Tensor = field(repr=False)
+    message: str | None = None
+
+
+def pick_device(device: str = "auto") -> tuple[torch.device, str | None]:
+    """The device to use, and a sentence when it is not the one that was hoped for.
+
+    "auto" is CUDA when it is there and answers, else the CPU.
+    """
+    if device == "cpu" or (device == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu"), None
+    try:
+        torch.zeros(1, device=device if device != "auto" else "cuda").add_(1).item()
+    except (RuntimeError, AssertionError):
+        return torch.device("cpu"), "The graphics card refused to work; training on the CPU."
+    return torch.device(device if device != "auto" else "cuda"), None
+
+
+class Trainer:
+    """Trains one automaton on one target; iterate it to train.
+
+    Args:
+        nca_config: the architecture.
+        train_config: how to train it.
+        target: premultiplied RGBA in [0, 1], float32 [H, W, 4], padding included.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        seed: of the initial weights and every draw.
+        clock: seconds, for iterations per second only.
+    """
+
+    def __init__(
+        self,
+        nca_config: NCAConfig,
+        train_config: TrainConfig,
+        target: Tensor,
+        device: str = "auto",
+        seed: int = 0,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.device, self.message = pick_device(device)
+        self.config = train_config
+        self.seed = seed
+        self.target = target.to(self.device, torch.float32)
+        self.nca = NCA(nca_config, init_seed=seed).to(self.device)
+        self.engine: Engine = choose(nca_config, self.device)
+        self.optimiser = torch.optim.Adam(self.nca.parameters(), lr=1e-3, eps=1e-7)
+        self.seed_state = self.nca.seed(1, tuple(self.target.shape[:2]))[0]
+        self.pool = None
+        if train_config.start == "pool":
+            self.pool = Pool(self.seed_state.cpu(), train_config.pool_size)
+        self.iteration = 0
+        self.attempt = 0
+        self._dead = 0
+        self._clock = clock
+        self._speed = 0.0
+        self._guard = self.state_dict()
+
+    def __iter__(self) -> Iterator[IterationReport]:
+        """Train until `config.iterations` are done; raises Diverged when training cannot go on."""
+        while self.iteration < self.config.iterations:
+            yield self.train_step()
+
+    def train_step(self) -> IterationReport:
+        """One update of the weights, or a rollback when the rollout broke down."""
+        started = self._clock()
+        if self.iteration % GUARD_EVERY == 0 and self._dead == 0:
+            self._guard = self.state_dict()
+        draw = np.random.default_rng((self.seed, self.attempt, self.iteration))
+        indices, x0 = self._start(draw)
+        steps = int(draw.integers(self.config.steps_min, self.config.steps_max + 1))
+        keep, weights = self._loss_steps(draw, steps, len(x0))
+        seeds = item_seeds(int(draw.integers(2**32)), len(x0))
+
+        states = self.engine.rollout(self.nca, x0, steps, seeds, keep=keep)
+        errors = (states[..., :4] - self.target).square().mean(dim=(2, 3, 4))  # [keep, B]
+        loss = (errors * weights).sum()
+        # A state enters the pool as it was when it was judged last.
+        last = weights.shape[0] - 1 - weights.flip(0).ne(0).int().argmax(dim=0)
+        after = states.detach()[last, torch.arange(len(x0), device=self.device)]
+
+        rate = self.config.learning_rate_at(self.iteration) * 0.5**self.attempt
+        living = after[..., 3] > self.nca.config.alive_threshold
+        self._dead = 0 if living.any() else self._dead + 1
+        updated = bool(loss.isfinite()) and bool(after.isfinite().all()) and self._update(loss, rate)
+        if not updated or self._dead >= DEAD_LIMIT:
+            message = self._roll_back()
+        else:
+            message, self.message = self.message, None
+            self.iteration += 1
+            if self.pool is not None:
+                self.pool.commit(indices, after)
+        return IterationReport(
+            iteration=self.iteration,
+            loss=float(loss.detach()),
+            learning_rate=rate,
+            iterations_per_second=self._measure(self._clock() - started),
+            steps=steps,
+            alive=float(living.float().mean()),
+            before=x0,
+            after=after,
+            message=message,
+        )
+
+    def _start(self, draw: np.random.Generator) -> tuple[np.ndarray, Tensor]:
+        """Where this batch begins: pool indices [B], and states [B, H, W, C], worst loss first."""
+        c = self.config
+        if self.pool is None:
+            indices = np.arange(c.batch)
+            x = self.seed_state.repeat(c.batch, 1, 1, 1)
+        else:
+            indices = draw.choice(len(self.pool), c.batch, replace=False)
+            x = self.pool.sample(indices).to(self.device)
+            errors = (x[..., :4] - self.target).square().mean(dim=(1, 2, 3))
+            order = errors.argsort(descending=True, stable=True)
+            indices, x = indices[order.cpu().numpy()], x[order]
+            reseeded = np.arange(c.reseed_count)
+            if c.reseed == "random":
+                reseeded = draw.choice(c.batch, c.reseed_count, replace=False)
+            x[reseeded] = self.seed_state
+        if c.damage_count:
+            wounded = np.arange(c.batch)[-c.damage_count :]
+            if c.damage_items == "random":
+                wounded = draw.choice(c.batch, c.damage_count, replace=False)
+            for item in wounded:
+                x[item] = self._wound(x[item : item + 1], draw)[0]
+        return indices, x
+
+    def _wound(self, x: Tensor, draw: np.random.Generator) -> Tensor:
+        shape = str(draw.choice(self.config.damage_shapes))
+        if shape == "half":
+            shape = str(draw.choice(HALVES))
+        return damage(x, shape, seed=int(draw.integers(2**31)))
+
+    def _loss_steps(
+        self, draw: np.random.Generator, steps: int, batch: int
+    ) -> tuple[list[int], Tensor]:
+        """Which states the loss looks at, and the weight of each item there, [keep, B]."""
+        window = self.config.loss_window
+        if self.config.loss_at == "last":
+            keep, weights = [steps], np.full((1, batch), 1 / batch)
+        elif self.config.loss_at == "mean_last":
+            keep = list(range(steps - window + 1, steps + 1))
+            weights = np.full((window, batch), 1 / (window * batch))
+        else:
+            picked = draw.integers(steps - window, steps, size=batch)
+            keep = sorted(set(picked.tolist()))
+            weights = (np.array(keep)[:, None] == picked) / batch
+        return keep, torch.tensor(weights, dtype=torch.float32, device=self.device)
+
+    def _update(self, loss: Tensor, rate: float) -> bool:
+        """One Adam update; False, and nothing changed, when a gradient is not finite."""
+        self.optimiser.zero_grad()
+        loss.backward()
+        grads = [p.grad for p in self.nca.parameters() if p.grad is not None]
+        norms = torch.stack([g.norm() for g in grads])
+        if not norms.isfinite().all():
+            return False
+        with torch.no_grad():
+            if self.config.gradient == "normalise_each":
+                for g, norm in zip(grads, norms, strict=True):
+                    g /= norm + 1e-8
+            elif self.config.gradient == "normalise_all":
+                for g in grads:
+                    g /= norms.norm() + 1e-8
+            elif self.config.gradient == "clip":
+                for g in grads:
+                    g *= min(1.0, self.config.clip / (float(norms.norm()) + 1e-12))
+        self.optimiser.param_groups[0]["lr"] = rate
+        self.optimiser.step()
+        return True
+
+    def _roll_back(self) -> str:
+        attempt, speed = self.attempt + 1, self._speed
+        if attempt >= ATTEMPTS:
+            raise Diverged(
+                "Training broke down three times, each time a little later with half the learning "
+                "rate. Try a smaller learning rate or fewer steps; the last good state was kept."
+            )
+        self.load_state_dict(self._guard)
+        self.attempt, self._speed = attempt, speed
+        return (
+            f"Training broke down; going on from iteration {self.iteration} with fresh draws "
+            "and half the learning rate."
+        )
+
+    def _measure(self, seconds: float) -> float:
+        speed = 1 / max(seconds, 1e-9)
+        self._speed = speed if self._speed == 0 else 0.9 * self._speed + 0.1 * speed
+        return self._speed
+
+    def state_dict(self) -> dict[str, Any]:
+        """What is needed to go on from here: weights, Adam's moments, pool, counters.
+
+        Tensors are copies, except the pool's items, which are never written into.
+        """
+        moments = self.optimiser.state_dict()["state"]
+        return {
+            "weights": {k: v.detach().clone() for k, v in self.nca.state_dict().items()},
+            "adam": {i: {k: v.clone() for k, v in m.items()} for i, m in moments.items()},
+            "pool": None if self.pool is None else list(self.pool.items),
+            "iteration": self.iteration,
+            "attempt": self.attempt,
+            "dead": self._dead,
+        }
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        self.nca.load_state_dict(saved["weights"])
+        groups = self.optimiser.state_dict()["param_groups"]
+        moments = {i: {k: v.clone() for k, v in m.items()} for i, m in saved["adam"].items()}
+        self.optimiser.load_state_dict({"state": moments, "param_groups": groups})
+        if self.pool is not None:
+            self.pool.items = list(saved["pool"])
+        self.iteration, self.attempt = saved["iteration"], saved["attempt"]
+        self._dead = saved["dead"]
+        self._guard = self.state_dict()
+
+
+def log10_loss(loss: float) -> float:
+    """The loss as people plot it; floored, so that a perfect or broken loss still has a place."""
+    return math.log10(loss) if math.isfinite(loss) and loss > 1e-12 else -12.0
