@@ -21,6 +21,7 @@ from safetensors.torch import load as parse_safetensors
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
+from nca.card import card
 from nca.config import BadInput, CheckpointInfo, Limits, explain
 from nca.files import write_atomic
 from nca.model import NCA
@@ -185,44 +186,6 @@ def preview_frames(nca: NCA, info: CheckpointInfo, size: tuple[int, int]) -> Ten
         frames += [healing[:1].repeat(12, 1, 1, 1), healing]
     held = frames[-1][-1:].repeat(25, 1, 1, 1)
     return torch.cat([*frames, held])
-
-
-def card(info: CheckpointInfo, metrics: dict[str, Any]) -> str:
-    """The model card, Markdown with the Hub's front matter."""
-    c, made = info.nca, info.target
-    licence = "cc-by-4.0" if made and made.kind == "emoji" and made.style == "twemoji" else "other"
-    lines = [
-        "---",
-        "library_name: nca-garden",
-        f"license: {licence}",
-        "tags:\n- growing-nca\n- neural-cellular-automata",
-        "---",
-        f"# {info.title}",
-        "",
-        "![It grows from one cell](preview.gif)",
-        "",
-        "A neural cellular automaton, grown with NCA Garden. Every cell follows the same small "
-        f"network ({c.channels} channels, {c.filters} filters, hidden layers {list(c.hidden)}).",
-        "",
-        "```python",
-        "from nca import load_checkpoint",
-        "",
-        'nca = load_checkpoint("path/to/this/folder").nca',
-        "x = nca.grow(nca.seed(1, 72), steps=200, seed=1)",
-        "```",
-        "",
-        "| | |",
-        "|---|---|",
-        f"| recipe | {info.recipe or 'own settings'} |",
-        f"| iterations | {info.iteration} |",
-    ]
-    if made is not None:
-        what = made.emoji if made.kind == "emoji" else "a picture"
-        lines.append(f"| target | {what}, {made.size} cells and {made.padding} of padding |")
-    lines += [f"| {name} | {value} |" for name, value in metrics.get("scores", {}).items()]
-    if licence == "cc-by-4.0":
-        lines += ["", "The picture is from Twemoji, by Twitter and contributors, CC-BY 4.0."]
-    return "\n".join(lines) + "\n"
 
 
 def zip_checkpoint(folder: str | Path) -> bytes:

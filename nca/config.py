@@ -60,7 +60,9 @@ class TrainConfig(_Frozen):
     batch: int = Field(8, ge=1, le=64)
     start: Literal["seed", "pool"] = Field("pool", description="Where each batch item begins")
     pool_size: int = Field(1024, ge=1, le=8192)
-    reseed: Literal["worst", "random"] = Field("worst", description="Which items become seeds")
+    reseed: Literal["worst", "random", "worst_after"] = Field(
+        "worst", description="Which items become seeds; worst_after: only once they were judged"
+    )
     reseed_count: int = Field(1, ge=0, le=64)
     damage_count: int = Field(0, ge=0, le=64, description="Batch items wounded before a rollout")
     damage_items: Literal["best", "last", "random"] = "best"
@@ -76,6 +78,7 @@ class TrainConfig(_Frozen):
     decay_over: int = Field(0, ge=0, le=200_000, description="Linear, cosine: 0 is all iterations")
     gradient: Literal["normalise_each", "normalise_all", "clip", "none"] = "normalise_each"
     clip: float = Field(1.0, gt=0, le=1000)
+    weight_decay: float = Field(0.0, ge=0, le=0.1, description="L2 pull on the weights, in Adam")
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

@@ -1,4 +1,4 @@
-"""Strangers' pictures are decoded in a process of their own, which may crash, hang or be taken over.
+"""Strangers' pictures are decoded in a process of their own, which may crash or be taken over.
 
 Both ends are in this file. `decode_apart` starts the file as a script and reads what it prints;
 the script gets one open file, a few numbers, little memory and time, no environment, and is never
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -20,28 +21,28 @@ if TYPE_CHECKING:
     from nca.config import Limits
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
+_BEGINNINGS = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"GIF8")
 SIDE = 512  # a longer picture is reduced so that its longest side is SIDE to 2 * SIDE
 OPAQUE_ENOUGH = 8  # alpha, of 255, from which a pixel counts as content when cropping
 
 _REFUSED = 3  # exit status that comes with one of these words
 _SENTENCES = {
     "format": "This file is not a picture that can be read; please use PNG, JPEG, WebP or GIF.",
-    "pixels": "This picture has too many pixels; please use one of at most {megapixels} megapixels.",
+    "pixels": "This picture is too large; please use one of at most {megapixels} megapixels.",
     "broken": "This picture is damaged or incomplete; please save it again or use another one.",
     "hidden": "This picture is completely transparent; please use one that shows something.",
-    "costly": "This picture takes too much time or memory to read; please save it as a smaller PNG.",
+    "costly": "This picture takes too long to read; please save it as a smaller PNG.",
 }
 
 
 def shrink(image: Image, crop: bool) -> Image | None:
-    """An opened or decoded picture of any mode as premultiplied RGBA (mode "RGBa"), bounded in size.
+    """A picture of any mode as premultiplied RGBA (mode "RGBa") of bounded size.
 
     Turned as its EXIF orientation says; if `crop`, cut to what is not transparent; then reduced by
     a whole factor, each pixel the mean of a block, to less than 2 * SIDE. None: nothing visible.
     """
-    turn = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}.get(image.getexif().get(0x0112, 1))
-    if hasattr(image, "draft"):  # a JPEG can be decoded at 1/2, 1/4 or 1/8: still 2 * SIDE or more
-        image.draft(None, (2 * SIDE, 2 * SIDE))
+    turn = _turn(image)
+    image.draft(None, (2 * SIDE, 2 * SIDE))  # a large JPEG is decoded at 1/2, 1/4 or 1/8 at once
     image.load()
     if image.mode.startswith("I;16"):
         image = image.convert("I")
@@ -49,7 +50,8 @@ def shrink(image: Image, crop: bool) -> Image | None:
         image = image.point(lambda value: value * (1 / 257)).convert("L")
     if "A" in image.mode or "a" in image.mode or "transparency" in image.info:
         image = image.convert("RGBA")
-        seen = image.getchannel("A").point(lambda alpha: 255 * (alpha >= OPAQUE_ENOUGH)).getbbox()
+        content = [255 * (alpha >= OPAQUE_ENOUGH) for alpha in range(256)]
+        seen = image.getchannel("A").point(content).getbbox()
         if seen is None:
             return None
         image = (image.crop(seen) if crop else image).convert("RGBa")
@@ -61,6 +63,15 @@ def shrink(image: Image, crop: bool) -> Image | None:
     if image.mode == "RGB":  # opaque, so that premultiplied and straight are the same
         image = image.convert("RGBA").convert("RGBa")
     return image if turn is None else image.transpose(turn)
+
+
+def _turn(image: Image) -> Any:
+    """What `Image.transpose` must do to undo the camera's orientation, or None."""
+    try:
+        orientation: int = image.getexif().get(0x0112, 1)
+    except Exception:  # a damaged note about a picture is no reason to refuse the picture
+        return None
+    return {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}.get(orientation)
 
 
 def decode_apart(picture: bytes | str | Path, crop: bool, limits: Limits) -> np.ndarray:
@@ -77,26 +88,45 @@ def decode_apart(picture: bytes | str | Path, crop: bool, limits: Limits) -> np.
     Raises:
         BadInput: not such a picture, too large, damaged, or nothing visible in it.
     """
-    import subprocess
-    import tempfile
-
     import numpy as np
-    import PIL
 
     from nca.config import BadInput
 
+    try:
+        status, said = _ask_child(picture, crop, limits)
+    except OSError:
+        raise BadInput("The picture cannot be read just now; please try again.") from None
+    head, _, pixels = said.partition(b"\n")
+    # A child that was taken over may say anything: believe only what fits together.
+    if status == 0 and (size := re.fullmatch(rb"(\d{1,4}) (\d{1,4})", head)):
+        width, height = map(int, size.groups())
+        if 0 < width <= 2 * SIDE and 0 < height <= 2 * SIDE and len(pixels) == width * height * 4:
+            return np.frombuffer(pixels, np.uint8).reshape(height, width, 4)
+    word = head.decode("ascii", "replace") if status == _REFUSED else "costly"
+    sentence = _SENTENCES.get(word, _SENTENCES["broken"])
+    raise BadInput(sentence.format(megapixels=limits.upload_pixels // 1_000_000))
+
+
+def _ask_child(picture: bytes | str | Path, crop: bool, limits: Limits) -> tuple[int | None, bytes]:
+    """Run the child: its exit status (None when it took too long) and what it printed."""
+    import subprocess
+    import tempfile
+
+    import PIL
+
+    # Files, not pipes: nobody has to feed and drain both ends, and the child cannot write more
+    # than its limit on file sizes lets it.
     with tempfile.TemporaryFile() as answer, _open(picture, limits.upload_bytes) as question:
-        numbers = limits.upload_pixels, limits.decode_bytes, limits.decode_seconds, int(crop)
         # -I: nothing from the environment or the working folder is imported; -S: starts faster,
         # and Pillow is then found in the folder it has here.
         command = [sys.executable, "-I", "-S", __file__, str(Path(PIL.__file__).parents[1])]
-        keep = {name: os.environ[name] for name in _NEEDED_TO_START if name in os.environ}
+        numbers = limits.upload_pixels, limits.decode_bytes, limits.decode_seconds, int(crop)
         child = subprocess.Popen(
             [*command, *map(str, numbers)],
             stdin=question,
             stdout=answer,
             stderr=subprocess.DEVNULL,
-            env=keep,
+            env={name: os.environ[name] for name in _NEEDED_TO_START if name in os.environ},
         )
         try:
             status = child.wait(limits.decode_seconds)
@@ -106,15 +136,7 @@ def decode_apart(picture: bytes | str | Path, crop: bool, limits: Limits) -> np.
             child.kill()
             child.wait()
         answer.seek(0)
-        said = answer.read(_most_bytes() + 1)
-    head, _, pixels = said.partition(b"\n")
-    if status == 0 and len(said) <= _most_bytes() and len(head) < 20:
-        width, height = map(int, head.split())
-        if 0 < width <= 2 * SIDE and 0 < height <= 2 * SIDE and len(pixels) == width * height * 4:
-            return np.frombuffer(pixels, np.uint8).reshape(height, width, 4)
-    word = head.decode("ascii", "replace") if status == _REFUSED else "costly"
-    sentence = _SENTENCES.get(word, _SENTENCES["broken"])
-    raise BadInput(sentence.format(megapixels=limits.upload_pixels // 1_000_000))
+        return status, answer.read(_most_bytes() + 1)
 
 
 _NEEDED_TO_START = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
@@ -174,22 +196,25 @@ class _Refused(Exception):
 
 
 def _read(file: BinaryIO, pixels: int, crop: bool) -> Any:
+    import importlib
     import warnings
 
-    from PIL import GifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+    from PIL import Image
 
-    assert GifImagePlugin and JpegImagePlugin and PngImagePlugin and WebPImagePlugin  # registered
+    for name in ("Png", "Jpeg", "WebP", "Gif"):  # or Pillow imports all of its forty to find one
+        importlib.import_module(f"PIL.{name}ImagePlugin")
     # Pillow compares every size it is about to allocate with this, frames of a GIF included.
     Image.MAX_IMAGE_PIXELS = pixels
     warnings.simplefilter("error", Image.DecompressionBombWarning)
+    data = file.read()
     try:
-        image = Image.open(io.BytesIO(file.read()), formats=FORMATS)
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise _Refused("pixels") from None
     except MemoryError:
         raise _Refused("costly") from None
     except Exception:
-        raise _Refused("format") from None
+        raise _Refused("broken" if data.startswith(_BEGINNINGS) else "format") from None
     try:
         small = shrink(image, crop)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):

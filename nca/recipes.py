@@ -1,4 +1,11 @@
-"""Named ways to train, each a pair of configs; `recipe("growing").nca` and `.train`."""
+"""Named ways to train, each a pair of configs; `recipe("growing").nca` and `.train`.
+
+The systems that others built are here as they describe themselves. Where a system's code does
+something else than it says, the recipe does what was meant, and `Recipe.notes` names it, together
+with what these configs cannot express. All share this library's first weights (a last layer of
+zeros), its fire mask (one draw per cell), Adam's epsilon of 1e-7, and a pool drawn from without
+replacement.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +24,7 @@ class Recipe:
         nca: the architecture.
         train: the training.
         source: where it comes from.
+        notes: where the recipe and the source's own code part ways, and why.
     """
 
     name: str
@@ -24,9 +32,22 @@ class Recipe:
     nca: NCAConfig
     train: TrainConfig
     source: str
+    notes: str = ""
 
 
 DISTILL = "Growing Neural Cellular Automata, Mordvintsev et al., Distill 2020"
+
+# Nothing is transparent, so alpha tells cells nothing and more channels must.
+PHOTO_NCA = NCAConfig(channels=24, hidden=(160,))
+PHOTO_TRAIN = TrainConfig(
+    iterations=6000,
+    batch=4,
+    pool_size=256,
+    steps_min=64,
+    steps_max=128,
+    schedule="cosine",
+    decay=0.03,
+)
 
 _RECIPES = (
     Recipe(
@@ -65,6 +86,98 @@ _RECIPES = (
         NCAConfig(),
         TrainConfig(damage_count=3),
         DISTILL,
+    ),
+    Recipe(
+        "cax",
+        "Judged at a moment that nobody can foresee, in the second half of 128 steps.",
+        NCAConfig(seed_hidden=False),
+        TrainConfig(
+            iterations=8192,
+            steps_min=128,
+            steps_max=128,
+            loss_at="random",
+            loss_window=64,
+            schedule="linear",
+            decay=0.1,
+            decay_over=2000,
+            gradient="clip",
+            clip=1.0,
+        ),
+        "CAX, Faldor and Cully 2024, examples/growing_nca",
+        "CAX keeps alpha in the last of its channels, here it is the fourth; some of its versions "
+        "start from random weights in the last layer.",
+    ),
+    Recipe(
+        "jax-nca",
+        "Every cell at every step, a deeper and narrower network, judged over the last 8 steps.",
+        NCAConfig(channels=20, hidden=(64, 64), fire_rate=1.0, out_bias=False),
+        TrainConfig(
+            iterations=100_000,
+            reseed="random",
+            damage_items="last",
+            loss_at="mean_last",
+            loss_window=8,
+            learning_rate=2e-4,
+            schedule="constant",
+            gradient="normalise_all",
+        ),
+        "jax-nca, Sudhakaran 2021",
+        "Its Sobel filters add up all channels and so give every channel the same gradient; meant, "
+        "and done here, is one gradient per channel. Its fire mask is drawn only when the rate is "
+        "1, where it drops nothing; here any rate works. Wounds (damage_count) and trained "
+        'perception (perception="learned") are options there and here, off by default.',
+    ),
+    Recipe(
+        "jax-blog",
+        "Small batches and long rollouts: 4 lives of 128 steps, one of them wounded.",
+        NCAConfig(),
+        TrainConfig(batch=4, steps_min=128, steps_max=128, damage_count=1),
+        "a blog's automaton in JAX, after the Distill article",
+        "The blog reports that batches of 16 with 4 wounds explode and that 64 steps poison the "
+        "pool. Where it is silent (optimiser, schedule, length) this is the article's.",
+    ),
+    Recipe(
+        "pytorch-blog",
+        "A fourth filter, the Laplacian, and a life mask only after the update, at 0.2.",
+        NCAConfig(laplacian=True, out_bias=False, alive_threshold=0.2, alive_mask="post"),
+        TrainConfig(
+            reseed="random", damage_count=3, damage_items="last", steps_min=65, steps_max=75
+        ),
+        "a blog's automaton in PyTorch, after the Distill article",
+        "Cells there live from 0.2 on, here above it: the two differ only where the largest alpha "
+        "around a cell is the one float32 number 0.2. Normalised gradients and filters, which "
+        "cured its spikes of the loss, are in. Optimiser, schedule, length are the article's.",
+    ),
+    Recipe(
+        "studying-growth",
+        "32 channels, cells that rarely rest, and seeds for what turned out worst.",
+        NCAConfig(channels=32, fire_rate=0.8),
+        TrainConfig(
+            iterations=12_000,
+            pool_size=1000,
+            reseed="worst_after",
+            reseed_count=1,  # 15 % of 8, rounded down as in the source
+            steps_min=64,
+            steps_max=107,
+            milestones=(3000, 6000, 9000),
+            decay=0.2,
+            weight_decay=3e-5,
+        ),
+        "Studying Growth with Neural Cellular Automata, Greydanus 2021",
+        "There updates are dropped channel by channel, here for a whole cell; its seed is white, "
+        "stands where the stem begins and can never die, here it is black, in the middle, mortal.",
+    ),
+    Recipe(
+        "photo",
+        "For opaque pictures that fill the frame: longer rollouts, because the edge is far away.",
+        PHOTO_NCA,
+        PHOTO_TRAIN,
+        "NCA Garden, after a PyTorch blog's skyline at sunset",
+        "Make the target with padding 0. The border then is the edge of the grid, and with zero "
+        "padding cells perceive it: it is what the picture holds on to. On a torus a full frame "
+        "has no edge and no outline, so nothing tells where it is, and it drifts. A front "
+        "moves at most one cell a step and about half of that at fire rate 0.5, so that a "
+        "frame of 128 is full only after several rollouts: the pool carries them on.",
     ),
 )
 RECIPES = {r.name: r for r in _RECIPES}

@@ -101,7 +101,9 @@ class Trainer:
         self.target = target.to(self.device, torch.float32)
         self.nca = NCA(nca_config, init_seed=seed).to(self.device)
         self.engine: Engine = choose(nca_config, self.device)
-        self.optimiser = torch.optim.Adam(self.nca.parameters(), lr=1e-3, eps=1e-7)
+        self.optimiser = torch.optim.Adam(
+            self.nca.parameters(), lr=1e-3, eps=1e-7, weight_decay=train_config.weight_decay
+        )
         self.seed_state = self.nca.seed(1, tuple(self.target.shape[:2]))[0]
         self.pool = None
         if train_config.start == "pool":
@@ -146,7 +148,8 @@ class Trainer:
             message, self.message = self.message, None
             self.iteration += 1
             if self.pool is not None:
-                self.pool.commit(indices, after)
+                judged = errors.detach()[last, torch.arange(len(x0), device=self.device)]
+                self.pool.commit(indices, self._reseeded(after, judged))
         return IterationReport(
             iteration=self.iteration,
             loss=float(loss.detach()),
@@ -160,7 +163,11 @@ class Trainer:
         )
 
     def _start(self, draw: np.random.Generator) -> tuple[np.ndarray, Tensor]:
-        """Where this batch begins: pool indices [B], and states [B, H, W, C], worst loss first."""
+        """Where this batch begins: pool indices [B], and states [B, H, W, C].
+
+        The worst loss comes first, except where neither seeds nor wounds ask for an order: there
+        the batch stays as it was drawn, seeds first, wounds last, so that they never meet.
+        """
         c = self.config
         if self.pool is None:
             indices = np.arange(c.batch)
@@ -168,13 +175,14 @@ class Trainer:
         else:
             indices = draw.choice(len(self.pool), c.batch, replace=False)
             x = self.pool.sample(indices).to(self.device)
-            errors = (x[..., :4] - self.target).square().mean(dim=(1, 2, 3))
-            order = errors.argsort(descending=True, stable=True)
-            indices, x = indices[order.cpu().numpy()], x[order]
-            reseeded = np.arange(c.reseed_count)
             if c.reseed == "random":
-                reseeded = draw.choice(c.batch, c.reseed_count, replace=False)
-            x[reseeded] = self.seed_state
+                x[: c.reseed_count] = self.seed_state  # the draw is in random order
+            if c.reseed == "worst" or c.damage_items == "best":
+                errors = (x[..., :4] - self.target).square().mean(dim=(1, 2, 3))
+                order = errors.argsort(descending=True, stable=True)
+                indices, x = indices[order.cpu().numpy()], x[order]
+            if c.reseed == "worst":
+                x[: c.reseed_count] = self.seed_state
         if c.damage_count:
             wounded = np.arange(c.batch)[-c.damage_count :]
             if c.damage_items == "random":
@@ -182,6 +190,15 @@ class Trainer:
             for item in wounded:
                 x[item] = self._wound(x[item : item + 1], draw)[0]
         return indices, x
+
+    def _reseeded(self, after: Tensor, errors: Tensor) -> Tensor:
+        """What enters the pool: `after`, [B, H, W, C], or with its worst items begun anew."""
+        if self.config.reseed != "worst_after":
+            return after
+        worst = errors.argsort(descending=True, stable=True)[: self.config.reseed_count]
+        fresh = after.clone()
+        fresh[worst] = self.seed_state
+        return fresh
 
     def _wound(self, x: Tensor, draw: np.random.Generator) -> Tensor:
         shape = str(draw.choice(self.config.damage_shapes))
@@ -193,14 +210,15 @@ class Trainer:
         self, draw: np.random.Generator, steps: int, batch: int
     ) -> tuple[list[int], Tensor]:
         """Which states the loss looks at, and the weight of each item there, [keep, B]."""
-        window = self.config.loss_window
+        window = min(self.config.loss_window, steps)
         if self.config.loss_at == "last":
             keep, weights = [steps], np.full((1, batch), 1 / batch)
         elif self.config.loss_at == "mean_last":
             keep = list(range(steps - window + 1, steps + 1))
             weights = np.full((window, batch), 1 / (window * batch))
         else:
-            picked = draw.integers(steps - window, steps, size=batch)
+            # Never the state before the first step, which has no gradient.
+            picked = draw.integers(max(1, steps - window), max(2, steps), size=batch)
             keep = sorted(set(picked.tolist()))
             weights = (np.array(keep)[:, None] == picked) / batch
         return keep, torch.tensor(weights, dtype=torch.float32, device=self.device)

@@ -1,0 +1,41 @@
+# make run serves the page, make test proves it; both need only Python 3.11, pip and make.
+PYTHON ?= python3
+PY := .venv/bin/python
+
+.PHONY: run test test-env lint soak bench parity clean .venv
+
+run: .venv
+	$(PY) app.py
+
+test: test-env lint
+	$(PY) -m pytest -q
+
+soak: test-env
+	$(PY) -m pytest -q -m soak
+
+bench: test-env
+	$(PY) benchmarks/train_speed.py
+	$(PY) benchmarks/grow_speed.py
+
+lint: test-env
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+.venv: .venv/.run-installed
+
+test-env: .venv/.test-installed
+
+# A Python without ensurepip (Debian splits it off) makes the environment with virtualenv instead.
+.venv/.run-installed: requirements.txt
+	test -x $(PY) || $(PYTHON) -m venv .venv || { rm -rf .venv; $(PYTHON) -m pip install virtualenv && $(PYTHON) -m virtualenv .venv; }
+	$(PY) -m pip install -q --disable-pip-version-check -r requirements.txt
+	touch $@
+
+# The browser: one that is there, else Playwright's own, else Debian's package.
+.venv/.test-installed: .venv/.run-installed tests/requirements.txt
+	$(PY) -m pip install -q --disable-pip-version-check -r requirements.txt -r tests/requirements.txt
+	$(PY) tests/browser.py
+	touch $@
+
+clean:
+	rm -rf .venv

@@ -1,0 +1,105 @@
+"""The model card: what a checkpoint's README.md says, on the disk and on the Hub."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from nca.config import CheckpointInfo
+
+LIBRARY = "nca-garden"
+# The library's name is a tag too: lists can be filtered by tags on every Hub, by library on some.
+TAGS = ("growing-nca", "neural-cellular-automata", LIBRARY)
+LICENCES = ("cc-by-4.0", "cc-by-sa-4.0", "cc0-1.0", "ofl-1.1", "mit", "apache-2.0", "other")
+_CREDITS = {
+    "twemoji": "The picture is from Twemoji, by Twitter and contributors, CC-BY 4.0.",
+    "noto": "The picture is from Noto Color Emoji, by Google, under the SIL Open Font License 1.1.",
+}
+_STYLE_LICENCES = {"twemoji": "cc-by-4.0", "noto": "ofl-1.1"}
+
+
+def picture_licence(info: CheckpointInfo) -> str:
+    """The licence that follows from where the picture came from; "other" when it is unknown."""
+    made = info.target
+    return _STYLE_LICENCES[made.style] if made and made.kind == "emoji" else "other"
+
+
+def card(
+    info: CheckpointInfo,
+    metrics: dict[str, Any],
+    repo_id: str | None = None,
+    licence: str | None = None,
+    space: str | None = None,
+) -> str:
+    """The model card, Markdown with the Hub's front matter.
+
+    Args:
+        info: what the checkpoint says of itself.
+        metrics: its `metrics.json`; the card shows `scores`.
+        repo_id: `user/name` where it is going; without, the card is for a folder.
+        licence: of the picture, one of LICENCES; follows from the target when not given.
+        space: `user/name` of a Space of the garden that can open it.
+    """
+    c, made = info.nca, info.target
+    size = made.grid if made else 72
+    load = f'NCA.from_pretrained("{repo_id or "path/to/this/folder"}")'
+    lines = [
+        "---",
+        f"library_name: {LIBRARY}",
+        f"license: {licence or picture_licence(info)}",
+        # As JSON, which is YAML too: a title may hold colons, quotes and emoji.
+        f"model_name: {json.dumps(_one_line(info.title), ensure_ascii=False)}",
+        "pipeline_tag: unconditional-image-generation",
+        "tags:",
+        *(f"- {tag}" for tag in TAGS),
+        "---",
+        f"# {_escaped(info.title)}",
+        "",
+        "![It grows from one cell](preview.gif) ![The picture it was trained on](target.png)",
+        "",
+        "A neural cellular automaton, grown with NCA Garden. Every cell follows the same small "
+        f"network ({c.channels} channels, {c.filters} filters, hidden layers {list(c.hidden)}).",
+        "",
+        "```python",
+        "from nca import NCA",
+        "",
+        f"nca = {load}",
+        f"x = nca.grow(nca.seed(1, {size}), steps=200, seed=1)",
+        "```",
+        "",
+    ]
+    if repo_id and space:
+        link = f"https://huggingface.co/spaces/{space}?checkpoint={repo_id}"
+        lines += [f"[Grow it, wound it and watch it heal in your browser]({link}).", ""]
+    lines += [
+        "| | |",
+        "|---|---|",
+        f"| recipe | {_escaped(info.recipe or 'own settings')} |",
+        f"| iterations | {info.iteration} |",
+    ]
+    if made is not None:
+        what = _escaped(made.emoji or "") if made.kind == "emoji" else "a picture"
+        lines.append(f"| target | {what}, {made.size} cells and {made.padding} of padding |")
+    scores = metrics.get("scores")
+    for name, value in scores.items() if isinstance(scores, dict) else ():
+        lines.append(f"| {_escaped(str(name))} | {_escaped(_score(value))} |")
+    if made and made.kind == "emoji":
+        lines += ["", _CREDITS[made.style]]
+    return "\n".join(lines) + "\n"
+
+
+def _score(value: Any) -> str:
+    """A score in a cell of the table; several of them side by side."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_score(part)}" for name, part in value.items())
+    return str(value)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _escaped(text: str) -> str:
+    """Text as Markdown that shows exactly this text: no markup, links, table cells or HTML."""
+    return re.sub(r"([\\`*_\[\]<>|#~!])", r"\\\1", _one_line(text))

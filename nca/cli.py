@@ -1,0 +1,231 @@
+"""The command line: `python -m nca train` and `python -m nca grow`; the same code as the page."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from nca.config import BadInput, Limits, TargetConfig, TrainConfig, checked
+
+FORMATS = (".gif", ".webp", ".apng", ".png", ".mp4")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; what a person got wrong is one sentence on standard error, exit code 2."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except BadInput as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return 130
+    except OSError as error:
+        print(f"A file could not be read or written: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="nca", description="Train, grow and wound neural cellular automata."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    train = commands.add_parser("train", help="train an automaton on an emoji or a picture")
+    picture = train.add_mutually_exclusive_group(required=True)
+    picture.add_argument("--emoji", help="one emoji, for instance 🦎")
+    picture.add_argument("--image", type=Path, help="a PNG, JPEG, WebP or GIF")
+    made = TargetConfig.model_fields
+    train.add_argument("--style", default="twemoji", help="of the emoji: twemoji or noto")
+    train.add_argument("--size", type=int, default=made["size"].default, help="cells, longest side")
+    train.add_argument("--padding", type=int, default=made["padding"].default, help="empty cells")
+    train.add_argument("--no-crop", dest="crop", action="store_false", help="keep empty borders")
+    train.add_argument("--background", default="keep", help="keep, or transparent (even borders)")
+    train.add_argument("--recipe", default="regenerating", help="growing, regenerating, quick ...")
+    train.add_argument("--iterations", type=int, help="instead of the recipe's")
+    train.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="another setting, by name"
+    )
+    train.add_argument("--seed", type=int, default=0, help="of weights and draws")
+    train.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    train.add_argument("--out", type=Path, required=True, help="the checkpoint folder")
+    train.set_defaults(run=_train)
+
+    grow = commands.add_parser("grow", help="grow a checkpoint and save the film")
+    grow.add_argument("checkpoint", type=Path, help="a checkpoint folder")
+    grow.add_argument("--steps", type=int, default=200)
+    grow.add_argument(
+        "--damage", action="append", default=[], metavar="SHAPE@STEP", help="half-left@100"
+    )
+    grow.add_argument("--seed", type=int, default=0, help="of the fire mask and random damage")
+    grow.add_argument("--size", type=int, help="side of the grid; as trained when not given")
+    grow.add_argument("--angle", type=float, default=0.0, help="degrees the cells are turned by")
+    grow.add_argument("--samples", type=int, default=1, help="lives, side by side")
+    grow.add_argument("--every", type=int, default=1, help="steps per frame")
+    grow.add_argument("--fps", type=int, default=25)
+    grow.add_argument("--scale", type=int, default=4, help="pixels per cell")
+    grow.add_argument("--out", type=Path, required=True, help="ends in .gif .webp .apng or .mp4")
+    grow.set_defaults(run=_grow)
+    return parser
+
+
+# ---------------------------------------------------------------------------- train
+
+
+def _train(options: argparse.Namespace) -> int:
+    from nca.files import write_atomic
+    from nca.jobs.lock import FileLock
+    from nca.jobs.spec import LOCK, RESUME, SPEC, TARGET, JobSpec
+    from nca.recipes import recipe
+    from nca.target import make_target, target_to_png
+
+    found = recipe(options.recipe)
+    how = TargetConfig.model_fields.keys() & vars(options).keys()
+    config = checked(
+        TargetConfig,
+        {k: getattr(options, k) for k in how} | {"kind": "emoji" if options.emoji else "image"},
+    )
+    target = make_target(config, options.image)
+    changes = dict(_setting(text) for text in options.set)
+    if options.iterations is not None:
+        changes["iterations"] = options.iterations
+    train = {k: v for k, v in changes.items() if k in TrainConfig.model_fields}
+    nca = {k: v for k, v in changes.items() if k not in train}
+    spec = checked(
+        JobSpec,
+        {
+            "nca": found.nca.model_dump() | nca,
+            "train": found.train.model_dump() | train,
+            "target": config,
+            "seed": options.seed,
+            "device": options.device,
+            "recipe": found.name,
+            "title": options.emoji or options.image.stem[:80],
+        },
+    )
+
+    folder: Path = options.out
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK)
+    if not lock.acquire():
+        raise BadInput(f"Another process is training in {folder}; choose another --out.")
+    try:
+        written = spec.model_dump_json(indent=2).encode()
+        if (folder / RESUME).exists() and not _continues(folder / SPEC, spec):
+            raise BadInput(
+                f"{folder} holds a training with other settings; repeat those, "
+                "or choose another --out."
+            )
+        write_atomic(folder / SPEC, written)
+        write_atomic(folder / TARGET, target_to_png(target))
+        return _train_folder(folder, spec)
+    finally:
+        lock.release()
+
+
+def _continues(path: Path, spec: Any) -> bool:
+    """Whether the job at `path` is this one, perhaps with fewer iterations."""
+    before = json.loads(path.read_text()) if path.exists() else {}
+    now = json.loads(spec.model_dump_json())
+    for job in (before, now):
+        job.get("train", {}).pop("iterations", None)
+        job.pop("device", None)
+    return before == now
+
+
+def _train_folder(folder: Path, spec: Any) -> int:
+    """Train with a progress bar until done or interrupted; what is there is always saved."""
+    from nca.jobs.training import Training
+    from nca.trainer import Diverged, IterationReport, log10_loss
+
+    interrupted: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _frame: interrupted.append(number))
+    bar = tqdm(total=spec.train.iterations, unit="it", desc=spec.title, dynamic_ncols=True)
+
+    def show(report: IterationReport) -> None:
+        bar.update(report.iteration - bar.n)
+        bar.set_postfix_str(f"log10 loss {log10_loss(report.loss):.2f}", refresh=False)
+        if report.message:
+            bar.write(report.message)
+
+    try:
+        done = Training(folder, spec, stop=lambda: bool(interrupted), on_report=show).run()
+    except Diverged as error:
+        raise BadInput(str(error)) from None
+    finally:
+        bar.close()
+        signal.signal(signal.SIGINT, before)
+    if done:
+        print(f"Saved in {folder}. To see it: python -m nca grow {folder} --out grown.gif")
+    else:
+        print(f"Stopped and saved in {folder}; the same command goes on from here.")
+    return 0 if done else 130
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """`channels=12` or `hidden=[64,64]` as a name and a JSON value; other text stays text."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise BadInput(f"Please write settings as NAME=VALUE; {text!r} has no =.")
+    try:
+        return name.strip(), json.loads(value)
+    except ValueError:
+        return name.strip(), value
+
+
+# ---------------------------------------------------------------------------- grow
+
+
+def _grow(options: argparse.Namespace) -> int:
+    import math
+
+    import torch
+
+    from nca.checkpoint import load_checkpoint
+    from nca.render import save_animation
+    from nca.state import damage
+
+    limits = Limits()
+    wounds = sorted(_wound(text, options.steps) for text in options.damage)
+    frames = options.steps // max(1, options.every) + 1
+    if options.out.suffix.lower() not in FORMATS:
+        raise BadInput(f"Please let --out end in one of {' '.join(FORMATS)}.")
+    if options.steps < 0 or options.every < 1 or frames > limits.export_frames:
+        raise BadInput(
+            f"A film has at most {limits.export_frames} frames; please choose fewer --steps "
+            "or a larger --every."
+        )
+    if not 1 <= options.samples <= 16 or not 3 <= (options.size or 3) <= 256:
+        raise BadInput("Please choose 1 to 16 --samples and a --size from 3 to 256.")
+    checkpoint = load_checkpoint(options.checkpoint, limits)
+    nca, angle = checkpoint.nca, math.radians(options.angle)
+    x = nca.seed(options.samples, options.size or checkpoint.size)
+    film = []
+    with tqdm(total=options.steps, unit="step", desc="Growing", dynamic_ncols=True) as bar:
+        for t in range(options.steps + 1):
+            for step, shape in wounds:
+                if step == t:
+                    x = damage(x, shape, seed=options.seed + step)
+            if t % options.every == 0:
+                film.append(torch.cat(tuple(x[..., :4]), dim=1))
+            if t < options.steps:
+                x = nca.grow(x, 1, options.seed, t0=t, angle=angle)
+                bar.update()
+    save_animation(torch.stack(film), options.out, fps=options.fps, scale=options.scale)
+    print(f"Saved {len(film)} frames in {options.out}.")
+    return 0
+
+
+def _wound(text: str, steps: int) -> tuple[int, str]:
+    """`half-left@100` as (100, "half-left")."""
+    shape, at, step = text.partition("@")
+    if not at or not step.isdecimal() or int(step) > steps:
+        raise BadInput(f"Please write damage as SHAPE@STEP, at most {steps}; not {text!r}.")
+    return int(step), shape

@@ -1,0 +1,354 @@
+"""States as pictures and films: what a person sees of an automaton.
+
+States are torch or numpy float [..., H, W, C >= 4], premultiplied RGBA first; or, where frames are
+already drawn, uint8 [..., H, W, 4], straight RGBA.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import imageio.v2 as imageio
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from nca.config import BadInput, Limits
+from nca.files import write_atomic
+
+States: TypeAlias = "Tensor | np.ndarray | Sequence[Tensor] | Sequence[np.ndarray]"
+Format = Literal["gif", "webp", "apng", "mp4"]
+Background = Literal["white"] | None
+
+GIF_FPS = (20, 25, 50)  # delays are multiples of 10 ms, and browsers slow down anything shorter
+_MOST_PIXELS = 60_000_000  # of a whole animation, enlarged; the scale gives way
+_CLEAR = 255  # the palette entry that means transparent
+
+
+def to_rgba8(states: States) -> np.ndarray:
+    """States as uint8 [..., H, W, 4], straight alpha; uint8 RGBA passes through.
+
+    Alpha is clipped to [0, 1] and colour divided by it; where alpha rounds to 0, all is 0.
+    """
+    return _each(states, _straight)
+
+
+def to_rgb8(states: States, background: float = 1.0) -> np.ndarray:
+    """States on a plain background of that grey in [0, 1], white by default: uint8 [..., H, W, 3].
+
+    A cell is drawn as `clip(rgb + background * (1 - alpha))`.
+    """
+    return _each(states, lambda x: _on_background(x, background))
+
+
+def _each(states: States, draw: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """`draw` every single [H, W, C]: a long run must not be copied as floats several times."""
+    if isinstance(states, Sequence) or states.ndim > 3:
+        return np.stack([_each(state, draw) for state in states])
+    return draw(_array(states))
+
+
+def _straight(x: np.ndarray) -> np.ndarray:
+    if x.dtype == np.uint8:
+        return x
+    alpha = _unit(x[..., 3:])
+    shown = alpha >= 0.5 / 255
+    colour = _unit(x[..., :3] / np.where(shown, alpha, 1))
+    rgba = np.concatenate([colour, alpha], -1) * shown
+    return (rgba * 255 + 0.5).astype(np.uint8)
+
+
+def _on_background(x: np.ndarray, background: float) -> np.ndarray:
+    if x.dtype == np.uint8:
+        x = x / np.float32(255)
+        x[..., :3] *= x[..., 3:]
+    rgb = x[..., :3] + np.float32(background) * (1 - _unit(x[..., 3:]))
+    return (_unit(rgb) * 255 + 0.5).astype(np.uint8)
+
+
+def _unit(x: np.ndarray) -> np.ndarray:
+    """Clipped to [0, 1], NaN to 0."""
+    return np.fmin(np.fmax(x, np.float32(0)), np.float32(1))
+
+
+def upscale(frames: np.ndarray, scale: int) -> np.ndarray:
+    """Frames [..., H, W, channels] enlarged `scale` times, every cell a square."""
+    return frames if scale == 1 else frames.repeat(scale, -3).repeat(scale, -2)
+
+
+def image(state: States, scale: int = 1, background: Background = None) -> Image.Image:
+    """One state [H, W, C >= 4] as an RGBA picture, or as RGB on white."""
+    pixels = to_rgba8(state) if background is None else to_rgb8(state)
+    return Image.fromarray(upscale(pixels, scale))
+
+
+def contact_sheet(states: States, columns: int = 7, gap: int = 1, scale: int = 1) -> Image.Image:
+    """States [N, H, W, C >= 4] in rows of `columns`, `gap` pixels between them: RGB on white."""
+    return _sheet(to_rgb8(states), columns, gap, scale)
+
+
+def _sheet(cells: np.ndarray, columns: int, gap: int, scale: int) -> Image.Image:
+    cells = upscale(cells, scale)
+    count, height, width, _ = cells.shape
+    rows = -(-count // columns)
+    sheet = np.full((rows * (height + gap), columns * (width + gap), 3), 255, np.uint8)
+    for index, cell in enumerate(cells):
+        top, left = index // columns * (height + gap), index % columns * (width + gap)
+        sheet[top : top + height, left : left + width] = cell
+    return Image.fromarray(sheet[: sheet.shape[0] - gap, : sheet.shape[1] - gap])
+
+
+def before_after(before: States, after: States, gap: int = 1, scale: int = 1) -> Image.Image:
+    """A batch [N, H, W, C >= 4] before a rollout in one row, after it in the row below."""
+    both = np.concatenate([to_rgb8(before), to_rgb8(after)])
+    return _sheet(both, len(both) // 2, gap, scale)
+
+
+def save_picture(picture: Image.Image, path: str | os.PathLike[str]) -> None:
+    """Write a picture losslessly, atomically: WebP, or PNG if the path says so."""
+    buffer = io.BytesIO()
+    if Path(path).suffix == ".png":
+        picture.save(buffer, "PNG")
+    else:
+        picture.save(buffer, "WEBP", lossless=True, exact=True, quality=20, method=0)
+    write_atomic(path, buffer.getvalue())
+
+
+def save_animation(
+    frames: States,
+    path: str | os.PathLike[str],
+    format: Format | None = None,
+    *,
+    fps: int = 25,
+    scale: int = 4,
+    background: Background = None,
+    limits: Limits | None = None,
+) -> None:
+    """Write frames as a film that loops for ever, atomically.
+
+    Args:
+        frames: [T, H, W, C >= 4], float premultiplied states or uint8 straight RGBA.
+        path: where to.
+        format: "gif", "webp", "apng" (both exact, with true alpha) or "mp4" (H.264, on white);
+            None takes the path's suffix.
+        fps: 20, 25 or 50 for GIF, 1 to 60 for the others.
+        scale: every cell becomes a square of this side, or a smaller one where many large frames
+            would take too much memory.
+        background: None keeps transparency, "white" does not; MP4 has none in any case.
+        limits: the greatest number of frames.
+
+    Raises:
+        BadInput: no frames or too many, or an unknown format, fps or scale.
+    """
+    kind = format or Path(path).suffix.removeprefix(".").lower()
+    kind = "apng" if kind == "png" else kind
+    data = animation_bytes(frames, kind, fps=fps, scale=scale, background=background, limits=limits)
+    write_atomic(path, data)
+
+
+def animation_bytes(
+    frames: States,
+    format: str,
+    *,
+    fps: int = 25,
+    scale: int = 4,
+    background: Background = None,
+    limits: Limits | None = None,
+) -> bytes:
+    """The file `save_animation` would write, as bytes."""
+    encoders = {"gif": _gif, "webp": _webp, "apng": _apng, "mp4": _mp4}
+    if format not in encoders:
+        raise BadInput(f"Please choose one of the formats {', '.join(encoders)}.")
+    if format == "gif" and fps not in GIF_FPS:
+        raise BadInput("A GIF plays at 20, 25 or 50 frames per second; please choose one of them.")
+    if not 1 <= fps <= 60:
+        raise BadInput("Please choose 1 to 60 frames per second.")
+    if not 1 <= scale <= 16:
+        raise BadInput("Please choose a scale from 1 to 16.")
+    most = (limits or Limits()).export_frames
+    if len(frames) == 0:
+        raise BadInput("There are no frames yet; please let it grow first.")
+    if len(frames) > most:
+        raise BadInput(f"An animation has at most {most} frames; please choose fewer.")
+    rgba = to_rgba8(frames)
+    if background == "white" and format != "mp4":
+        opaque = np.full_like(rgba, 255)
+        opaque[..., :3] = to_rgb8(frames)
+        rgba = opaque
+    # Fewer pixels per cell rather than a refusal, or a server out of memory.
+    scale = max(1, min(scale, int((_MOST_PIXELS / (rgba.size / 4)) ** 0.5)))
+    return encoders[format](to_rgb8(frames) if format == "mp4" else rgba, fps, scale)
+
+
+def save_gif(frames: States, path: str | os.PathLike[str], **options: Any) -> None:
+    """`save_animation` as GIF: alpha of a half and more is solid, 255 colours for all frames."""
+    save_animation(frames, path, "gif", **options)
+
+
+def save_webp(frames: States, path: str | os.PathLike[str], **options: Any) -> None:
+    """`save_animation` as lossless WebP: exactly the frames, with true alpha."""
+    save_animation(frames, path, "webp", **options)
+
+
+def save_apng(frames: States, path: str | os.PathLike[str], **options: Any) -> None:
+    """`save_animation` as animated PNG: exactly the frames, with true alpha."""
+    save_animation(frames, path, "apng", **options)
+
+
+def save_mp4(frames: States, path: str | os.PathLike[str], **options: Any) -> None:
+    """`save_animation` as MP4 (H.264, yuv420p, even sides), on white."""
+    save_animation(frames, path, "mp4", **options)
+
+
+def to_palette(rgba: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Frames with one shared palette of at most 255 colours, without dithering.
+
+    Args:
+        rgba: uint8 [T, H, W, 4], straight.
+
+    Returns:
+        Indices uint8 [T, H, W], 255 where alpha is below 128; the palette, uint8 [256, 3].
+    """
+    solid = rgba[..., 3] >= 128
+    palette = np.zeros((256, 3), np.uint8)
+    present = _present(rgba, solid, 8)
+    bits = 8 if np.count_nonzero(present) <= _CLEAR else 6
+    if bits == 8:  # few colours: the palette is exact
+        colours = _unpack(np.flatnonzero(present), 8)
+        palette[: len(colours)] = colours
+        table = np.cumsum(present, dtype=np.uint8) - np.uint8(1)
+    else:  # chosen from a sample, looked up in 6 bits per channel
+        thin = max(1, np.count_nonzero(solid) // 20_000)
+        sample = np.concatenate([f[s][::thin, :3] for f, s in zip(rgba, solid, strict=True)])
+        # A few rounds of k-means lower the error by a quarter; run to the end they take seconds.
+        rounds = len(sample) // 100
+        quantised = Image.fromarray(sample[None]).quantize(_CLEAR, kmeans=rounds)
+        colours = np.array(quantised.getpalette(), np.uint8).reshape(-1, 3)[:_CLEAR]
+        palette[: len(colours)] = colours
+        used = np.flatnonzero(_present(rgba, solid, 6))
+        table = np.zeros(1 << 18, np.uint8)
+        table[used] = _nearest(_unpack(used, 6) * 4 + 2, colours)
+    indices = np.full(solid.shape, _CLEAR, np.uint8)
+    for index, frame, where in zip(indices, rgba, solid, strict=True):
+        index[where] = table[_pack(frame[where], bits)]
+    return indices, palette
+
+
+def _present(rgba: np.ndarray, solid: np.ndarray, bits: int) -> np.ndarray:
+    """For every colour of so many bits per channel whether a solid pixel has it."""
+    present = np.zeros(1 << (3 * bits), bool)
+    for frame, where in zip(rgba, solid, strict=True):
+        present[_pack(frame[where], bits)] = True
+    return present
+
+
+def _pack(pixels: np.ndarray, bits: int) -> np.ndarray:
+    red, green, blue = (pixels[:, :3] >> (8 - bits)).astype(np.uint32).T
+    return (red << (2 * bits)) | (green << bits) | blue
+
+
+def _unpack(code: np.ndarray, bits: int) -> np.ndarray:
+    return (code[:, None] >> (2 * bits, bits, 0)) & ((1 << bits) - 1)
+
+
+def _nearest(colours: np.ndarray, palette: np.ndarray) -> np.ndarray:
+    """For each of [N, 3] the index of the nearest palette entry."""
+    ours, theirs = colours.astype(np.float32), palette.astype(np.float32)
+    length = (theirs**2).sum(1)
+    found = np.empty(len(ours), np.uint8)
+    for start in range(0, len(ours), 16384):  # a bounded distance matrix at a time
+        part = slice(start, start + 16384)
+        found[part] = (length - 2 * ours[part] @ theirs.T).argmin(1)
+    return found
+
+
+def _gif(rgba: np.ndarray, fps: int, scale: int) -> bytes:
+    indices, palette = to_palette(rgba)
+    pictures = _Pictures(indices, scale, palette)
+    # Disposal 2 clears a frame before the next: otherwise what was erased would stay.
+    return pictures.save("GIF", 1000 // fps, disposal=2, transparency=_CLEAR, optimize=False)
+
+
+def _webp(rgba: np.ndarray, fps: int, scale: int) -> bytes:
+    pictures = _Pictures(rgba, scale)
+    return pictures.save("WEBP", 1000 / fps, lossless=True, exact=True, quality=20, method=0)
+
+
+def _apng(rgba: np.ndarray, fps: int, scale: int) -> bytes:
+    # Disposal 0, blend 0: a frame's pixels, transparent ones included, replace what was there.
+    return _Pictures(rgba, scale).save("PNG", 1000 / fps, disposal=0, blend=0, compress_level=6)
+
+
+def _mp4(rgb: np.ndarray, fps: int, scale: int) -> bytes:
+    # H.264 wants even sides; an odd one gets a white row or column.
+    even = [(0, rgb.shape[1] * scale % 2), (0, rgb.shape[2] * scale % 2), (0, 0)]
+    quality = "-crf 14 -preset veryfast -tune animation -movflags +faststart".split()
+    # The encoder writes only to a named file, in a folder nobody else sees.
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "film.mp4")
+        film: Any = imageio.get_writer(
+            path,
+            format="FFMPEG",  # pyright: ignore[reportArgumentType]
+            mode="I",
+            fps=fps,
+            codec="libx264",
+            pixelformat="yuv420p",
+            macro_block_size=2,
+            quality=None,
+            ffmpeg_log_level="error",
+            output_params=quality,
+        )
+        with film:
+            for frame in rgb:
+                film.append_data(np.pad(upscale(frame, scale), even, constant_values=255))
+        return path.read_bytes()
+
+
+class _Pictures:
+    """Frames uint8 [T, H, W] or [T, H, W, 4] as Pillow images, enlarged while they are iterated.
+
+    Pillow iterates them more than once for some formats, so a generator would not do.
+    """
+
+    def __init__(self, frames: np.ndarray, scale: int, palette: np.ndarray | None = None):
+        self.frames, self.scale, self.palette = frames, scale, palette
+
+    def __iter__(self) -> Iterator[Image.Image]:
+        for frame in self.frames:
+            cells = frame if frame.ndim == 3 else frame[..., None]
+            picture = Image.fromarray(
+                upscale(cells, self.scale).reshape(
+                    frame.shape[0] * self.scale, frame.shape[1] * self.scale, *frame.shape[2:]
+                )
+            )
+            if self.palette is not None:
+                picture.putpalette(self.palette.tobytes())
+            yield picture
+
+    def save(self, format: str, duration: float, **options: Any) -> bytes:
+        buffer = io.BytesIO()
+        first = next(iter(self))
+        rest = _Pictures(self.frames[1:], self.scale, self.palette)
+        first.save(
+            buffer,
+            format,
+            save_all=True,
+            append_images=rest,
+            duration=round(duration),
+            loop=0,
+            **options,
+        )
+        return buffer.getvalue()
+
+
+def _array(state: Tensor | np.ndarray) -> np.ndarray:
+    """One state's first four channels in numpy, uint8 or float32."""
+    if isinstance(state, Tensor):
+        state = state[..., :4].detach().cpu()
+        state = (state if state.element_size() == 1 else state.float()).numpy()
+    return state if state.dtype == np.uint8 else state[..., :4].astype(np.float32, copy=False)

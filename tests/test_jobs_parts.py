@@ -1,0 +1,133 @@
+"""The small parts of jobs, without processes to wait for."""
+
+import multiprocessing
+import os
+from pathlib import Path
+
+import pytest
+
+from nca.jobs import clean_environment, default_home
+from nca.jobs.lock import FileLock, holder
+from nca.jobs.metrics import MetricsReader, MetricsWriter
+from nca.jobs.store import Row, Store
+
+
+def a_row(job: str, **changes) -> Row:
+    values = dict(
+        id=job, owner="0" * 64, title="x", device="cpu", state="queued", place=1, work=1.0,
+        iterations=10, created=1.0, changed=1.0,
+    )  # fmt: skip
+    return Row(**(values | changes))
+
+
+def test_a_reader_sees_what_was_appended_rolled_back_and_torn(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    reader = MetricsReader(path)
+    assert reader.read() == []
+    writer = MetricsWriter(path, iterations=100)
+    for i in range(1, 11):
+        writer.add(i, -i / 10)
+    writer.flush()
+    assert reader.read() == [(i, -i / 10) for i in range(1, 11)]
+    with path.open("ab") as file:
+        file.write(b'{"iteration": 11, "log')
+    assert reader.read()[-1][0] == 10
+
+    writer = MetricsWriter(path, iterations=100, iteration=8)  # a worker that goes on from 8
+    assert reader.read()[-1] == (8, -0.8)
+    writer.add(9, -2.0)
+    writer.add(10, -3.0)
+    writer.add(9, float("nan"))  # training broke down and was rolled back to 9
+    writer.add(10, -4.0)
+    writer.flush()
+    assert reader.read()[-3:] == [(8, -0.8), (9, -2.0), (10, -4.0)]
+
+
+def test_many_points_become_means_and_the_file_stays_small(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    writer = MetricsWriter(path, iterations=200_000)
+    for i in range(1, 200_001):
+        writer.add(i, -1.0 if i % 20 else -3.0)
+    writer.flush()
+    assert len(path.read_bytes().splitlines()) <= 20_001
+    points = MetricsReader(path).read(points=300)
+    assert len(points) == 300 and points[-1][0] == 200_000
+    assert all(loss == pytest.approx(-2.0, abs=0.05) for _, loss in points)
+
+
+def hold(path: Path, ready, done) -> None:
+    lock = FileLock(path)
+    assert lock.acquire()
+    ready.set()
+    done.wait(60)
+
+
+def test_a_lock_dies_with_its_holder(tmp_path):
+    path = tmp_path / "a.lock"
+    assert holder(path) is None
+    spawn = multiprocessing.get_context("spawn")
+    ready, done = spawn.Event(), spawn.Event()
+    process = spawn.Process(target=hold, args=(path, ready, done))
+    process.start()
+    assert ready.wait(60)
+    lock = FileLock(path)
+    assert holder(path) == process.pid and not lock.acquire()
+    process.kill()
+    process.join()
+    assert holder(path) is None and lock.acquire()
+    assert holder(path) == os.getpid()
+    lock.release()
+    assert holder(path) is None
+
+
+def test_a_transaction_is_all_or_nothing(tmp_path):
+    store = Store(tmp_path / "garden.sqlite3")
+    store.add(a_row("a"))
+    with pytest.raises(RuntimeError), store.transaction():
+        store.add(a_row("b", place=store.next_place()))
+        store.update("a", state="failed")
+        raise RuntimeError
+    assert [row.id for row in store.active()] == ["a"] and store.get("b") is None
+    store.update("a", place=store.next_place())
+    store.add(a_row("c"))
+    assert [row.id for row in store.active()] == ["c", "a"]
+    assert Store(tmp_path / "garden.sqlite3").ids() == {"a", "c"}
+    store.close()
+
+
+def test_a_worker_gets_what_it_needs_and_no_secrets():
+    kept = {"PATH": "/bin", "CUDA_VISIBLE_DEVICES": "0", "LC_ALL": "C.UTF-8", "HOME": "/home/me"}
+    secrets = {
+        "HF_TOKEN": "1", "OAUTH_CLIENT_ID": "2", "NCA_GARDEN_SECRET": "3", "TORCH_API_KEY": "4",
+        "PGPASSWORD": "5", "DATABASE_URL": "6", "hf_token": "7", "SSH_AUTH_SOCK": "8",
+    }  # fmt: skip
+    assert clean_environment(kept | secrets) == kept
+
+
+def test_home_is_never_the_working_folder(tmp_path):
+    assert default_home({"NCA_GARDEN_HOME": str(tmp_path)}) == tmp_path
+    assert default_home({}).is_absolute() and default_home({}) != Path.cwd()
+
+
+def test_snapshots_are_early_even_and_few():
+    training = pytest.importorskip("nca.jobs.training")
+    for iterations in (1, 7, 100, 8000, 200_000):
+        kept = training.snapshot_iterations(iterations)
+        assert max(kept) == iterations and min(kept) >= 1
+        assert len(kept) <= training.SNAPSHOT_LIMIT
+    assert min(training.snapshot_iterations(8000)) == 16
+
+
+def test_what_costs_much_is_done_seldom():
+    training = pytest.importorskip("nca.jobs.training")
+    now, done = [0.0], []
+
+    def act() -> None:
+        done.append(now[0])
+        now[0] += 2.0  # takes two seconds
+
+    pace = training.Pace(every=5.0, share=0.1, clock=lambda: now[0])
+    for _ in range(100):
+        pace.run(act)
+        now[0] += 1.0
+    assert done == [0.0, 22.0, 44.0, 66.0, 88.0]

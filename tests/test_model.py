@@ -1,0 +1,182 @@
+"""The model against cases worked out by hand and with loops of plain Python numbers."""
+
+import math
+
+import pytest
+import torch
+
+from nca.config import NCAConfig
+from nca.fire import fire_mask, item_seeds
+from nca.model import NCA
+from nca.state import alive_mask, make_seed
+
+
+def scrambled(config, seed=0, scale=0.3, dtype=torch.float64):
+    """An automaton whose every weight is random, so that nothing cancels by being zero."""
+    nca = NCA(config).to(dtype)
+    draw = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for p in nca.parameters():
+            p += scale * torch.randn(p.shape, generator=draw, dtype=dtype)
+    return nca
+
+
+def test_perception_of_a_ramp_is_its_slope():
+    """Channel 0 rises by 1 per column, channel 1 by 1 per row: Sobel/8 sees exactly 1."""
+    nca = NCA(NCAConfig(channels=4, hidden=(2,), laplacian=True))
+    x = torch.zeros(1, 5, 5, 4)
+    x[0, :, :, 0] = torch.arange(5.0)[None, :]
+    x[0, :, :, 1] = torch.arange(5.0)[:, None]
+    identity, sx, sy, lap = nca.perceive(x)[0, 2, 2].view(4, 4)
+    assert identity[:2].tolist() == [2.0, 2.0]
+    assert sx[:2].tolist() == [1.0, 0.0]
+    assert sy[:2].tolist() == [0.0, 1.0]
+    assert lap.tolist() == [0.0] * 4
+    turned = nca.perceive(x, angle=math.pi / 2)[0, 2, 2].view(4, 4)
+    torch.testing.assert_close(turned[1, :2], torch.tensor([0.0, -1.0]), atol=1e-6, rtol=0)
+    torch.testing.assert_close(turned[2, :2], torch.tensor([1.0, 0.0]), atol=1e-6, rtol=0)
+
+
+def test_one_step_by_hand():
+    """Two hidden units and one seed: every number of the step is known.
+
+    The seed is alpha 1 and hidden 1 at cell (1, 1) of a 3 x 3 grid. Hidden unit 0 sees alpha
+    itself plus 0.5, hidden unit 1 sees 8 x Sobel-x of alpha. The last layer adds 0.25 of unit 0
+    to alpha and 0.1 of unit 1 to red.
+    """
+    nca = NCA(NCAConfig(channels=5, hidden=(2,), fire_rate=1.0))
+    first, last = nca.layers
+    with torch.no_grad():
+        first.weight.zero_()
+        first.weight[0, 3] = 1.0  # identity of alpha
+        first.weight[1, 5 + 3] = 8.0  # Sobel x of alpha
+        first.bias[0] = 0.5
+        last.weight[3, 0] = 0.25
+        last.weight[0, 1] = 0.1
+    y = nca.step(nca.seed(1, 3), t=0)[0]
+    empty = 0.5 * 0.25  # a cell without alpha still has the bias
+    expected_alpha = torch.full((3, 3), empty)
+    expected_alpha[1, 1] = 1 + 1.5 * 0.25
+    torch.testing.assert_close(y[..., 3], expected_alpha)
+    expected_red = torch.zeros(3, 3)
+    expected_red[:, 0] = torch.tensor([0.1, 0.2, 0.1])  # the seed lies to the right: +1, +2, +1
+    torch.testing.assert_close(y[..., 0], expected_red)  # to the left it is negative: ReLU
+    expected_hidden = torch.zeros(3, 3)
+    expected_hidden[1, 1] = 1.0
+    torch.testing.assert_close(y[..., 4], expected_hidden)
+
+
+def reference_step(nca, x, t, seeds):
+    """One step, one cell at a time, in Python floats."""
+    c, (batch, height, width, channels) = nca.config, x.shape
+    grid, filters = x.tolist(), nca.filters.tolist()
+    fires = fire_mask(height, width, t, seeds, c.fire_rate, "cpu").tolist()
+
+    def at(b, i, j):
+        if c.padding == "circular":
+            return grid[b][i % height][j % width]
+        inside = 0 <= i < height and 0 <= j < width
+        return grid[b][i][j] if inside else [0.0] * channels
+
+    def lives(cells, b, i, j):
+        best = -math.inf
+        for di in (-1, 0, 1):
+            for dj in (-1, 0, 1):
+                u, v = i + di, j + dj
+                if c.padding == "circular":
+                    u, v = u % height, v % width
+                elif not (0 <= u < height and 0 <= v < width):
+                    continue
+                best = max(best, cells[b][u][v][3])
+        return best > c.alive_threshold
+
+    grown = [[[list(cell) for cell in row] for row in item] for item in grid]
+    for b in range(batch):
+        for i in range(height):
+            for j in range(width):
+                if not fires[b][i][j]:
+                    continue
+                seen = [
+                    sum(
+                        bank[k][di + 1][dj + 1] * at(b, i + di, j + dj)[k]
+                        for di in (-1, 0, 1)
+                        for dj in (-1, 0, 1)
+                    )
+                    for bank in filters
+                    for k in range(channels)
+                ]
+                for n, layer in enumerate(nca.layers):
+                    bias = [0.0] * layer.out_features if layer.bias is None else layer.bias.tolist()
+                    seen = [
+                        offset + sum(w * s for w, s in zip(row, seen, strict=True))
+                        for row, offset in zip(layer.weight.tolist(), bias, strict=True)
+                    ]
+                    if n < len(nca.layers) - 1:
+                        seen = [max(0.0, s) for s in seen]
+                for k in range(channels):
+                    grown[b][i][j][k] += c.step_size * seen[k]
+    out = torch.zeros_like(x)
+    for b in range(batch):
+        for i in range(height):
+            for j in range(width):
+                alive = lives(grown, b, i, j)
+                if c.alive_mask == "pre_post":
+                    alive = alive and lives(grid, b, i, j)
+                if alive:
+                    out[b, i, j] = torch.tensor(grown[b][i][j], dtype=x.dtype)
+    return out
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"fire_rate": 1.0, "hidden": (3, 4)},
+        {"padding": "circular", "laplacian": True, "step_size": 0.5},
+        {"alive_mask": "post", "alive_threshold": 0.2, "out_bias": False, "bias": False},
+        {"perception": "learned", "seed_hidden": False},
+    ],
+)
+def test_step_equals_the_loop(changes):
+    nca = scrambled(NCAConfig(**{"channels": 5, "hidden": (6,), **changes}))
+    draw = torch.Generator().manual_seed(1)
+    x = torch.randn(2, 5, 6, 5, generator=draw, dtype=torch.float64)
+    x[:, :, 3:] = 0  # half of it empty, so that the alive mask has something to decide
+    seeds = item_seeds(9, 2)
+    with torch.no_grad():
+        y = nca.step(x, 4, seeds)
+    expected = reference_step(nca, x, 4, seeds)
+    assert (expected == 0).all(-1).any() and (expected != 0).any()
+    torch.testing.assert_close(y, expected, atol=1e-12, rtol=1e-12)
+
+
+def test_untrained_automaton_changes_nothing():
+    nca = NCA(NCAConfig())
+    x = nca.seed(2, 9)
+    assert torch.equal(nca.grow(x, 5, seed=1), x)
+
+
+def test_grow_from_the_middle_equals_one_run():
+    nca = scrambled(NCAConfig(channels=6, hidden=(8,)), scale=0.05, dtype=torch.float32)
+    x = nca.seed(2, 11)
+    all_steps = nca.grow(x, 12, seed=3, all_steps=True)
+    assert all_steps.shape == (13, 2, 11, 11, 6)
+    assert torch.equal(all_steps[0], x)
+    later = nca.grow(all_steps[5], 7, seed=3, t0=5)
+    torch.testing.assert_close(later, all_steps[12])
+    assert not torch.equal(later, nca.grow(all_steps[5], 7, seed=3, t0=6))
+
+
+def test_seed():
+    x = make_seed(6, 5, 7, batch=2)
+    assert x.sum() == 2 * 3 and x[:, 2, 3, 3:].eq(1).all()
+    bare = NCA(NCAConfig(channels=6, seed_hidden=False)).seed(1, (5, 7))
+    assert bare.sum() == 1 and bare[0, 2, 3, 3] == 1
+
+
+def test_alive_mask_reaches_one_cell_and_wraps_on_a_torus():
+    alpha = torch.zeros(1, 4, 4)
+    alpha[0, 0, 0] = 0.2
+    assert alive_mask(alpha, 0.1).sum() == 4
+    assert alive_mask(alpha, 0.1, "circular").sum() == 9
+    assert alive_mask(alpha, 0.2).sum() == 0  # strictly above

@@ -1,0 +1,260 @@
+import json
+import math
+
+import pytest
+import torch
+
+from nca.checkpoint import load_resume, save_resume
+from nca.config import BadInput, NCAConfig, TrainConfig
+from nca.pool import Pool
+from nca.recipes import RECIPES, recipe
+from nca.trainer import Diverged, Trainer, log10_loss
+
+TINY = NCAConfig(channels=6, hidden=(16,))
+QUICK = dict(batch=4, pool_size=12, steps_min=8, steps_max=12, iterations=20)
+
+
+def square(size=12):
+    target = torch.zeros(size, size, 4)
+    target[3:-3, 3:-3] = torch.tensor([1.0, 0.2, 0.1, 1.0])
+    return target
+
+
+def trainer(target=None, seed=0, nca=TINY, **changes):
+    return Trainer(
+        nca, TrainConfig(**{**QUICK, **changes}), square() if target is None else target, seed=seed
+    )
+
+
+def weights(t):
+    return {k: v.clone() for k, v in t.nca.state_dict().items()}
+
+
+def test_it_learns():
+    reports = list(trainer(iterations=150, learning_rate=5e-3))
+    assert [r.iteration for r in reports] == list(range(1, 151))
+    first, last = (sum(r.loss for r in part) for part in (reports[:15], reports[-15:]))
+    assert last < 0.5 * first
+    assert reports[-1].iterations_per_second > 0 and reports[-1].alive > 0
+    assert reports[0].before.shape == reports[0].after.shape == (4, 12, 12, 6)
+    assert {r.steps for r in reports} == set(range(8, 13))
+
+
+def test_same_seed_same_run_other_seed_other_run():
+    one, two, other = (list(trainer(seed=s, iterations=5)) for s in (1, 1, 2))
+    assert [r.loss for r in one] == [r.loss for r in two]
+    assert [r.loss for r in one] != [r.loss for r in other]
+
+
+@pytest.mark.parametrize("start", ["pool", "seed"])
+def test_resume_is_bit_identical(tmp_path, start):
+    changes = dict(start=start, damage_count=2, damage_shapes=("circle", "half", "stroke"))
+    whole = trainer(**changes)
+    losses = [r.loss for r in whole]
+
+    first = trainer(**changes)
+    begun = [first.train_step().loss for _ in range(10)]
+    save_resume(first, tmp_path / "resume.safetensors")
+    second = trainer(**changes)
+    load_resume(second, tmp_path / "resume.safetensors")
+    assert second.iteration == 10
+    assert begun + [r.loss for r in second] == losses
+    for name, value in weights(whole).items():
+        assert torch.equal(value, second.nca.state_dict()[name])
+    if start == "pool":
+        everything = range(len(whole.pool))
+        assert torch.equal(whole.pool.sample(everything), second.pool.sample(everything))
+
+
+def test_resume_refuses_what_is_not_its_own(tmp_path):
+    path = tmp_path / "resume.safetensors"
+    save_resume(trainer(), path)
+    for stranger in (trainer(seed=1), trainer(batch=3), trainer(target=square() * 0.5)):
+        with pytest.raises(BadInput, match="other settings"):
+            load_resume(stranger, path)
+    load_resume(trainer(iterations=40), path)  # longer is fine
+    path.write_bytes(path.read_bytes()[:-7])
+    with pytest.raises(BadInput, match="damaged"):
+        load_resume(trainer(), path)
+
+
+def test_growing_never_leaves_the_seed():
+    t = trainer(start="seed", iterations=6)
+    assert t.pool is None
+    for report in t:
+        assert torch.equal(report.before, t.nca.seed(4, 12))
+
+
+def test_pool_gets_a_seed_for_the_worst_and_wounds_for_the_best():
+    t = trainer(pool_size=4, damage_count=1, damage_shapes=("half",), steps_min=1, steps_max=1)
+    states = torch.zeros(4, 12, 12, 6)
+    for item, share in enumerate((0.9, 0.1, 0.5, 0.7)):  # share of the target they show
+        states[item, ..., :4] = square() * share
+    t.pool.commit(range(4), states)
+    before = t.train_step().before
+    assert torch.equal(before[0], t.seed_state)  # 0.1 was the worst
+    for row, share in ((1, 0.5), (2, 0.7)):
+        torch.testing.assert_close(before[row, ..., :4], square() * share)
+    best = square() * 0.9
+    kept = before[3, ..., :4] != 0
+    assert torch.equal(before[3, ..., :4][kept], best[kept])
+    assert kept.sum() == (best != 0).sum() / 2
+
+
+def test_random_loss_step_returns_that_state():
+    """With one possible step the pool holds the state of that step, not of the last one."""
+    t = trainer(loss_at="random", loss_window=1, steps_min=8, steps_max=8, pool_size=4)
+    for p in t.nca.parameters():
+        torch.nn.init.normal_(p, std=0.1, generator=torch.Generator().manual_seed(0))
+    seen = []
+    rollout = t.engine.rollout
+
+    class Recorder:
+        def rollout(self, nca, x, steps, seeds, **options):
+            seen.append((nca.grow(x, 8, seeds, all_steps=True), options["keep"]))
+            return rollout(nca, x, steps, seeds, **options)
+
+    t.engine = Recorder()
+    after = t.train_step().after
+    states, keep = seen[0]
+    assert keep == [7]
+    torch.testing.assert_close(after, states[7])
+    assert not torch.allclose(after, states[8])
+
+
+def test_mean_of_the_last_steps():
+    t = trainer(loss_at="mean_last", loss_window=3, steps_min=8, steps_max=8)
+    for p in t.nca.parameters():
+        torch.nn.init.normal_(p, std=0.1, generator=torch.Generator().manual_seed(0))
+    before = weights(t)
+    report = t.train_step()
+    fresh = trainer(loss_at="mean_last", loss_window=3, steps_min=8, steps_max=8)
+    fresh.nca.load_state_dict(before)
+    draws = []
+    real = fresh.engine.rollout
+
+    class Recorder:
+        def rollout(self, nca, x, steps, seeds, **options):
+            draws.append(nca.grow(x, steps, seeds, all_steps=True))
+            return real(nca, x, steps, seeds, **options)
+
+    fresh.engine = Recorder()
+    fresh.train_step()
+    expected = (draws[0][6:9, ..., :4] - square()).square().mean()
+    assert report.loss == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_gradient_rules():
+    def update(**changes):
+        t = trainer(iterations=1, **changes)
+        t.train_step()
+        return {n: p.grad for n, p in t.nca.named_parameters()}
+
+    for g in update(gradient="normalise_each").values():
+        assert g.norm() == pytest.approx(1, abs=1e-3) or g.norm() == 0
+    together = torch.stack([g.norm() for g in update(gradient="normalise_all").values()]).norm()
+    assert together == pytest.approx(1, abs=1e-3)
+    raw = torch.stack([g.norm() for g in update(gradient="none").values()]).norm()
+    clipped = torch.stack(
+        [g.norm() for g in update(gradient="clip", clip=float(raw) / 2).values()]
+    ).norm()
+    assert clipped == pytest.approx(float(raw) / 2, rel=1e-3)
+
+
+def test_not_a_number_is_rolled_back_and_never_enters_the_pool():
+    t = trainer(iterations=60)
+    for _ in range(55):
+        t.train_step()
+    good = t.state_dict()
+    with torch.no_grad():
+        t.nca.layers[0].weight[0, 0] = math.nan
+    report = t.train_step()
+    assert "broke down" in report.message and "iteration 50" in report.message
+    assert t.iteration == 50 and t.attempt == 1
+    assert all(v.isfinite().all() for v in t.nca.state_dict().values())
+    assert t.pool.sample(range(12)).isfinite().all()
+    healthy = t.train_step()
+    assert healthy.learning_rate == t.config.learning_rate / 2
+    assert good["iteration"] == 55
+
+
+def test_three_rollbacks_then_a_plain_message():
+    t = trainer(nca=NCAConfig(channels=6, hidden=(16,), step_size=4.0))
+
+    def break_it():
+        with torch.no_grad():
+            t.nca.layers[-1].weight.fill_(math.inf)
+
+    for _ in range(3):
+        break_it()
+        assert "broke down" in t.train_step().message
+    break_it()
+    with pytest.raises(Diverged, match="smaller learning rate"):
+        t.train_step()
+
+
+def test_a_dead_pool_is_a_collapse():
+    t = trainer(iterations=200, reseed_count=0)
+    empty = torch.zeros(12, 12, 12, 6)
+    t.pool.commit(range(12), empty)
+    messages = [t.train_step().message for _ in range(50)]
+    assert messages[:-1] == [None] * 49
+    assert "broke down" in messages[-1]
+
+
+def test_pool_is_lossless_and_copies_are_safe():
+    draw = torch.Generator().manual_seed(0)
+    seed = torch.zeros(5, 6, 4)
+    pool = Pool(seed, 7)
+    x = torch.randn(3, 5, 6, 4, generator=draw) * (torch.rand(3, 5, 6, 1, generator=draw) < 0.3)
+    copy = list(pool.items)
+    pool.commit([1, 6, 2], x)
+    assert torch.equal(pool.sample([1, 6, 2]), x)
+    assert pool.sample([0]).eq(0).all() and all(len(cells) == 0 for cells, _ in copy)
+    again = Pool(seed, 7)
+    again.load_state_dict(pool.state_dict())
+    assert torch.equal(again.sample(range(7)), pool.sample(range(7)))
+    with pytest.raises(ValueError, match="does not fit"):
+        Pool(seed, 8).load_state_dict(pool.state_dict())
+
+
+def test_learning_rate_schedules():
+    at = TrainConfig(schedule="step", milestones=(10, 20)).learning_rate_at
+    assert [at(0), at(9), at(10), at(25)] == pytest.approx([2e-3, 2e-3, 2e-4, 2e-5])
+    at = TrainConfig(schedule="linear", decay_over=100).learning_rate_at
+    assert [at(0), at(50), at(100), at(500)] == pytest.approx([2e-3, 1.1e-3, 2e-4, 2e-4])
+    at = TrainConfig(schedule="cosine", iterations=100, decay=0.5).learning_rate_at
+    assert [at(0), at(50), at(100)] == pytest.approx([2e-3, 1.5e-3, 1e-3])
+    assert TrainConfig(schedule="constant").learning_rate_at(10**6) == 2e-3
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_trains(name):
+    found = recipe(name)
+    small = found.train.model_copy(update=dict(iterations=2, steps_min=4, steps_max=6, pool_size=8))
+    reports = list(Trainer(found.nca, small, square()))
+    assert len(reports) == 2 and all(math.isfinite(r.loss) for r in reports)
+
+
+def test_distill_recipes():
+    """What tells the three apart, and what they share, as in the article's own code."""
+    assert sum(p.numel() for p in Trainer(recipe("growing").nca, QUICKEST, square())
+               .nca.parameters()) == 8336  # fmt: skip
+    assert recipe("growing").train.start == "seed"
+    assert recipe("persistent").train.damage_count == 0
+    assert recipe("regenerating").train.damage_count == 3
+    for name in ("growing", "persistent", "regenerating"):
+        train = recipe(name).train
+        assert (train.steps_min, train.steps_max, train.iterations) == (64, 95, 8000)
+        assert train.learning_rate_at(1999) == 2e-3
+        assert train.learning_rate_at(2000) == pytest.approx(2e-4)
+    with pytest.raises(BadInput, match="regenerating"):
+        recipe("nonsense")
+
+
+QUICKEST = TrainConfig(batch=1, pool_size=1)
+
+
+def test_log10_loss_is_always_plottable():
+    assert log10_loss(0.01) == -2
+    assert json.dumps([log10_loss(v) for v in (0.0, math.nan, math.inf)]) == "[-12.0, -12.0, -12.0]"
