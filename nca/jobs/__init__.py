@@ -1,0 +1,36 @@
+"""Jobs: a queue of trainings, each in its own process and folder; begin with `Garden`.
+
+Own rows in SQLite instead of a queue library, because the libraries hand out work but cannot end
+it: huey's `revoke` only keeps a task from starting, and its consumer, like those of litequeue and
+persist-queue, knows no owner, no place in line, and starts a task again while an orphan of the
+last server may still be writing. What is left of them once that is added is one INSERT.
+"""
+
+from nca.jobs.garden import NOT_YOURS, Garden, JobView, find_devices
+from nca.jobs.spec import (
+    BATCH,
+    POOL,
+    PREVIEW,
+    TARGET,
+    JobSpec,
+    clean_environment,
+    default_home,
+    read_spec,
+    snapshots,
+)
+
+__all__ = [
+    "BATCH",
+    "NOT_YOURS",
+    "POOL",
+    "PREVIEW",
+    "TARGET",
+    "Garden",
+    "JobSpec",
+    "JobView",
+    "clean_environment",
+    "default_home",
+    "find_devices",
+    "read_spec",
+    "snapshots",
+]

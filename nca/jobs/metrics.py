@@ -1,0 +1,119 @@
+"""The loss over time: a growing file of JSON lines, written by a worker, read by the page."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from array import array
+from pathlib import Path
+
+from nca.files import write_atomic
+from nca.jobs.spec import to_json
+
+LINES = 20_000  # a longer training writes every n-th iteration
+
+
+class MetricsWriter:
+    """Appends one line per iteration: `{"iteration": 12, "log10_loss": -1.5}`.
+
+    Args:
+        path: the file; lines after `iteration`, and a torn last line, are dropped from it.
+        iterations: how many will be done; decides which are written.
+        iteration: where training goes on from.
+    """
+
+    def __init__(self, path: Path, iterations: int, iteration: int = 0) -> None:
+        self.path = path
+        self._every = -(-iterations // LINES)
+        self._lines: list[bytes] = []
+        self._last = iteration
+        self.cut(iteration)
+
+    def add(self, iteration: int, log10_loss: float) -> None:
+        """Note an iteration; one that is not new means that training was rolled back to it."""
+        rolled_back, self._last = iteration <= self._last, iteration
+        if rolled_back:
+            self.cut(iteration)
+        elif iteration == 1 or iteration % self._every == 0:
+            line = {"iteration": iteration, "log10_loss": round(log10_loss, 4)}
+            self._lines.append(to_json(line))
+
+    def flush(self) -> None:
+        """Append what was noted."""
+        if self._lines:
+            with self.path.open("ab") as file:
+                file.write(b"".join(self._lines))
+            self._lines.clear()
+
+    def cut(self, iteration: int) -> None:
+        """Forget everything after `iteration`."""
+        self.flush()
+        if not self.path.exists():
+            return
+        data = self.path.read_bytes()
+        kept = [line for line in data.splitlines(True) if _iteration(line) <= iteration]
+        if len(kept := b"".join(kept)) != len(data):
+            write_atomic(self.path, kept)
+
+
+def _iteration(line: bytes) -> float:
+    """The iteration of a line, infinity when the line is torn."""
+    point = _point(line)
+    return float("inf") if point is None else point[0]
+
+
+def _point(line: bytes) -> tuple[int, float] | None:
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        values = json.loads(line)
+        return int(values["iteration"]), float(values["log10_loss"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+class MetricsReader:
+    """Reads what was appended since it last looked; safe to use from several threads."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._guard = threading.Lock()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._file = -1
+        self._offset = 0
+        self._iterations = array("q")
+        self._losses = array("f")
+
+    def read(self, points: int = 300) -> list[tuple[int, float]]:
+        """(iteration, log10 loss), oldest first; means of neighbours when there are too many."""
+        with self._guard:
+            self._catch_up()
+            n = len(self._iterations)
+            shown = min(n, max(1, points))
+            result, start = [], 0
+            for end in (n * k // shown for k in range(1, shown + 1)):
+                mean = sum(self._losses[start:end]) / (end - start)
+                result.append((self._iterations[end - 1], round(mean, 4)))
+                start = end
+            return result
+
+    def _catch_up(self) -> None:
+        try:
+            with self.path.open("rb") as file:
+                status = os.fstat(file.fileno())
+                if status.st_ino != self._file or status.st_size < self._offset:
+                    self._forget()
+                    self._file = status.st_ino
+                file.seek(self._offset)
+                data = file.read()
+        except OSError:
+            return self._forget()
+        data = data[: data.rfind(b"\n") + 1]  # the last line may still be on its way
+        self._offset += len(data)
+        for line in data.splitlines(True):
+            if (point := _point(line)) is not None:
+                self._iterations.append(point[0])
+                self._losses.append(point[1])

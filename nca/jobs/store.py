@@ -1,0 +1,152 @@
+"""The queue: one row per job in SQLite. Only the supervisor's process writes it."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+State = Literal["queued", "running", "finished", "stopped", "failed", "interrupted"]
+Wish = Literal["stop", "yield", "delete"]
+ACTIVE = ("queued", "running", "interrupted")
+
+_TABLE = """
+CREATE TABLE IF NOT EXISTS jobs (
+  id TEXT PRIMARY KEY, owner TEXT NOT NULL, title TEXT NOT NULL, device TEXT NOT NULL,
+  state TEXT NOT NULL, wish TEXT, place INTEGER NOT NULL, work REAL NOT NULL,
+  iterations INTEGER NOT NULL, crashes INTEGER NOT NULL, created REAL NOT NULL,
+  changed REAL NOT NULL, message TEXT
+) STRICT
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A job as the queue sees it.
+
+    Attributes:
+        id: unguessable; also the folder's name.
+        owner: SHA-256 of the visitor's key, hex.
+        title: for people.
+        device: the queue it waits in.
+        state: what is happening.
+        wish: what shall become of it when its worker has ended.
+        place: order in the queue; a smaller one goes first.
+        work: cost of one iteration, see `JobSpec.work`.
+        iterations: how many it shall have.
+        crashes: how often in a row its worker died without a word.
+        created: seconds since 1970.
+        changed: when its state changed last.
+        message: a sentence about the state.
+    """
+
+    id: str
+    owner: str
+    title: str
+    device: str
+    state: State
+    place: int
+    work: float
+    iterations: int
+    created: float
+    changed: float
+    wish: Wish | None = None
+    crashes: int = 0
+    message: str | None = None
+
+
+class Store:
+    """The table of jobs.
+
+    `with store.guard:` keeps other threads out; `with store.transaction():` also makes what is
+    written all or nothing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.guard = threading.RLock()
+        self._db = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
+        self._db.row_factory = sqlite3.Row
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        self._db.execute(_TABLE)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing, and nobody else in between; may be nested."""
+        with self.guard:
+            if self._db.in_transaction:
+                yield
+                return
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    def add(self, row: Row) -> None:
+        """A new job."""
+        values = vars(row)
+        names, marks = ", ".join(values), ", ".join(f":{name}" for name in values)
+        with self.guard:
+            self._db.execute(f"INSERT INTO jobs ({names}) VALUES ({marks})", values)
+
+    def update(self, job_id: str, **values: Any) -> None:
+        """Change columns of a job."""
+        changes = ", ".join(f"{name} = :{name}" for name in values)
+        with self.guard:
+            self._db.execute(f"UPDATE jobs SET {changes} WHERE id = :job", values | {"job": job_id})
+
+    def remove(self, job_id: str) -> None:
+        """Forget a job."""
+        with self.guard:
+            self._db.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
+
+    def get(self, job_id: str) -> Row | None:
+        """One job, None when there is none of this name."""
+        return next(iter(self._select("id = ?", job_id)), None)
+
+    def row(self, job_id: str) -> Row:
+        """One job that is known to be there."""
+        if (row := self.get(job_id)) is None:
+            raise KeyError(job_id)
+        return row
+
+    def of(self, owner: str) -> list[Row]:
+        """All jobs of a visitor, newest first."""
+        return sorted(self._select("owner = ?", owner), key=lambda row: -row.created)
+
+    def active(self) -> list[Row]:
+        """All jobs that run or wait, in their order."""
+        return self._select("state IN (?, ?, ?)", *ACTIVE)
+
+    def doomed(self, before: float) -> list[Row]:
+        """Jobs to delete: asked for, or done and unchanged since `before`."""
+        return self._select(
+            "wish = 'delete' OR (changed < ? AND state NOT IN (?, ?, ?))", before, *ACTIVE
+        )
+
+    def ids(self) -> set[str]:
+        """The names of all jobs."""
+        return {row.id for row in self._select("1")}
+
+    def next_place(self) -> int:
+        """The end of the queue."""
+        with self.guard:
+            return self._db.execute("SELECT coalesce(max(place), 0) + 1 FROM jobs").fetchone()[0]
+
+    def _select(self, where: str, *values: Any) -> list[Row]:
+        with self.guard:
+            found = self._db.execute(f"SELECT * FROM jobs WHERE {where} ORDER BY place", values)
+            return [Row(**dict(row)) for row in found]
+
+    def close(self) -> None:
+        """Close the file."""
+        with self.guard:
+            self._db.close()

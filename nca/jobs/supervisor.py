@@ -1,0 +1,315 @@
+"""Runs the queue: one worker process per device, first come, first served.
+
+Exactly one server process supervises a home; the others wait to take over. Nothing here trusts
+memory: after a crash, rows, locks and `result.json` say all that is needed to go on.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import nca
+from nca.config import Limits
+from nca.jobs.lock import FileLock, holder
+from nca.jobs.spec import (
+    FULL_DISK,
+    LOCK,
+    LOG,
+    PROGRESS,
+    RESULT,
+    STOP,
+    Exit,
+    clean_environment,
+    read_json,
+)
+from nca.jobs.store import Row, Store
+
+log = logging.getLogger(__name__)
+
+TICK = 0.2  # seconds between looks at a running worker
+IDLE = 30.0  # seconds between looks when there is none; new jobs wake the thread
+ORPHAN_SECONDS = 3.0  # how long a dead server's worker may go on saving
+START_SECONDS = 300.0  # how long a worker may take to start before its turn counts anyway
+STEADY_SECONDS = 600.0  # a crash after so long is not the one before repeating itself
+ONCE_MORE = "The training process ended unexpectedly; it goes on from the last snapshot."
+
+
+@dataclass
+class _Child:
+    """A worker process of ours."""
+
+    job: str
+    process: subprocess.Popen[bytes]
+    started: float
+    told: int  # when progress had been written last before it started
+    trains: float | None = None  # since when it trains
+    asked: float | None = None  # when it was asked to stop
+
+
+class Supervisor:
+    """Starts, ends and continues workers, in a thread of its own.
+
+    Args:
+        home: where the queue and the job folders are.
+        store: the queue.
+        limits: `turn_seconds` and `job_days`.
+        clock: seconds since 1970, for the rows.
+    """
+
+    def __init__(
+        self, home: Path, store: Store, limits: Limits, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.folders = home / "jobs"
+        self.folders.mkdir(parents=True, exist_ok=True)
+        self._store, self._limits, self._clock = store, limits, clock
+        self._lock = FileLock(home / "garden.lock")
+        self._children: dict[str, _Child] = {}  # by device
+        self._orphans: dict[str, float] = {}  # by job: since when we wait for its worker
+        self._wake, self._closing = threading.Event(), threading.Event()
+        self._lead()
+        self._thread = threading.Thread(target=self._loop, name="garden", daemon=True)
+        self._thread.start()
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process is the one that supervises this home."""
+        return self._lock.held and not self._closing.is_set()
+
+    def wake(self) -> None:
+        """Look at the queue now; rows have changed."""
+        self._wake.set()
+
+    def close(self, timeout: float = 10.0) -> None:
+        """Ask all workers to save and end, and wait for them; the next server goes on with them.
+
+        One that needs longer goes on saving by itself, and the next server waits for it.
+        """
+        self._closing.set()
+        self.wake()
+        self._thread.join(timeout + 5)
+        until = time.monotonic() + timeout
+        for child in self._children.values():
+            child.process.terminate()
+        while self._children and time.monotonic() < until:
+            with self._store.guard:
+                self._attend()
+            time.sleep(0.05)
+        self._lock.release()
+
+    def _loop(self) -> None:
+        while not self._closing.is_set():
+            self._wake.clear()
+            pause = IDLE
+            try:
+                if self._lead():
+                    with self._store.guard:
+                        self._attend()
+                        self._bury()
+                        self._start()
+                        pause = TICK if self._children or self._orphans else IDLE
+                else:
+                    pause = 1.0
+            except Exception:
+                log.exception("the supervisor goes on after an error")
+                pause = 2.0
+            self._wake.wait(pause)
+
+    def _lead(self) -> bool:
+        """Become the supervisor if nobody else is, and find what the last one left."""
+        if self._lock.held:
+            return True
+        if not self._lock.acquire():
+            return False
+        with self._store.guard:
+            for row in self._store.active():
+                if row.state == "running":
+                    self._set(row, "interrupted", "The server was restarted; going on.", row.wish)
+            known = self._store.ids()
+            for folder in self.folders.iterdir():
+                if not folder.name.startswith(".") and folder.name not in known:
+                    shutil.rmtree(folder, ignore_errors=True)  # its row was never written
+        return True
+
+    def _set(self, row: Row, state: str, message: str | None, wish: str | None = None) -> None:
+        now = self._clock()
+        self._store.update(row.id, state=state, message=message, wish=wish, changed=now)
+
+    # ------------------------------------------------------------------ running workers
+
+    def _attend(self) -> None:
+        """Look after every running worker."""
+        for device, child in list(self._children.items()):
+            row = self._store.row(child.job)
+            code = child.process.poll()
+            if code is not None:
+                del self._children[device]
+                self._settle(row, code, time.monotonic() - child.started)
+                self.wake()
+            elif row.wish is not None:
+                self._end(child, row)
+            elif self._turn_is_over(child, row):
+                self._store.update(row.id, wish="yield")
+
+    def _turn_is_over(self, child: _Child, row: Row) -> bool:
+        turn, now = self._limits.turn_seconds, time.monotonic()
+        if turn is None:
+            return False
+        if child.trains is None and _written(self.folders / row.id / PROGRESS) != child.told:
+            child.trains = now
+        # From the first progress on, so that every turn gets somewhere, however slow the start.
+        since = child.started + START_SECONDS if child.trains is None else child.trains
+        if now - since < turn:
+            return False
+        waiting = [other for other in self._store.active() if other.wish is None]
+        return any(other.device == row.device and other.id != row.id for other in waiting)
+
+    def _end(self, child: _Child, row: Row) -> None:
+        """Make a worker end: kindly if its work is wanted, and by force when that takes long."""
+        now = time.monotonic()
+        if row.wish == "delete":
+            child.process.kill()
+        elif child.asked is None:
+            child.asked = now
+            child.process.terminate()
+        else:
+            progress = read_json(self.folders / row.id / PROGRESS) or {}
+            speed = progress.get("iterations_per_second") or 0.05
+            if now - child.asked > 30 + 3 / speed:
+                child.process.kill()  # hung; the last resume file is whole
+
+    def _settle(self, row: Row, code: int | None, seconds: float = 0.0) -> None:
+        """A worker has ended: decide what becomes of the job. `code` is None after a restart."""
+        result = read_json(self.folders / row.id / RESULT) or {}
+        outcome, message = result.get("outcome"), result.get("message")
+        if row.wish == "delete":
+            return
+        if outcome == "finished":
+            self._set(row, "finished", message)
+        elif outcome in ("failed", "disk_full") or code == Exit.DISK_FULL:
+            self._set(row, "failed", message or FULL_DISK)
+        elif row.wish == "stop":
+            self._set(row, "stopped", message)
+        elif row.wish == "yield":
+            self._store.update(row.id, place=self._store.next_place())
+            self._set(row, "queued", "Its turn was over and others wait; it goes on after them.")
+        elif code is None or code == Exit.BUSY or self._closing.is_set():
+            self._set(row, "interrupted", row.message)
+        elif row.crashes == 0 or seconds > STEADY_SECONDS:
+            self._store.update(row.id, crashes=1)
+            self._set(row, "interrupted", ONCE_MORE)
+        else:
+            self._set(row, "failed", _last_words(code))
+
+    # ------------------------------------------------------------------ starting
+
+    def _start(self) -> None:
+        """Give every free device the next job in its queue."""
+        busy = set(self._children)
+        for row in self._store.active():
+            if row.device in busy or row.wish == "delete":
+                continue
+            if row.state != "queued":  # a worker has been in its folder, and may still be
+                if not self._is_free(row):
+                    busy.add(row.device)
+                    continue
+                self._settle(row, None)
+                row = self._store.row(row.id)
+                if row.state != "interrupted":
+                    self.wake()
+                    continue
+            busy.add(row.device)
+            self._spawn(row)
+
+    def _is_free(self, row: Row) -> bool:
+        """Whether nobody writes the job's folder; a worker that lost its server may finish."""
+        process = holder(self.folders / row.id / LOCK)
+        if process is None:
+            self._orphans.pop(row.id, None)
+            return True
+        since = self._orphans.setdefault(row.id, time.monotonic())
+        if time.monotonic() - since > ORPHAN_SECONDS or row.wish == "delete":
+            _kill_worker(process)
+        return False
+
+    def _spawn(self, row: Row) -> None:
+        folder = self.folders / row.id
+        for name in (RESULT, STOP):
+            (folder / name).unlink(missing_ok=True)
+        package = str(Path(nca.__file__).parents[1])
+        environment = clean_environment(os.environ)
+        paths = [package, environment.get("PYTHONPATH", "")]
+        environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
+        # -P: the working folder, the job's, is no place to import from.
+        command = [sys.executable, "-P", "-m", "nca.jobs.worker", str(folder)]
+        try:
+            with (folder / LOG).open("ab") as log_file:
+                process = subprocess.Popen(
+                    [*command, "--parent", str(os.getpid())],
+                    cwd=folder,
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log_file,
+                    stderr=log_file,
+                    start_new_session=True,  # Ctrl-C in a terminal is for the server
+                )
+        except OSError:
+            log.exception("a worker could not be started")
+            self._set(row, "failed", "The training process could not be started.")
+            return
+        told = _written(folder / PROGRESS)
+        self._children[row.device] = _Child(row.id, process, time.monotonic(), told)
+        self._set(row, "running", None)
+
+    # ------------------------------------------------------------------ deleting
+
+    def _bury(self) -> None:
+        """Delete what shall be deleted and what is too old, folder first."""
+        running = {child.job for child in self._children.values()}
+        for row in self._store.doomed(self._clock() - self._limits.job_days * 86_400):
+            if row.id in running or not self._is_free(row):
+                continue
+            folder = self.folders / row.id
+            shutil.rmtree(folder, ignore_errors=True)
+            if not folder.exists():
+                self._store.remove(row.id)
+
+
+def _written(path: Path) -> int:
+    """When a file was written, in nanoseconds; 0 when there is none."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _kill_worker(process: int) -> None:
+    """End a worker that another server started; nothing else that may have its number."""
+    try:
+        command = Path(f"/proc/{process}/cmdline").read_bytes()
+    except OSError:
+        command = b"" if Path("/proc/self").exists() else b"nca.jobs.worker"
+    if process > 1 and b"nca.jobs.worker" in command:
+        try:
+            os.kill(process, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+
+def _last_words(code: int) -> str:
+    """A sentence for a worker that could not write its own."""
+    if code == -signal.SIGKILL:
+        return (
+            "The training process was ended by the system twice, most likely because memory ran "
+            "out; try a smaller batch, pool, grid or network. The last snapshot is kept."
+        )
+    return "The training process crashed twice; the last snapshot is kept."
