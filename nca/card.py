@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 from typing import Any
 
 from nca.config import CheckpointInfo
@@ -15,6 +16,10 @@ LICENCES = ("cc-by-4.0", "cc-by-sa-4.0", "cc0-1.0", "ofl-1.1", "mit", "apache-2.
 _CREDITS = {
     "twemoji": "The picture is from Twemoji, by Twitter and contributors, CC-BY 4.0.",
     "noto": "The picture is from Noto Color Emoji, by Google, under the SIL Open Font License 1.1.",
+}
+_PICTURES = {
+    "preview.gif": "It grows from one cell",
+    "target.png": "The picture it was trained on",
 }
 _STYLE_LICENCES = {"twemoji": "cc-by-4.0", "noto": "ofl-1.1"}
 
@@ -31,6 +36,7 @@ def card(
     repo_id: str | None = None,
     licence: str | None = None,
     space: str | None = None,
+    pictures: Collection[str] = ("preview.gif", "target.png"),
 ) -> str:
     """The model card, Markdown with the Hub's front matter.
 
@@ -40,6 +46,7 @@ def card(
         repo_id: `user/name` where it is going; without, the card is for a folder.
         licence: of the picture, one of LICENCES; follows from the target when not given.
         space: `user/name` of a Space of the garden that can open it.
+        pictures: the files that are there to be shown.
     """
     c, made = info.nca, info.target
     size = made.grid if made else 72
@@ -56,7 +63,7 @@ def card(
         "---",
         f"# {_escaped(info.title)}",
         "",
-        "![It grows from one cell](preview.gif) ![The picture it was trained on](target.png)",
+        *(f"![{text}]({name})" for name, text in _PICTURES.items() if name in pictures),
         "",
         "A neural cellular automaton, grown with NCA Garden. Every cell follows the same small "
         f"network ({c.channels} channels, {c.filters} filters, hidden layers {list(c.hidden)}).",
@@ -83,7 +90,9 @@ def card(
         lines.append(f"| target | {what}, {made.size} cells and {made.padding} of padding |")
     scores = metrics.get("scores")
     for name, value in scores.items() if isinstance(scores, dict) else ():
-        lines.append(f"| {_escaped(str(name))} | {_escaped(_score(value))} |")
+        lines.append(f"| {_escaped(name)} | {_escaped(_score(value))} |")
+    if "scores.png" in pictures:
+        lines += ["", "![How it grows, lives on and heals](scores.png)"]
     if made and made.kind == "emoji":
         lines += ["", _CREDITS[made.style]]
     return "\n".join(lines) + "\n"
@@ -92,7 +101,7 @@ def card(
 def _score(value: Any) -> str:
     """A score in a cell of the table; several of them side by side."""
     if isinstance(value, dict):
-        return ", ".join(f"{name} {_score(part)}" for name, part in value.items())
+        return ", ".join(f"{name} {part}" for name, part in value.items())
     return str(value)
 
 
@@ -102,4 +111,4 @@ def _one_line(text: str) -> str:
 
 def _escaped(text: str) -> str:
     """Text as Markdown that shows exactly this text: no markup, links, table cells or HTML."""
-    return re.sub(r"([\\`*_\[\]<>|#~!])", r"\\\1", _one_line(text))
+    return re.sub(r"([\\`*_\[\]<>|#~!])", r"\\\1", _one_line(text)[:200])

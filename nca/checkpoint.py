@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -196,6 +197,49 @@ def zip_checkpoint(folder: str | Path) -> bytes:
             if (Path(folder) / name).is_file():
                 archive.write(Path(folder) / name, name)
     return buffer.getvalue()
+
+
+def unzip_checkpoint(data: bytes, folder: str | Path, limits: Limits | None = None) -> Checkpoint:
+    """Unpack an uploaded checkpoint zip into `folder` and load it, under the rules of any other.
+
+    Only names that a checkpoint has are read, at the top or in one folder, each no further than
+    its limit; the preview is left out, because it would be shown without having been made here.
+
+    Raises:
+        BadInput: it is no zip of a sound checkpoint; then nothing was written.
+    """
+    limits, files = limits or Limits(), {}
+    not_a_zip = BadInput(f"{NOT_OURS}: the file is not a zip that can be read.")
+    end = data.rfind(b"PK\5\6")
+    # The list of contents, which is read whole, is a few hundred bytes long; 64-bit zips hide it.
+    small = end >= 0 and int.from_bytes(data[end + 12 : end + 16], "little") < 2**16
+    if len(data) > limits.zip_bytes or not small or data[end - 20 : end - 16] == b"PK\6\7":
+        raise not_a_zip
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            for entry in archive.infolist():
+                outer, _, name = entry.filename.rpartition("/")
+                if name not in FILES or name == "preview.gif" or "/" in outer:
+                    continue
+                if name in files:
+                    raise BadInput(f"{NOT_OURS}: the zip holds {name} more than once.")
+                with archive.open(entry) as file:
+                    files[name] = file.read(limits.checkpoint_bytes + 1)
+    except BadInput:
+        raise
+    except Exception:  # zipfile and its decompressors raise almost anything on damaged files
+        raise not_a_zip from None
+    if WEIGHTS not in files:
+        raise BadInput(f"{NOT_OURS}: the zip has no {WEIGHTS}.")
+    with tempfile.TemporaryDirectory() as trial:
+        for name, part in files.items():
+            (Path(trial) / name).write_bytes(part)
+        load_checkpoint(trial, limits)
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in sorted(files, key=lambda name: name == WEIGHTS):
+        write_atomic(folder / name, files[name])
+    return load_checkpoint(folder, limits)
 
 
 # ---------------------------------------------------------------------------- resume

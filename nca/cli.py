@@ -1,4 +1,4 @@
-"""The command line: `python -m nca train` and `python -m nca grow`; the same code as the page."""
+"""The command line, `python -m nca`; the same code as the page."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 from tqdm import tqdm
 
 from nca.config import BadInput, Limits, TargetConfig, TrainConfig, checked
+from nca.hub.commands import add_commands as add_hub_commands
 
 FORMATS = (".gif", ".webp", ".apng", ".png", ".mp4")
 
@@ -73,6 +74,8 @@ def _parser() -> argparse.ArgumentParser:
     grow.add_argument("--scale", type=int, default=4, help="pixels per cell")
     grow.add_argument("--out", type=Path, required=True, help="ends in .gif .webp .apng or .mp4")
     grow.set_defaults(run=_grow)
+
+    add_hub_commands(commands)
     return parser
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from pathlib import Path
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -151,3 +153,26 @@ class NCA(nn.Module):
             self, x, steps, item_seeds(seed, x.shape[0]), t0=t0, keep=keep, angle=angle
         )
         return states if all_steps else states[0]
+
+    @classmethod
+    def from_pretrained(cls, repo_id_or_folder: str | Path, **options: Any) -> Self:
+        """The automaton of `user/name` on the Hub, or of a folder; see `nca.hub.from_pretrained`.
+
+        Args:
+            repo_id_or_folder: a checkpoint folder, or a Hub repo.
+            options: revision, token, endpoint.
+        """
+        from nca.hub import from_pretrained
+
+        return from_pretrained(repo_id_or_folder, **options)
+
+    def push_to_hub(self, repo_id: str, **options: Any) -> Any:
+        """Share this automaton as `user/name` on the Hub; see `nca.hub.push_to_hub`.
+
+        Args:
+            repo_id: the repo, made when missing.
+            options: info, target, metrics, private, licence, pull_request, token, endpoint.
+        """
+        from nca.hub import push_to_hub
+
+        return push_to_hub(self, repo_id, **options)

@@ -17,8 +17,10 @@ FLOORS = (
     ("engine",),
     ("pool",),
     ("trainer",),
-    ("recipes", "evaluate", "render", "anatomy"),
+    ("recipes", "evaluate", "render"),
+    ("card", "chart", "anatomy"),
     ("checkpoint",),
+    ("scorecard", "evaluate_command"),
     ("hub",),
     ("jobs",),
     ("player",),
@@ -27,7 +29,7 @@ FLOORS = (
 LEVEL = {name: level for level, names in enumerate(FLOORS) for name in names}
 ROOMS = {
     "gradio": {"app.py", "nca/ui", "nca/player"},
-    "huggingface_hub": {"nca/hub.py"},
+    "huggingface_hub": {"nca/hub"},
     "subprocess": {"nca/jobs", "nca/decode.py"},
     "multiprocessing": {"nca/jobs", "nca/decode.py"},
 }

@@ -1,0 +1,48 @@
+"""Checkpoints on the Hugging Face Hub: push, pull, browse, and the Space itself.
+
+A `Hub` says where and within which bounds; every call takes the token of whoever asks, and
+forgets it. The names below load on first use: the Hub's client and torch take seconds.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nca.hub.client import Hub, account
+    from nca.hub.commands import add_commands
+    from nca.hub.download import Pulled, from_pretrained, pull
+    from nca.hub.gallery import HubEntry, discover, thumbnail
+    from nca.hub.guard import Unreachable
+    from nca.hub.upload import PushResult, deploy_space, push, push_to_hub
+
+__all__ = [
+    "Hub",
+    "HubEntry",
+    "Pulled",
+    "PushResult",
+    "Unreachable",
+    "account",
+    "add_commands",
+    "deploy_space",
+    "discover",
+    "from_pretrained",
+    "pull",
+    "push",
+    "push_to_hub",
+    "thumbnail",
+]
+_HOME = {
+    "client": ("Hub", "account"),
+    "commands": ("add_commands",),
+    "download": ("Pulled", "from_pretrained", "pull"),
+    "gallery": ("HubEntry", "discover", "thumbnail"),
+    "guard": ("Unreachable",),
+    "upload": ("PushResult", "deploy_space", "push", "push_to_hub"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _HOME.items():
+        if name in names:
+            return getattr(import_module(f"nca.hub.{module}"), name)
+    raise AttributeError(f"module 'nca.hub' has no attribute {name!r}")

@@ -1,0 +1,154 @@
+"""Where the Hub is, the bounds within which it is used, and whose token goes along.
+
+Nothing keeps a token. `token=False` asks without one, which is how a server asks for a visitor
+who has not signed in; `None` is the machine's own, only for its owner's library and commands.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeGuard
+
+from huggingface_hub import HfApi, constants, get_session, get_token, set_client_factory
+from huggingface_hub.utils import disable_progress_bars
+
+from nca.card import LIBRARY
+from nca.config import BadInput, Limits
+from nca.hub.guard import Guard, guarded_client
+from nca.hub.problems import in_plain_words
+
+Token = str | Literal[False] | None
+
+_NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?"
+_REVISION = r"[A-Za-z0-9](?:[A-Za-z0-9._/-]{0,98}[A-Za-z0-9_])?"
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+@dataclass(frozen=True)
+class Hub:
+    """A Hub, and the bounds within which it is used. It holds no token.
+
+    Attributes:
+        endpoint: its address; $HF_ENDPOINT or huggingface.co when empty.
+        cache: where pulled files are kept; the machine's own Hub cache when not given.
+        limits: what a checkpoint may be.
+        space: `user/name` of a Space of the garden that cards link to.
+        pull_seconds: at most, for one pull or one look into the gallery.
+        push_seconds: at most, for one push.
+        preview_bytes: a larger `preview.gif` is left out of a pull.
+        cache_bytes: what `cache` may grow to before the oldest goes.
+    """
+
+    endpoint: str = ""
+    cache: Path | None = None
+    limits: Limits = Limits()
+    space: str | None = None
+    pull_seconds: float = 15.0
+    push_seconds: float = 120.0
+    preview_bytes: int = 4 * 2**20
+    cache_bytes: int = 512 * 2**20
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "endpoint", (self.endpoint or constants.ENDPOINT).rstrip("/"))
+
+    @property
+    def cache_dir(self) -> Path:
+        """The folder of the client's cache."""
+        return self.cache or Path(constants.HF_HUB_CACHE)
+
+    def api(self, token: Token) -> HfApi:
+        """The Hub's own client, for one call."""
+        return HfApi(self.endpoint, token=token, library_name=LIBRARY)
+
+    def guard(self, seconds: float, bytes_left: int, uploads: bool = False) -> Guard:
+        """The bounds of one visit to this Hub."""
+        return Guard(self.endpoint, seconds, bytes_left, uploads)
+
+    def split(self, text: str) -> tuple[str, str | None]:
+        """`user/name` or `user/name@revision`, also as the address of its page here, in two.
+
+        Raises:
+            BadInput: it is anything else; only ASCII letters, digits and . _ - are in names.
+        """
+        name, at, revision = text.strip(" ").removeprefix(f"{self.endpoint}/").partition("@")
+        if (
+            not re.fullmatch(f"{_NAME}/{_NAME}", name)
+            or len(name) > 96
+            or name.endswith(".git")
+            or (at and not re.fullmatch(_REVISION, revision))
+            or re.search(r"\.\.|--|//", name)
+            or re.search(r"\.\.|//", revision)
+        ):
+            raise BadInput("Please write a name on the Hub as user/name, or user/name@revision.")
+        return name, revision or None
+
+    def repo(self, text: str) -> str:
+        """`user/name`, checked like `split`; BadInput also when a revision follows."""
+        name, revision = self.split(text)
+        if revision is not None:
+            raise BadInput("Please write only user/name here, without a revision.")
+        return name
+
+
+@contextmanager
+def visit(guard: Guard, about: str, after: str = "") -> Iterator[None]:
+    """Talk to the Hub in the `with` block: bounded, without bars, its errors in plain words.
+
+    Args:
+        guard: the bounds.
+        about: the repo, or what is asked for; named in errors.
+        after: added to the sentence of an error, when the caller can say more.
+    """
+    with in_plain_words(about, after), disable_progress_bars(), guard():
+        yield
+
+
+def account(hub: Hub, *, token: Token) -> str:
+    """The name of whoever a token belongs to; BadInput when the Hub does not accept it."""
+    token = writing_token(token)
+    with visit(hub.guard(hub.pull_seconds, 2**18), "this account"):
+        name = hub.api(token).whoami()["name"]
+        return hub.repo(f"{name}/x").partition("/")[0]
+
+
+def is_commit(text: str | None) -> TypeGuard[str]:
+    """Whether a text is a full commit id."""
+    return bool(_COMMIT.fullmatch(text or ""))
+
+
+def reading_token(token: Token) -> Token:
+    """A token that can be sent; one with a line break would be quoted in the client's error."""
+    if not isinstance(token, str):
+        return None if token is None else False
+    token = token.strip()
+    if not re.fullmatch(r"[\x21-\x7e]{1,4096}", token):
+        raise BadInput("This is not a token of the Hub; please copy it again.")
+    return token
+
+
+def writing_token(token: Token) -> str:
+    """The token itself; None is looked up on the machine, and none at all is BadInput."""
+    if token is None:
+        token = get_token() or None
+        if token is None:
+            raise BadInput("No token was found; run `hf auth login`, or set HF_TOKEN.")
+    found = reading_token(token)
+    if not found:
+        raise BadInput("Please sign in to the Hub first, or give a token with write access.")
+    return found
+
+
+def _not_expected(record: logging.LogRecord) -> bool:
+    """Whether a line of the client's log tells anything; that it leaves Xet out is on purpose."""
+    return "as a binary IO buffer is not supported by Xet" not in str(record.msg)
+
+
+# At import, which happens once: to change the factory later would close the client under others.
+_BEFORE = {name: list(hooks) for name, hooks in get_session().event_hooks.items()}
+set_client_factory(lambda: guarded_client(_BEFORE))
+logging.getLogger("huggingface_hub._commit_api").addFilter(_not_expected)

@@ -1,0 +1,59 @@
+"""Which files of a checkout make a Space: the project, and nothing that only lies beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+from nca.config import BadInput
+
+TOP = (
+    "app.py requirements.txt packages.txt README.md LICENSE Makefile pyproject.toml .gitignore "
+    "CHANGELOG.md CONTRIBUTING.md SECURITY.md"
+).split()
+NEEDED = ("app.py", "requirements.txt", "README.md", "nca/__init__.py")
+FOLDERS = ("nca", "checkpoints", "tests", "benchmarks", "examples", "docs")
+SUFFIXES = frozenset(
+    ".py .js .mjs .ts .html .css .wasm .wat .c .h .glsl .json .toml .txt .md .ipynb .svg .png .gif "
+    ".webp .safetensors".split()
+)
+SKIPPED = ("__pycache__", "node_modules", "build", "dist", "runs")
+FILE_BYTES = 10 * 2**20
+
+
+def belongs(path: str) -> bool:
+    """Whether a path, relative and with slashes, is part of the project."""
+    pure = PurePosixPath(path)
+    if len(pure.parts) == 1:
+        return path in TOP
+    beside = any(part in SKIPPED or part.startswith(".") for part in pure.parts)
+    return pure.parts[0] in FOLDERS and pure.suffix in SUFFIXES and not beside
+
+
+def space_files(root: Path) -> dict[str, bytes]:
+    """The files of the project at `root`, by path. Links are not followed.
+
+    Raises:
+        BadInput: `root` is no checkout of the garden, its README no Space's, or a file too large.
+    """
+    paths = [root / name for name in TOP]
+    for folder in FOLDERS:
+        paths += sorted((root / folder).rglob("*"))
+    files = {}
+    for path in paths:
+        name = path.relative_to(root).as_posix()
+        if not belongs(name) or not path.is_file() or _through_link(root, path):
+            continue
+        if path.stat().st_size > FILE_BYTES:
+            raise BadInput(f"{name} is larger than {FILE_BYTES // 2**20} MB; move it elsewhere.")
+        files[name] = path.read_bytes()
+    if missing := [name for name in NEEDED if name not in files]:
+        raise BadInput(f"{root} is not a checkout of NCA Garden: it has no {missing[0]}.")
+    front = files["README.md"].decode(errors="replace").split("---\n")
+    if len(front) < 3 or front[0] or "sdk: gradio" not in front[1]:
+        raise BadInput("README.md does not begin with the settings of a Gradio Space.")
+    return files
+
+
+def _through_link(root: Path, path: Path) -> bool:
+    inside = (path, *path.parents)
+    return any(part.is_symlink() for part in inside[: inside.index(root)])

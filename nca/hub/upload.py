@@ -1,0 +1,256 @@
+"""Push a checkpoint, or the project itself as a Space: one commit each."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+from huggingface_hub.errors import RepositoryNotFoundError
+from huggingface_hub.hf_api import ModelInfo
+from torch import Tensor
+
+from nca.card import LIBRARY, LICENCES, card
+from nca.checkpoint import FILES, Checkpoint, load_checkpoint, save_checkpoint
+from nca.config import BadInput, CheckpointInfo, checked
+from nca.hub.client import Hub, Token, visit, writing_token
+from nca.hub.space import belongs, space_files
+from nca.model import NCA
+
+Progress = Callable[[float, str], None]
+MORE_FILES = ("player.html", "scores.png")  # pushed when there, never pulled
+_UNTOUCHED = "Your checkpoint is unchanged and can be pushed again."
+
+
+@dataclass(frozen=True)
+class PushResult:
+    """Where a push went.
+
+    Attributes:
+        repo_id: its name there.
+        url: its page, or that of the pull request.
+        commit: None when the Hub had exactly this already.
+    """
+
+    repo_id: str
+    url: str
+    commit: str | None
+
+
+def push(
+    hub: Hub,
+    folder: str | Path,
+    repo_id: str,
+    *,
+    token: Token,
+    private: bool = False,
+    licence: str | None = None,
+    pull_request: bool = False,
+    progress: Progress | None = None,
+) -> PushResult:
+    """Put a checkpoint folder on the Hub in one commit, with a card made for its place there.
+
+    Args:
+        hub: where.
+        folder: a checkpoint folder; it is only read.
+        repo_id: `user/name`; made when missing.
+        token: with write access to it.
+        private: only you see it; a repo that is there already must agree.
+        licence: of the picture, one of `nca.card.LICENCES`.
+        pull_request: propose it to a repo that is there already.
+        progress: called with a fraction and a few words.
+
+    Raises:
+        BadInput: it is no sound checkpoint, or the Hub does not take it; nothing is changed here,
+            and pushing again is safe.
+    """
+    token, repo_id = writing_token(token), hub.repo(repo_id)
+    if licence is not None and licence not in LICENCES:
+        raise BadInput(f"Please choose a licence from {', '.join(LICENCES)}.")
+    report = progress or _silent
+    report(0.0, "Checking")
+    checkpoint = load_checkpoint(folder, hub.limits)
+    made = checkpoint.info
+    guard = hub.guard(hub.push_seconds, 4 * 2**20, uploads=True)
+    with visit(guard, repo_id, _UNTOUCHED):
+        api = hub.api(token)
+        try:
+            info = api.model_info(repo_id)
+        except RepositoryNotFoundError as error:
+            if pull_request or error.response.status_code == 403:  # gated, and not for us
+                raise
+            report(0.1, "Making the repo")
+            api.create_repo(repo_id, private=private, exist_ok=True)
+            info = api.model_info(repo_id)
+        _check_ours(info, private and not pull_request)
+        repo_id = hub.repo(info.id)  # another one, when it was renamed
+        files = _files_of(hub, checkpoint, repo_id, licence)
+        additions = _additions(files, token)
+        for i, addition in enumerate(additions):
+            report(0.2 + 0.6 * i / len(additions), f"Sending {addition.path_in_repo}")
+            _send(api, repo_id, addition, create_pr=pull_request)
+        report(0.8, "Committing")
+        commit = api.create_commit(
+            repo_id,
+            additions,
+            commit_message=" ".join(f"{made.title}: {made.iteration} iterations".split()),
+            create_pr=pull_request,
+            parent_commit=info.sha,
+        )
+    report(1.0, "Done")
+    url = commit.pr_url or f"{hub.endpoint}/{repo_id}"
+    return PushResult(repo_id, url, commit.oid if commit.oid != info.sha else None)
+
+
+def push_to_hub(
+    nca: NCA,
+    repo_id: str,
+    *,
+    info: CheckpointInfo | None = None,
+    target: Tensor | None = None,
+    metrics: dict[str, Any] | None = None,
+    private: bool = False,
+    licence: str | None = None,
+    pull_request: bool = False,
+    token: Token = None,
+    endpoint: str | None = None,
+) -> PushResult:
+    """Push an automaton from memory; `push` does the same for a checkpoint folder.
+
+    Args:
+        nca: the automaton.
+        repo_id: `user/name`; made when missing.
+        info: what the checkpoint says of itself; the repo's name is the title when not given.
+        target: premultiplied RGBA, float32 [H, W, 4].
+        metrics: anything JSON can hold; `scores` go into the card.
+        private: only you see it.
+        licence: of the picture, one of `nca.card.LICENCES`.
+        pull_request: propose it to a repo that is there already.
+        token: None is the machine's own (HF_TOKEN, or the token file).
+        endpoint: None is $HF_ENDPOINT or huggingface.co.
+
+    Raises:
+        BadInput: the Hub does not take it.
+    """
+    hub = Hub(endpoint or "")
+    title = hub.repo(repo_id).partition("/")[2][:80]
+    info = info or checked(CheckpointInfo, {"title": title})
+    with tempfile.TemporaryDirectory() as folder:
+        save_checkpoint(folder, nca, info, target, metrics)
+        return push(
+            hub,
+            folder,
+            repo_id,
+            token=token,
+            private=private,
+            licence=licence,
+            pull_request=pull_request,
+        )
+
+
+def deploy_space(
+    hub: Hub,
+    root: str | Path,
+    repo_id: str,
+    *,
+    token: Token,
+    private: bool = False,
+    progress: Progress | None = None,
+) -> PushResult:
+    """Put the project itself on the Hub as a Gradio Space, in one commit.
+
+    Project files that are there but no longer here go; other files there stay.
+
+    Args:
+        hub: where.
+        root: a checkout of the project; `nca.hub.space` says what of it is uploaded.
+        repo_id: `user/name` of the Space; made when missing.
+        token: with write access to it.
+        private: when it is made, only you see it.
+        progress: called with a fraction and a few words.
+
+    Raises:
+        BadInput: `root` is not the project, or the Hub does not take it.
+    """
+    token, repo_id = writing_token(token), hub.repo(repo_id)
+    report = progress or _silent
+    files = space_files(Path(root))
+    additions = _additions(files, token)
+    guard = hub.guard(5 * hub.push_seconds, 16 * 2**20, uploads=True)
+    with visit(guard, f"the Space {repo_id}"):
+        api = hub.api(token)
+        report(0.0, "Making the Space")
+        api.create_repo(
+            repo_id, repo_type="space", space_sdk="gradio", private=private, exist_ok=True
+        )
+        info = api.space_info(repo_id)
+        there = {s.rfilename for s in info.siblings or ()}
+        for i, addition in enumerate(additions):
+            report(0.1 + 0.8 * i / len(additions), f"Sending {addition.path_in_repo}")
+            if b"\0" in files[addition.path_in_repo]:  # text goes with the commit itself
+                _send(api, repo_id, addition, repo_type="space")
+        gone = [CommitOperationDelete(p) for p in sorted(there - files.keys()) if belongs(p)]
+        report(0.9, "Committing")
+        commit = api.create_commit(
+            repo_id,
+            [*gone, *additions],
+            repo_type="space",
+            commit_message="Deploy NCA Garden",
+            parent_commit=info.sha,
+        )
+    report(1.0, "Done")
+    url = f"{hub.endpoint}/spaces/{repo_id}"
+    return PushResult(repo_id, url, commit.oid if commit.oid != info.sha else None)
+
+
+def _files_of(
+    hub: Hub, checkpoint: Checkpoint, repo_id: str, licence: str | None
+) -> dict[str, bytes]:
+    """What is pushed; the card and config.json are written afresh from what was checked."""
+    info, folder = checkpoint.info, checkpoint.folder
+    paths = [path for name in (*FILES, *MORE_FILES) if (path := folder / name).is_file()]
+    for path in paths:
+        if path.stat().st_size > hub.limits.upload_bytes:
+            raise BadInput(f"{path.name} of this checkpoint is too large to share.")
+    files = {path.name: path.read_bytes() for path in paths}
+    files["config.json"] = info.model_dump_json(indent=2).encode()
+    text = card(info, checkpoint.metrics, repo_id, licence, hub.space, pictures=files)
+    files["README.md"] = text.encode()
+    return files
+
+
+def _additions(files: dict[str, bytes], token: str) -> list[CommitOperationAdd]:
+    """The files to commit; BadInput when one of them holds the token.
+
+    As streams, because those the client sends over plain HTTP, where the guard sees them, and not
+    over Xet, which gains nothing at this size and not every server has.
+    """
+    for name, data in files.items():
+        if token.encode() in data:
+            raise BadInput(f"{name} contains your token; take it out before sharing.")
+    return [CommitOperationAdd(name, io.BytesIO(data)) for name, data in files.items()]
+
+
+def _send(api: HfApi, repo_id: str, addition: CommitOperationAdd, **options: Any) -> None:
+    """Send one file ahead of the commit, if it is one that the Hub keeps as a large file.
+
+    One by one, in this thread: several at once the client sends from threads without a guard.
+    """
+    api.preupload_lfs_files(repo_id, [addition], free_memory=False, **options)
+
+
+def _check_ours(info: ModelInfo, private: bool) -> None:
+    """Refuse to write over somebody's other model, or in public what was meant to be private."""
+    names = {s.rfilename for s in info.siblings or ()} - {".gitattributes", "README.md"}
+    if names and LIBRARY not in {info.library_name, *(info.tags or ())}:
+        raise BadInput(f"{info.id} holds something else; please choose another name.")
+    if private and not info.private:
+        raise BadInput(f"{info.id} is public already; please choose a new name for a private one.")
+
+
+def _silent(_fraction: float, _text: str) -> None:
+    """Progress that nobody asked for."""

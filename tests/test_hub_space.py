@@ -1,0 +1,104 @@
+# ruff: noqa: F811  (fixtures come by import)
+"""Deploying the garden as a Space, to the loopback Hub, by the genuine client."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from test_hub import hub, server  # noqa: F401
+
+from nca.config import BadInput
+from nca.hub import deploy_space
+from nca.hub.space import belongs, space_files
+
+ROOT = Path(__file__).parents[1]
+CARD = "---\ntitle: NCA Garden\nsdk: gradio\napp_file: app.py\n---\n# NCA Garden\n"
+
+
+@pytest.fixture
+def project(tmp_path):
+    """The project's own package with the smallest page around it, and things that must stay."""
+    root = tmp_path / "checkout"
+    for path in (ROOT / "nca").rglob("*"):
+        name = path.relative_to(ROOT).as_posix()
+        if path.is_file() and belongs(name):
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_bytes(path.read_bytes())
+    (root / "README.md").write_text(CARD)
+    (root / "app.py").write_text("import nca.config\nprint('the page of', nca.__version__)\n")
+    (root / "requirements.txt").write_text("")
+    (root / "Makefile").write_text("run:\n\t$(PYTHON) app.py\n")
+    (root / "checkpoints/lizard").mkdir(parents=True)
+    (root / "checkpoints/lizard/model.safetensors").write_bytes(bytes(range(256)))
+    (root / "checkpoints/lizard/preview.gif").write_bytes(b"GIF89a\0\0")
+    for stray in (
+        ".env",
+        "token",
+        "nca/.secret.py",
+        "nca/__pycache__/x.py",
+        "nca/player/node_modules/thing/index.js",
+        ".venv/lib/x.py",
+        "runs/1/model.safetensors",
+        "checkpoints/lizard/resume.pt",
+        "nca/garden.sqlite3",
+        ".git/config",
+    ):
+        (root / stray).parent.mkdir(parents=True, exist_ok=True)
+        (root / stray).write_text("stays here")
+    (tmp_path / "outside.py").write_text("stays here")
+    (root / "nca/linked.py").symlink_to(tmp_path / "outside.py")
+    return root
+
+
+def test_the_tree_arrives_and_runs(server, hub, project, tmp_path):
+    token = server.user("ann")
+    result = deploy_space(hub, project, "ann/garden", token=token)
+    space = server.repos["space", "ann/garden"]
+    assert result.url == f"{server.endpoint}/spaces/ann/garden"
+    assert result.commit == space.refs["main"] and len(space.commits) == 2
+    files = space.files()
+    assert files.keys() - {".gitattributes"} == space_files(project).keys()
+    assert not [name for name, data in files.items() if b"stays here" in data]
+
+    there = tmp_path / "there"
+    for name, data in files.items():
+        (there / name).parent.mkdir(parents=True, exist_ok=True)
+        (there / name).write_bytes(data)
+    done = subprocess.run(
+        ["make", "run", f"PYTHON={sys.executable}"],
+        cwd=there,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert "the page of" in done.stdout, done.stderr
+
+    assert deploy_space(hub, project, "ann/garden", token=token).commit is None
+    (project / "nca/card.py").unlink()
+    space.commit({"notes-of-the-owner.md": b"mine"})
+    assert deploy_space(hub, project, "ann/garden", token=token).commit
+    assert "nca/card.py" not in space.files() and "notes-of-the-owner.md" in space.files()
+
+
+def test_a_token_in_a_file_stops_the_deployment(server, hub, project):
+    token = server.user("ann")
+    (project / "nca/config.py").write_text(f"TOKEN = '{token}'")
+    with pytest.raises(BadInput, match="nca/config.py contains your token") as caught:
+        deploy_space(hub, project, "ann/garden", token=token)
+    assert token not in str(caught.value) and server.requests == []
+
+
+def test_what_is_no_space_is_not_deployed(server, hub, project):
+    (project / "README.md").write_text("# no front matter\n")
+    with pytest.raises(BadInput, match="settings of a Gradio Space"):
+        deploy_space(hub, project, "ann/garden", token=server.user("ann"))
+    (project / "README.md").write_text(CARD)
+    with pytest.raises(BadInput, match="write access"):
+        deploy_space(hub, project, "ann/garden", token=server.user("ann", "read"))
+    with pytest.raises(BadInput, match="write access"):
+        deploy_space(hub, project, "bob/garden", token=server.user("ann"))
+    with pytest.raises(BadInput, match="sign in"):
+        deploy_space(hub, project, "ann/garden", token=False)
