@@ -23,7 +23,7 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
 from nca.card import card
-from nca.config import BadInput, CheckpointInfo, Limits, explain
+from nca.config import BadInput, CheckpointInfo, Limits, TrainConfig, explain
 from nca.files import write_atomic
 from nca.model import NCA
 from nca.render import save_gif
@@ -59,7 +59,7 @@ class Checkpoint:
     def size(self) -> tuple[int, int]:
         """Height and width of the grid it was trained on; 72 x 72 when it does not say."""
         if self.target is not None:
-            return tuple(self.target.shape[:2])
+            return self.target.shape[0], self.target.shape[1]
         grid = self.info.target.grid if self.info.target else 72
         return grid, grid
 
@@ -142,7 +142,7 @@ def save_checkpoint(
         write_atomic(folder / "target.png", target_to_png(target))
     write_atomic(folder / "metrics.json", json.dumps(metrics or {}, indent=2).encode())
     if preview:
-        size = (72, 72) if target is None else tuple(target.shape[:2])
+        size = (72, 72) if target is None else (target.shape[0], target.shape[1])
         save_gif(preview_frames(nca, info, size), folder / "preview.gif", fps=25, scale=4)
     write_atomic(folder / "README.md", card(info, metrics or {}).encode())
     return folder
@@ -178,7 +178,7 @@ def _read(path: Path, limit: int) -> bytes | None:
 
 
 def preview_frames(nca: NCA, info: CheckpointInfo, size: tuple[int, int]) -> Tensor:
-    """A life in short, float32 [T, H, W, C]: growth and, where wounds were trained, a healed cut."""
+    """A life in short, float32 [T, H, W, C]: growth and, after training with wounds, a cut."""
     x = nca.seed(1, size)
     frames = [nca.grow(x, 160, seed=1, all_steps=True)[::2, 0]]
     if info.train is not None and info.train.damage_count:
@@ -274,7 +274,7 @@ def load_resume(trainer: Trainer, path: str | Path) -> None:
         tensors = parse_safetensors(data)
     except (SafetensorError, ValueError, KeyError):
         raise BadInput("The resume file is damaged; start this training again.") from None
-    if about["fits"] != _fingerprint(trainer):
+    if not _fits(about["fits"], trainer):
         raise BadInput("The resume file belongs to a training with other settings.")
     if trainer.device.type == "cpu":
         torch.set_num_threads(about["threads"])
@@ -296,6 +296,13 @@ def load_resume(trainer: Trainer, path: str | Path) -> None:
             **{k: about[k] for k in ("iteration", "attempt", "dead")},
         }
     )
+
+
+def _fits(saved: dict[str, Any], trainer: Trainer) -> bool:
+    """Whether a fingerprint is this trainer's; settings that came later had their defaults."""
+    now = _fingerprint(trainer)
+    defaults = TrainConfig().model_dump(mode="json", exclude={"iterations"})
+    return {**saved, "train": defaults | saved["train"]} == now
 
 
 def _fingerprint(trainer: Trainer) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 from tqdm import tqdm
 
 from nca.config import BadInput, Limits, TargetConfig, TrainConfig, checked
+from nca.evaluate_command import add_command as add_evaluate_command
 from nca.hub.commands import add_commands as add_hub_commands
 
 FORMATS = (".gif", ".webp", ".apng", ".png", ".mp4")
@@ -75,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     grow.add_argument("--out", type=Path, required=True, help="ends in .gif .webp .apng or .mp4")
     grow.set_defaults(run=_grow)
 
+    add_evaluate_command(commands)
     add_hub_commands(commands)
     return parser
 

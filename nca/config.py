@@ -31,18 +31,24 @@ class NCAConfig(_Frozen):
     Defaults are those of Growing Neural Cellular Automata (Mordvintsev et al., Distill 2020).
     """
 
-    channels: int = Field(16, ge=4, le=32, description="RGBA and the hidden channels of a cell")
-    hidden: tuple[Width, ...] = Field((128,), min_length=1, max_length=4)
+    channels: int = Field(
+        default=16, ge=4, le=32, description="RGBA and the hidden channels of a cell"
+    )
+    hidden: tuple[Width, ...] = Field(default=(128,), min_length=1, max_length=4)
     perception: Literal["fixed", "learned"] = "fixed"
-    laplacian: bool = Field(False, description="A fourth filter besides identity and two Sobels")
-    bias: bool = Field(True, description="Biases in the hidden layers")
-    out_bias: bool = Field(True, description="A bias in the last layer")
-    step_size: float = Field(1.0, gt=0, le=4)
-    fire_rate: float = Field(0.5, ge=0.01, le=1)
-    alive_threshold: float = Field(0.1, ge=0, lt=1)
+    laplacian: bool = Field(
+        default=False, description="A fourth filter besides identity and two Sobels"
+    )
+    bias: bool = Field(default=True, description="Biases in the hidden layers")
+    out_bias: bool = Field(default=True, description="A bias in the last layer")
+    step_size: float = Field(default=1.0, gt=0, le=4)
+    fire_rate: float = Field(default=0.5, ge=0.01, le=1)
+    alive_threshold: float = Field(default=0.1, ge=0, lt=1)
     alive_mask: Literal["pre_post", "post"] = "pre_post"
     padding: Literal["zero", "circular"] = "zero"
-    seed_hidden: bool = Field(True, description="The seed's hidden channels are 1, not only alpha")
+    seed_hidden: bool = Field(
+        default=True, description="The seed's hidden channels are 1, not only alpha"
+    )
 
     @property
     def filters(self) -> int:
@@ -56,29 +62,44 @@ class TrainConfig(_Frozen):
     Steps are updates of the automaton; `steps_min` and `steps_max` are both included.
     """
 
-    iterations: int = Field(8000, ge=1, le=200_000)
-    batch: int = Field(8, ge=1, le=64)
-    start: Literal["seed", "pool"] = Field("pool", description="Where each batch item begins")
-    pool_size: int = Field(1024, ge=1, le=8192)
-    reseed: Literal["worst", "random", "worst_after"] = Field(
-        "worst", description="Which items become seeds; worst_after: only once they were judged"
+    iterations: int = Field(default=8000, ge=1, le=200_000)
+    batch: int = Field(default=8, ge=1, le=64)
+    start: Literal["seed", "pool"] = Field(
+        default="pool", description="Where each batch item begins"
     )
-    reseed_count: int = Field(1, ge=0, le=64)
-    damage_count: int = Field(0, ge=0, le=64, description="Batch items wounded before a rollout")
+    pool_size: int = Field(default=1024, ge=1, le=8192)
+    reseed: Literal["worst", "random", "worst_after"] = Field(
+        default="worst",
+        description="Which items become seeds; worst_after: once judged",
+    )
+    reseed_count: int = Field(default=1, ge=0, le=64)
+    damage_count: int = Field(
+        default=0, ge=0, le=64, description="Batch items wounded before a rollout"
+    )
     damage_items: Literal["best", "last", "random"] = "best"
-    damage_shapes: tuple[DamageShape, ...] = Field(("circle",), min_length=1, max_length=4)
-    steps_min: int = Field(64, ge=1, le=512)
-    steps_max: int = Field(95, ge=1, le=512)
+    damage_shapes: tuple[DamageShape, ...] = Field(default=("circle",), min_length=1, max_length=4)
+    steps_min: int = Field(default=64, ge=1, le=512)
+    steps_max: int = Field(default=95, ge=1, le=512)
     loss_at: Literal["last", "random", "mean_last"] = "last"
-    loss_window: int = Field(1, ge=1, le=256, description="Steps 'random' or 'mean_last' look at")
-    learning_rate: float = Field(2e-3, ge=1e-7, le=0.1)
+    loss_window: int = Field(
+        default=1, ge=1, le=256, description="Steps 'random' or 'mean_last' look at"
+    )
+    learning_rate: float = Field(default=2e-3, ge=1e-7, le=0.1)
     schedule: Literal["constant", "step", "linear", "cosine"] = "step"
-    milestones: tuple[Annotated[int, Field(ge=1, le=200_000)], ...] = Field((2000,), max_length=8)
-    decay: float = Field(0.1, gt=0, le=1, description="Factor per milestone, or the final one")
-    decay_over: int = Field(0, ge=0, le=200_000, description="Linear, cosine: 0 is all iterations")
+    milestones: tuple[Annotated[int, Field(ge=1, le=200_000)], ...] = Field(
+        default=(2000,), max_length=8
+    )
+    decay: float = Field(
+        default=0.1, gt=0, le=1, description="Factor per milestone, or the final one"
+    )
+    decay_over: int = Field(
+        default=0, ge=0, le=200_000, description="Linear, cosine: 0 is all iterations"
+    )
     gradient: Literal["normalise_each", "normalise_all", "clip", "none"] = "normalise_each"
-    clip: float = Field(1.0, gt=0, le=1000)
-    weight_decay: float = Field(0.0, ge=0, le=0.1, description="L2 pull on the weights, in Adam")
+    clip: float = Field(default=1.0, gt=0, le=1000)
+    weight_decay: float = Field(
+        default=0.0, ge=0, le=0.1, description="L2 pull on the weights, in Adam"
+    )
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -109,13 +130,14 @@ class TargetConfig(_Frozen):
     """How a target was made from an emoji or a picture; stored with every checkpoint."""
 
     kind: Literal["emoji", "image"] = "emoji"
-    emoji: str | None = Field(None, max_length=64)
+    emoji: str | None = Field(default=None, max_length=64)
     style: Literal["twemoji", "noto"] = "twemoji"
-    size: int = Field(40, ge=8, le=128, description="Longest side of the picture, in cells")
-    padding: int = Field(16, ge=0, le=64, description="Empty cells on each side")
-    crop: bool = Field(True, description="Crop to what is not transparent before resizing")
+    size: int = Field(default=40, ge=8, le=128, description="Longest side of the picture, in cells")
+    padding: int = Field(default=16, ge=0, le=64, description="Empty cells on each side")
+    crop: bool = Field(default=True, description="Crop to what is not transparent before resizing")
     background: Literal["keep", "transparent"] = Field(
-        "keep", description="Opaque pictures: keep, or make a near-uniform border transparent"
+        default="keep",
+        description="Opaque pictures: keep, or clear a near-uniform border",
     )
 
     @property
@@ -128,10 +150,10 @@ class CheckpointInfo(_Frozen):
     """What a checkpoint says of itself, in its `config.json` and beside its weights."""
 
     format: Literal["nca-garden-1"] = "nca-garden-1"
-    title: str = Field("automaton", min_length=1, max_length=80)
-    recipe: str | None = Field(None, max_length=40)
-    seed: int = Field(0, ge=0, lt=2**32)
-    iteration: int = Field(0, ge=0, le=200_000)
+    title: str = Field(default="automaton", min_length=1, max_length=80)
+    recipe: str | None = Field(default=None, max_length=40)
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    iteration: int = Field(default=0, ge=0, le=200_000)
     nca: NCAConfig = NCAConfig()
     train: TrainConfig | None = None
     target: TargetConfig | None = None

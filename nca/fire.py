@@ -9,6 +9,7 @@ vectors are in tests/test_fire.py. The mixer is Chris Wellons' public-domain low
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -16,9 +17,10 @@ from torch import Tensor
 GOLDEN = 0x9E3779B9  # 2**32 / golden ratio: spreads consecutive counters over all bits
 MASK = 0xFFFFFFFF
 Seed = int | Sequence[int] | Tensor
+Word = TypeVar("Word", int, Tensor)  # unsigned, 32 bits
 
 
-def lowbias32(h: int | Tensor) -> int | Tensor:
+def lowbias32(h: Word) -> Word:
     """Mix an unsigned 32-bit integer (Python int, or int64 tensor of them) into another."""
     h = h & MASK
     h = ((h ^ (h >> 16)) * 0x7FEB352D) & MASK

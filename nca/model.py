@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -54,12 +54,13 @@ class NCA(nn.Module):
             self.register_buffer("filters", bank, persistent=False)
         widths = (config.filters * config.channels, *config.hidden, config.channels)
         last = len(config.hidden)
-        self.layers = nn.ModuleList(
+        linears = [
             nn.Linear(n_in, n_out, bias=config.out_bias if i == last else config.bias)
             for i, (n_in, n_out) in enumerate(pairwise(widths))
-        )
+        ]
+        self.layers = nn.ModuleList(linears)
         draw = torch.Generator().manual_seed(init_seed)
-        for i, layer in enumerate(self.layers):
+        for i, layer in enumerate(linears):
             if i == last:
                 nn.init.zeros_(layer.weight)
             else:
@@ -70,13 +71,13 @@ class NCA(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return self.layers[0].weight.device
+        return next(self.parameters()).device
 
     def seed(self, batch: int = 1, size: int | tuple[int, int] = 72) -> Tensor:
         """The start of every life: [B, H, W, C] with one living cell; `size` is H = W or (H, W)."""
         height, width = (size, size) if isinstance(size, int) else size
         x = make_seed(self.config.channels, height, width, batch, self.config.seed_hidden)
-        return x.to(self.device, self.layers[0].weight.dtype)
+        return x.to(self.device, next(self.parameters()).dtype)
 
     def rotated_filters(self, angle: float = 0.0) -> Tensor:
         """The bank with its second and third filter turned by `angle` radians, [K, C, 3, 3]."""
@@ -155,7 +156,7 @@ class NCA(nn.Module):
         return states if all_steps else states[0]
 
     @classmethod
-    def from_pretrained(cls, repo_id_or_folder: str | Path, **options: Any) -> Self:
+    def from_pretrained(cls, repo_id_or_folder: str | Path, **options: Any) -> NCA:
         """The automaton of `user/name` on the Hub, or of a folder; see `nca.hub.from_pretrained`.
 
         Args:

@@ -31,7 +31,7 @@ class Pool:
     def __len__(self) -> int:
         return len(self.items)
 
-    def sample(self, indices: Sequence[int]) -> Tensor:
+    def sample(self, indices: Sequence[int] | np.ndarray) -> Tensor:
         """The states of these items, float32 [len(indices), H, W, C]."""
         height, width, channels = self.shape
         x = np.zeros((len(indices), height * width, channels), dtype=np.float32)
@@ -40,7 +40,7 @@ class Pool:
             x[row, cells] = states
         return torch.from_numpy(x).view(-1, height, width, channels)
 
-    def commit(self, indices: Sequence[int], x: Tensor) -> None:
+    def commit(self, indices: Sequence[int] | np.ndarray, x: Tensor) -> None:
         """Put the states `x`, [len(indices), H, W, C], back in place of these items."""
         # Items are replaced, never written into, so copies of the list stay what they were.
         for index, state in zip(indices, x.detach().cpu(), strict=True):

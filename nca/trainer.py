@@ -104,7 +104,7 @@ class Trainer:
         self.optimiser = torch.optim.Adam(
             self.nca.parameters(), lr=1e-3, eps=1e-7, weight_decay=train_config.weight_decay
         )
-        self.seed_state = self.nca.seed(1, tuple(self.target.shape[:2]))[0]
+        self.seed_state = self.nca.seed(1, (self.target.shape[0], self.target.shape[1]))[0]
         self.pool = None
         if train_config.start == "pool":
             self.pool = Pool(self.seed_state.cpu(), train_config.pool_size)
@@ -141,7 +141,9 @@ class Trainer:
         rate = self.config.learning_rate_at(self.iteration) * 0.5**self.attempt
         living = after[..., 3] > self.nca.config.alive_threshold
         self._dead = 0 if living.any() else self._dead + 1
-        updated = bool(loss.isfinite()) and bool(after.isfinite().all()) and self._update(loss, rate)
+        updated = (
+            bool(loss.isfinite()) and bool(after.isfinite().all()) and self._update(loss, rate)
+        )
         if not updated or self._dead >= DEAD_LIMIT:
             message = self._roll_back()
         else:

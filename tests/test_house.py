@@ -11,20 +11,19 @@ import torch
 ROOT = Path(__file__).parents[1]
 # Lowest first. A module imports only from its own floor and from those below.
 FLOORS = (
-    ("config", "files"),
+    ("config", "files", "chart"),
     ("fire", "state", "decode", "target"),
     ("model",),
     ("engine",),
     ("pool",),
     ("trainer",),
     ("recipes", "evaluate", "render"),
-    ("card", "chart", "anatomy"),
-    ("checkpoint",),
-    ("scorecard", "evaluate_command"),
+    ("card", "anatomy"),
+    ("checkpoint", "scorecard"),
     ("hub",),
     ("jobs",),
     ("player",),
-    ("ui", "cli", "settings"),
+    ("ui", "cli", "evaluate_command", "settings"),
 )
 LEVEL = {name: level for level, names in enumerate(FLOORS) for name in names}
 ROOMS = {

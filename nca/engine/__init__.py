@@ -5,6 +5,7 @@ Every engine gives what `dense` gives; they differ in speed and memory only.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -46,4 +47,12 @@ class Engine(Protocol):
 
 def choose(config: NCAConfig, device: torch.device | str) -> Engine:
     """The fastest engine for this architecture on this device."""
+    if torch.device(device).type == "cpu":
+        # Imported here because Numba takes a second to load.
+        try:
+            from nca.engine import sparse
+        except ImportError as error:
+            warnings.warn(f"Numba is missing, so everything is slower: {error}", stacklevel=2)
+        else:
+            return sparse
     return dense

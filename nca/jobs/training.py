@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import stat
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -41,7 +39,6 @@ SHEET_ITEMS = 49  # 7 x 7
 BATCH_ITEMS = 8
 PREVIEW_STEPS = 200
 PREVIEW_EVERY = 4  # steps between its frames
-LOG_BYTES = 1_000_000
 
 
 class Pace:
@@ -193,13 +190,6 @@ class Training:
             metrics["log10_loss"] = round(log10_loss(self.loss), 4)
         nca, target = self.trainer.nca, self.trainer.target.cpu()
         save_checkpoint(self.folder, nca, self._info(), target, metrics, preview)
-        self._bound_log()
-
-    def _bound_log(self) -> None:
-        """Start the log again when a library has filled it; it was opened for appending."""
-        log = os.fstat(sys.stderr.fileno())
-        if stat.S_ISREG(log.st_mode) and log.st_size > LOG_BYTES:
-            os.ftruncate(sys.stderr.fileno(), 0)
 
     def _snapshot(self, iteration: int) -> None:
         path = self.folder / SNAPSHOTS / f"{iteration:07d}.safetensors"

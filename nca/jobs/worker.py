@@ -12,6 +12,7 @@ import ctypes
 import errno
 import os
 import signal
+import stat
 import sys
 import threading
 import time
@@ -26,6 +27,7 @@ from nca.jobs.spec import FULL_DISK, LOCK, RESULT, STOP, Exit, read_spec, to_jso
 NICENESS = 10  # the page goes first, also on two shared cores
 LAST_WILL = 120.0  # seconds an orphan may take for its last iteration before it just ends
 PR_SET_PDEATHSIG = 1
+LOG_BYTES = 1_000_000
 
 
 class Stop:
@@ -87,7 +89,7 @@ def _train(folder: Path, stop: Stop) -> tuple[Exit, str | None]:
     except BadInput as error:
         return Exit.FAILED, str(error)
     try:
-        finished = Training(folder, spec, stop).run()
+        finished = Training(folder, spec, stop, on_report=lambda _: _bound_log()).run()
         return (Exit.FINISHED if finished else Exit.PAUSED), None
     except (BadInput, Diverged) as error:
         return Exit.FAILED, str(error)
@@ -102,6 +104,13 @@ def _train(folder: Path, stop: Stop) -> tuple[Exit, str | None]:
 
 
 OUT_OF_MEMORY = "Memory ran out; try a smaller batch, pool, grid or network."
+
+
+def _bound_log() -> None:
+    """Start the log again when a library has filled it; it was opened for appending."""
+    log = os.fstat(2)
+    if stat.S_ISREG(log.st_mode) and log.st_size > LOG_BYTES:
+        os.ftruncate(2, 0)
 
 
 def _be_modest() -> None:

@@ -1,0 +1,29 @@
+"""NCA Garden's page: settings, jobs, launch. `python app.py`, or the app file of a Space."""
+
+import signal
+import threading
+
+import torch
+
+from nca.jobs import Garden
+from nca.settings import Settings
+from nca.ui import build_ui, launch_options
+
+
+def main() -> None:
+    """Serve until SIGTERM or Ctrl-C, then let the trainings save themselves."""
+    torch.set_num_threads(1)  # trainings have processes of their own; the page must not wait
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    settings = Settings.from_environment()
+    garden = Garden(settings.home, settings.limits)
+    page = build_ui(settings, garden)
+    page.launch(prevent_thread_lock=True, **launch_options(settings))
+    ended.wait()
+    page.close()
+    garden.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,195 @@
+"""Train, score and save the checkpoints that the garden ships: one command, resumable.
+
+    python benchmarks/grow_garden.py                          everything that is not there yet
+    python benchmarks/grow_garden.py --only lizard-regenerating
+    python benchmarks/grow_garden.py --table                  what is there, beside Distill's
+
+Every automaton trains in runs/<name>/, as a job does; a second start goes on where the first was
+stopped or killed. What is done is scored (`nca.evaluate`) and put into checkpoints/<name>/ with its
+numbers, without the files that only training needs. Scores decide nothing here: below the bar of
+Distill's regenerating models the table says so, and whoever ships them can read it.
+"""
+# ruff: noqa: E402
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a script, beside nca/
+
+from nca.checkpoint import FILES, load_checkpoint
+from nca.config import BadInput, TargetConfig, TrainConfig
+from nca.evaluate import HEALED, Scores
+from nca.files import write_atomic
+from nca.jobs.lock import FileLock
+from nca.jobs.spec import LOCK, RESUME, SPEC, TARGET, JobSpec, read_spec
+from nca.jobs.training import Training
+from nca.recipes import recipe
+from nca.scorecard import PICTURE, record, recorded, row, score, table
+from nca.target import make_target, target_to_png
+from nca.trainer import Diverged, IterationReport, log10_loss
+
+# The ten of the Distill article, in its order, and for the lizard one of every kind.
+EMOJI = {
+    "lizard": "🦎", "face": "😀", "explosion": "💥", "eye": "👁", "fish": "🐠",
+    "butterfly": "🦋", "ladybug": "🐞", "web": "🕸", "pretzel": "🥨", "tree": "🎄",
+}  # fmt: skip
+GARDEN = (
+    *((f"{word}-regenerating", emoji, "regenerating") for word, emoji in EMOJI.items()),
+    *((f"lizard-{kind}", "🦎", kind)
+      for kind in ("growing", "persistent", "cax", "jax-blog", "pytorch-blog")),
+)  # fmt: skip
+
+
+def job(emoji: str, kind: str, title: str, iterations: int | None, device: str) -> JobSpec:
+    """The job of one checkpoint: the recipe on the emoji at 40 cells with 16 of padding."""
+    found = recipe(kind)
+    train = found.train.model_dump() | ({} if iterations is None else {"iterations": iterations})
+    return JobSpec(
+        nca=found.nca,
+        train=TrainConfig.model_validate(train),
+        target=TargetConfig(emoji=emoji),
+        recipe=kind,
+        title=title,
+        device=device,
+    )
+
+
+def trained(folder: Path, spec: JobSpec, stopped: list[int]) -> bool:
+    """Train in `folder` from where it stands to the end of `spec`; False when it was stopped."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK)
+    if not lock.acquire():
+        raise BadInput(f"Another process is training in {folder}.")
+    try:
+        if (folder / RESUME).exists() and not same_training(read_spec(folder), spec):
+            raise BadInput(f"{folder} holds a training with other settings; move it away.")
+        write_atomic(folder / SPEC, spec.model_dump_json(indent=2).encode())
+        write_atomic(folder / TARGET, target_to_png(make_target(spec.target)))
+        with tqdm(total=spec.train.iterations, unit="it", desc=folder.name) as bar:
+
+            def show(report: IterationReport) -> None:
+                bar.update(report.iteration - bar.n)
+                bar.set_postfix_str(f"log10 loss {log10_loss(report.loss):.2f}", refresh=False)
+                if report.message:
+                    bar.write(report.message, file=sys.stderr)
+
+            return Training(folder, spec, stop=lambda: bool(stopped), on_report=show).run()
+    finally:
+        lock.release()
+
+
+def same_training(one: JobSpec, other: JobSpec) -> bool:
+    """Whether one resumes the other: equal but for the device and the number of iterations."""
+    plain = [spec.model_dump(exclude={"device": True, "train": {"iterations"}})
+             for spec in (one, other)]  # fmt: skip
+    return plain[0] == plain[1]
+
+
+def shipped(run: Path, folder: Path, scores: Scores) -> None:
+    """Put a finished run, scored, into its checkpoint folder in one move."""
+    record(run, scores)
+    beside = folder.with_name(f".{folder.name}.new")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    for name in (*FILES, PICTURE):
+        if (run / name).is_file() and not (beside / name).exists():
+            shutil.copyfile(run / name, beside / name)
+    shutil.rmtree(folder, ignore_errors=True)
+    beside.rename(folder)
+
+
+def done(folder: Path, spec: JobSpec) -> Scores | None:
+    """The scores of a checkpoint that is there and trained as long as `spec` says."""
+    try:
+        checkpoint = load_checkpoint(folder)
+    except BadInput:
+        return None
+    long_enough = checkpoint.info.iteration >= spec.train.iterations
+    return recorded(checkpoint.metrics) if long_enough else None
+
+
+def report(out: Path) -> str:
+    """The table of all scored checkpoints in `out`, and the medians of the regenerating ones."""
+    found: dict[str, list[Scores]] = {}
+    for name, _, _ in GARDEN:
+        if (out / name).is_dir():
+            scores = recorded(load_checkpoint(out / name).metrics)
+            found |= {name: [scores]} if scores else {}
+    healing = [s[0] for name, s in found.items() if name.endswith("-regenerating")]
+    if not found:
+        return "Nothing is scored yet."
+    if not healing:
+        return table(found)
+    strokes = sum(s.strokes_healed for s in healing)
+    total = sum(len(s.strokes) for s in healing)
+    return "\n".join(
+        (
+            table({**found, f"median of {len(healing)} regenerating": healing}),
+            "",
+            f"Strokes healed (below {HEALED}): {strokes} of {total}.",
+            f"The medians {'meet' if meets_bar(healing) else 'do NOT meet'} Distill's row.",
+        )
+    )
+
+
+def meets_bar(scores: list[Scores]) -> bool:
+    """Whether the medians reach Distill's regenerating models in every column."""
+    early, middle, late, halves, healed, square, squares = row(scores)
+
+    def share(text: str) -> float:
+        return int(text.split("/")[0]) / int(text.split("/")[1])
+
+    errors_are = (early, middle, late, halves, square)
+    bars = (-3.00, -3.37, -3.51, -2.41, -2.73)
+    return (
+        all(error <= bar for error, bar in zip(errors_are, bars, strict=True))
+        and share(healed) >= 19 / 40
+        and share(squares) >= 9 / 10
+    )
+
+
+def main() -> int:
+    """Grow what is missing."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="one of them")
+    parser.add_argument("--iterations", type=int, help="instead of the recipe's")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="where training happens")
+    parser.add_argument("--out", type=Path, default=Path("checkpoints"), help="where they go")
+    parser.add_argument("--table", action="store_true", help="train nothing, show what is there")
+    options = parser.parse_args()
+    names = [name for name, _, _ in GARDEN]
+    if unknown := set(options.only) - set(names):
+        parser.error(f"{', '.join(sorted(unknown))}: choose from {', '.join(names)}")
+
+    stopped: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda which, _frame: stopped.append(which))
+    missed = 0
+    for name, emoji, kind in GARDEN:
+        if options.table or stopped or (options.only and name not in options.only):
+            continue
+        spec = job(emoji, kind, f"{emoji} {name}", options.iterations, options.device)
+        if done(options.out / name, spec):
+            print(f"{name}: already there", file=sys.stderr)
+            continue
+        try:
+            if trained(options.runs / name, spec, stopped):
+                scores = score(options.runs / name, bar=True)
+                shipped(options.runs / name, options.out / name, scores)
+        except (BadInput, Diverged) as error:  # the others shall still grow
+            print(f"{name}: {error}", file=sys.stderr)
+            missed += 1
+    print(report(options.out))
+    return 130 if stopped else min(missed, 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,38 @@
+"""`python -m nca evaluate`: light to import, because every command's parser is built each time."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+
+def add_command(commands: Any) -> None:
+    """Add `evaluate` to the command line; `commands` is what `add_subparsers` returned."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "evaluate", help="score how a checkpoint grows, stays and heals"
+    )
+    parser.add_argument("checkpoint", type=Path, help="a checkpoint folder")
+    parser.add_argument("--seed", type=int, default=0, help="of fire masks and strokes")
+    parser.add_argument("--json", action="store_true", help="everything, as JSON")
+    parser.add_argument(
+        "--write", action="store_true", help="also into the checkpoint: metrics, card, picture"
+    )
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from nca.evaluate import HEALED
+    from nca.scorecard import record, score, table
+
+    scores = score(options.checkpoint, options.seed, bar=True)
+    if options.write:
+        record(options.checkpoint, scores)
+    if options.json:
+        print(scores.model_dump_json())
+        return 0
+    print(table({options.checkpoint.name: [scores]}), end="\n\n")
+    for name, value in scores.summary().items():
+        print(f"{name:<32}{value}")
+    print(f"\nlog10 of the RGBA error, median of {scores.lives} lives; below {HEALED} is healed.")
+    return 0

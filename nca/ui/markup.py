@@ -1,0 +1,70 @@
+"""Small pieces of HTML: pictures as data, figures, a progress bar, durations in words.
+
+Pictures of a job travel inside the page instead of as files: a cached file would be served to
+everyone who has its address, and each of them would be written to the disk once more.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+from pathlib import Path
+
+
+def data_uri(data: bytes, kind: str = "image/webp") -> str:
+    """Bytes as an address that holds them."""
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def picture(data: bytes, alt: str, kind: str = "image/webp", css: str = "") -> str:
+    """An image whose cells stay squares when it is enlarged."""
+    return f'<img class="cells {css}" src="{data_uri(data, kind)}" alt="{html.escape(alt)}">'
+
+
+def figure(content: str, caption: str, css: str = "") -> str:
+    """A picture with words below; both are HTML."""
+    return f'<figure class="{css}">{content}<figcaption>{caption}</figcaption></figure>'
+
+
+def file_figure(path: Path, caption: str, alt: str, css: str = "") -> str:
+    """The WebP file as a figure, an empty string while there is none."""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return ""
+    return figure(picture(data, alt), html.escape(caption), css)
+
+
+def progress_bar(share: float) -> str:
+    """A bar, `share` of it full."""
+    percent = round(100 * min(1.0, max(0.0, share)), 1)
+    return (
+        f'<div class="bar" role="progressbar" aria-valuemin="0" aria-valuemax="100" '
+        f'aria-valuenow="{percent:.0f}" aria-label="Training progress">'
+        f'<div style="width:{percent}%"></div></div>'
+    )
+
+
+def note(sentence: str, kind: str = "note") -> str:
+    """A sentence for the visitor, announced to screen readers; nothing for an empty one."""
+    if not sentence:
+        return ""
+    return f'<p class="{kind}" role="status">{html.escape(sentence)}</p>'
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say it: "about 4 minutes"."""
+    if seconds < 10:
+        return "a few seconds"
+    if seconds < 90:
+        return f"about {round(seconds / 10) * 10} seconds"
+    if seconds < 90 * 60:
+        return f"about {round(seconds / 60)} minutes"
+    if seconds < 36 * 3600:
+        return f"about {round(seconds / 3600)} hours"
+    return f"about {round(seconds / 86400)} days"
+
+
+def count(number: int) -> str:
+    """A number with thin spaces between thousands."""
+    return f"{number:,}".replace(",", "\u202f")

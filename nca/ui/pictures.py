@@ -1,0 +1,157 @@
+"""What a visitor gives: an upload, a drawing, an emoji from the row; and films to look at.
+
+Gradio's image components decode with Pillow before a handler can say a friendly word, inside the
+server, and its editor keeps what is sent to it in memory for ever. These two hand over bytes, and
+`nca.target` decodes them in a process of its own.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import html
+import io
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+import PIL.Image
+from torch import Tensor
+
+from nca.config import BadInput, TargetConfig, checked
+from nca.target import make_target, target_to_png
+from nca.ui.markup import data_uri
+
+SCRIPTS = Path(__file__).parent
+COLOURS = {
+    "#1f2430": "black", "#ffffff": "white", "#d9473f": "red", "#f08c2e": "orange",
+    "#f5cf3d": "yellow", "#5aa845": "green", "#2c6e49": "dark green", "#3fa7d6": "sky blue",
+    "#3557a5": "blue", "#8e5bb5": "purple", "#f29dba": "pink", "#8a5a3b": "brown",
+}  # fmt: skip
+
+
+class PictureFile(gr.Image):
+    """An upload or a pasted picture, as the path of the file that the visitor sent."""
+
+    def get_block_name(self) -> str:
+        """Drawn by the page as Gradio's own image."""
+        return "image"
+
+    def preprocess(self, payload: Any) -> str | None:
+        """The path, which Gradio has checked to be in its upload folder; None without a picture."""
+        return None if payload is None else payload.path
+
+
+class Chosen(gr.Dropdown):
+    """A selector whose choices belong to a visitor; the handlers check what was chosen.
+
+    Gradio would compare with choices that it forgets when the server restarts.
+    """
+
+    def get_block_name(self) -> str:
+        """Drawn by the page as Gradio's own dropdown."""
+        return "dropdown"
+
+    def preprocess(self, payload: Any) -> str | None:
+        """What the visitor sent, unchecked."""
+        return payload if isinstance(payload, str) else None
+
+
+def drawing_pad(elem_id: str) -> gr.HTML:
+    """A canvas with brush, eraser, colours, undo; its value is the drawing as a data address.
+
+    The value is an empty string while nothing is drawn; `drawing_bytes` reads it.
+    """
+    swatches = "".join(
+        f'<button type="button" class="swatch" style="--colour:{code}" data-colour="{code}" '
+        f'title="{name}" aria-label="Colour {name}"></button>'
+        for code, name in COLOURS.items()
+    )
+    return gr.HTML(
+        value="",
+        html_template=f"""
+          <div class="pad">
+            <canvas width="256" height="256" role="img" aria-label="Drawing canvas"></canvas>
+            <div class="tools">
+              <div class="swatches" role="group" aria-label="Colours">{swatches}</div>
+              <label>Brush <input type="range" class="size" min="4" max="64" value="20"
+                aria-label="Brush size"></label>
+              <div class="actions">
+                <button type="button" class="erase" aria-pressed="false">Eraser</button>
+                <button type="button" class="undo">Undo</button>
+                <button type="button" class="clear">Clear</button>
+              </div>
+            </div>
+          </div>""",
+        js_on_load=(SCRIPTS / "pad.js").read_text(),
+        elem_id=elem_id,
+        apply_default_css=False,
+    )
+
+
+def drawing_bytes(value: Any) -> bytes | None:
+    """The encoded picture in a drawing pad's value; None when nothing was drawn.
+
+    Raises:
+        BadInput: it is something else than what the pad sends.
+    """
+    if not value:
+        return None
+    head, _, data = str(value).partition(",")
+    try:
+        if head != "data:image/png;base64" or len(data) > 2**21:
+            raise ValueError
+        return base64.b64decode(data, validate=True)
+    except (ValueError, binascii.Error):
+        raise BadInput("This drawing cannot be read; please clear it and draw again.") from None
+
+
+def emoji_row(emoji: Iterable[str], elem_id: str) -> gr.HTML:
+    """Buttons with the emoji drawn as they will be grown; a click triggers `select`, `.emoji`."""
+    buttons = []
+    for symbol in emoji:
+        # The pictures themselves, because not every computer has a font with these emoji.
+        png = _icon(make_target(checked(TargetConfig, {"emoji": symbol, "size": 32})))
+        buttons.append(
+            f'<button type="button" data-emoji="{html.escape(symbol)}" '
+            f'aria-label="Use {html.escape(symbol)}">'
+            f'<img src="{data_uri(png, "image/png")}" alt="" width="26" height="26"></button>'
+        )
+    return gr.HTML(
+        html_template=f'<div class="picker" role="group" aria-label="Pick an emoji">'
+        f"{''.join(buttons)}</div>",
+        js_on_load="""
+          element.addEventListener('click', (event) => {
+            const button = event.target.closest('button');
+            if (button) trigger('select', {emoji: button.dataset.emoji});
+          });""",
+        elem_id=elem_id,
+        apply_default_css=False,
+    )
+
+
+def _icon(target: Tensor) -> bytes:
+    """A target without the padding, as a PNG."""
+    rows, columns = np.nonzero(target[..., 3].numpy())
+    inside = target[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+    return target_to_png(inside)
+
+
+def film(frames: np.ndarray, fps: int = 50, hold: int = 0) -> bytes:
+    """Frames as a lossless WebP that plays once and stays on the last one.
+
+    Args:
+        frames: uint8 [T, H, W, 4], straight RGBA.
+        fps: frames per second.
+        hold: milliseconds on the first frame before it starts.
+    """
+    pictures = [PIL.Image.fromarray(frame) for frame in frames]
+    times = [1000 // fps + hold, *[1000 // fps] * (len(pictures) - 1)]
+    buffer = io.BytesIO()
+    pictures[0].save(
+        buffer, "WEBP", save_all=True, append_images=pictures[1:], duration=times, loop=1,
+        lossless=True, exact=True, quality=20, method=0,
+    )  # fmt: skip
+    return buffer.getvalue()

@@ -1,0 +1,43 @@
+"""Who is looking: the visitor's key, kept in their browser and sent with every action.
+
+The browser stores `{"own": key, "link": key or None}`. A private link (`?key=...`) is used for the
+page it opened and never replaces the key that the browser already has.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import gradio as gr
+
+from nca.jobs import Garden
+
+STORAGE_KEY = "nca-garden-visitor"
+_KEY = re.compile(r"[0-9a-f]{32}")
+
+
+def browser_state(secret: str) -> gr.BrowserState:
+    """Where the key lives; the same after a restart of the server."""
+    return gr.BrowserState(None, storage_key=STORAGE_KEY, secret=secret)
+
+
+def welcome(stored: Any, request: gr.Request) -> dict[str, str | None]:
+    """What to store for a page that has just opened: the key it has, or a new one."""
+    own = stored.get("own") if isinstance(stored, dict) else None
+    link = request.query_params.get("key")
+    return {
+        "own": own if _fits(own) else Garden.new_key(),
+        "link": link if _fits(link) else None,
+    }
+
+
+def key_of(stored: Any) -> str:
+    """The key to act with; an empty string, which nobody owns anything by, without one."""
+    if not isinstance(stored, dict):
+        return ""
+    return stored.get("link") or stored.get("own") or ""
+
+
+def _fits(key: Any) -> bool:
+    return isinstance(key, str) and _KEY.fullmatch(key) is not None

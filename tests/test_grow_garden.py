@@ -1,0 +1,100 @@
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nca.checkpoint import FILES, load_checkpoint, save_checkpoint
+from nca.config import CheckpointInfo, NCAConfig
+from nca.evaluate import Plan, Wound, evaluate
+from nca.model import NCA
+from nca.scorecard import recorded
+
+PATH = Path(__file__).parents[1] / "benchmarks" / "grow_garden.py"
+SMALL = Plan(
+    lives=1, growth=(96, 200, 1000), wound_at=200, healing=2, strokes=2, turned_for=2,
+    persistence=1000, every=100,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def grow_garden():
+    spec = importlib.util.spec_from_file_location("grow_garden", PATH)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def still():
+    """An automaton that is its own target, and its scores."""
+    nca = NCA(NCAConfig(channels=4, hidden=(4,)))
+    target = nca.seed(1, 8)[0, ..., :4]
+    return nca, target, evaluate(nca, target, plan=SMALL)
+
+
+def test_ten_emoji_and_every_kind_of_lizard(grow_garden):
+    names = [name for name, _, _ in grow_garden.GARDEN]
+    assert len(names) == len(set(names)) == 15
+    assert sum(name.endswith("-regenerating") for name in names) == 10
+    assert {n for n in names if n.startswith("lizard")} == {
+        f"lizard-{k}" for k in ("regenerating", "growing", "persistent", "cax", "jax-blog",
+                                "pytorch-blog")
+    }  # fmt: skip
+    for name, emoji, kind in grow_garden.GARDEN:
+        spec = grow_garden.job(emoji, kind, name, None, "cpu")
+        assert spec.target.grid == 72 and spec.recipe == kind
+        if kind == "regenerating":
+            assert spec.nca == NCAConfig()
+
+
+def test_only_length_and_device_may_change_in_a_resumed_run(grow_garden):
+    one = grow_garden.job("🦎", "cax", "a", None, "auto")
+    assert grow_garden.same_training(one, grow_garden.job("🦎", "cax", "a", 9, "cpu"))
+    assert not grow_garden.same_training(one, grow_garden.job("🦎", "growing", "a", None, "auto"))
+    assert not grow_garden.same_training(one, grow_garden.job("🐞", "cax", "a", None, "auto"))
+
+
+def test_shipping_leaves_training_behind_and_is_found_done(grow_garden, still, tmp_path):
+    nca, target, scores = still
+    spec = grow_garden.job("🦎", "growing", "dot", 7, "cpu")
+    run, folder = tmp_path / "runs" / "lizard-growing", tmp_path / "out" / "lizard-growing"
+    info = CheckpointInfo(title="dot", iteration=7)
+    save_checkpoint(run, nca, info, target, {"seconds": 1}, preview=False)
+    (run / "resume.safetensors").write_bytes(b"large")
+    assert grow_garden.done(folder, spec) is None
+    for _ in range(2):  # a second time replaces the first
+        grow_garden.shipped(run, folder, scores)
+        assert {p.name for p in folder.iterdir()} <= {*FILES, "scores.png"}
+        assert recorded(load_checkpoint(folder).metrics) == scores
+    assert grow_garden.done(folder, spec) == scores
+    longer = spec.model_copy(update={"train": spec.train.model_copy(update={"iterations": 8})})
+    assert grow_garden.done(folder, longer) is None
+    assert "lizard-growing" in grow_garden.report(tmp_path / "out")
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["lizard-growing"]
+
+
+def test_the_bar_is_distill_s_regenerating_row_in_every_column(grow_garden, still):
+    _, _, scores = still
+
+    def like(early, middle, late, half, square):
+        wounds = {n: Wound(score=half, healed=0, curve=()) for n in scores.wounds}
+        wounds["centre"] = Wound(score=square, healed=0, curve=())
+        growth = {96: early, 200: middle, 1000: late}
+        return scores.model_copy(update={"growth": growth, "wounds": wounds})
+
+    assert grow_garden.meets_bar([like(-3.1, -3.4, -3.6, -2.6, -2.8)])
+    for column in range(5):
+        worse = [-3.1, -3.4, -3.6, -2.6, -2.8]
+        worse[column] += 0.3
+        assert not grow_garden.meets_bar([like(*worse)])
+    # A median that suffices, of which too few healed: 1 of 3 squares is fewer than 9 of 10.
+    good, bad = like(-4, -4, -4, -3, -2.8), like(-4, -4, -4, -3, -2.4)
+    assert not grow_garden.meets_bar([good, good, bad])
+
+
+def test_torch_is_not_loaded_to_build_the_command_line():
+
+    code = "import sys, nca.evaluate_command; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

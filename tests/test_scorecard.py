@@ -1,0 +1,84 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from nca.checkpoint import load_checkpoint, save_checkpoint
+from nca.config import BadInput, CheckpointInfo, NCAConfig
+from nca.evaluate import Plan, evaluate
+from nca.model import NCA
+from nca.scorecard import DISTILL, curves, picture_bytes, record, recorded, row, score, table
+
+SMALL = Plan(
+    lives=2, growth=(4, 8, 12), wound_at=8, healing=6, strokes=3, turned_for=8, persistence=20,
+    every=2,
+)  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path):
+    nca = NCA(NCAConfig(channels=6, hidden=(8,)))
+    target = nca.seed(1, 12)[0, ..., :4]
+    info = CheckpointInfo(title="dot", recipe="growing")
+    return save_checkpoint(tmp_path / "dot", nca, info, target, {"seconds": 3}, preview=False)
+
+
+def test_scores_are_kept_with_the_checkpoint(folder):
+    scores = score(folder, seed=5, plan=SMALL)
+    record(folder, scores)
+    checkpoint = load_checkpoint(folder)
+    assert checkpoint.metrics["seconds"] == 3  # what was there stays
+    assert recorded(checkpoint.metrics) == scores
+    card = (folder / "README.md").read_text()
+    assert "| log10 error at step 8 | -12.00 |" in card and "# dot" in card
+    assert (folder / "scores.png").read_bytes().startswith(b"\x89PNG")
+    assert (folder / "metrics.json").stat().st_size < 100_000
+
+
+def test_foreign_metrics_are_refused_quietly():
+    for metrics in ({}, {"battery": None}, {"battery": {"growth": "x"}}, {"battery": [[]]}):
+        assert recorded(metrics) is None
+
+
+def test_a_checkpoint_without_a_target(tmp_path):
+    save_checkpoint(tmp_path / "bare", NCA(NCAConfig(channels=6, hidden=(8,))), preview=False)
+    with pytest.raises(BadInput, match="target"):
+        score(tmp_path / "bare", plan=SMALL)
+
+
+def test_table_has_medians_and_counts(folder):
+    idle = score(folder, plan=SMALL)
+    dead = evaluate(NCA(NCAConfig(channels=6, hidden=(8,))), torch.ones(12, 12, 4), plan=SMALL)
+    assert row([idle])[4:] == ("4/4", -2.7604, "1/1")
+    both = row([idle, dead])
+    assert both[4] == "4/8" and both[6] == "1/2"
+    assert both[0] == pytest.approx((idle.growth[4] + dead.growth[4]) / 2)
+    text = table({"dot": [idle]})
+    assert text.splitlines()[1].startswith("dot ") and "-12.00" in text.splitlines()[1]
+    assert "Distill, regenerating" in text and "19/40" in text
+    assert len(text.splitlines()) == 2 + len(DISTILL)
+
+
+def test_curves_are_drawn(folder):
+    scores = score(folder, plan=SMALL)
+    picture = curves(scores)
+    assert picture.size == (1200, 250)
+    assert len(np.unique(np.asarray(picture).reshape(-1, 3), axis=0)) > 20
+    assert picture_bytes(scores) == picture_bytes(scores)
+
+
+def test_the_command(folder):
+    """As a person runs it: JSON alone on standard output, progress on standard error."""
+    code = (
+        "import argparse, nca.evaluate_command as s; p = argparse.ArgumentParser();"
+        "s.add_command(p.add_subparsers()); o = p.parse_args(); raise SystemExit(o.run(o))"
+    )
+    command = [sys.executable, "-c", code, "evaluate", str(folder)]
+    done = subprocess.run([*command, "--json", "--write"], capture_output=True, text=True)
+    assert done.returncode == 0 and "Scoring" in done.stderr
+    found = json.loads(done.stdout)
+    assert found["growth"]["1000"] == -12 and len(found["strokes"]) == 20
+    assert recorded(load_checkpoint(folder).metrics).model_dump(mode="json") == found

@@ -1,0 +1,121 @@
+"""A real server process and a real browser."""
+
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+
+from browser import FLAGS, find_chromium  # noqa: E402
+from server import Server, serve  # noqa: E402
+
+TINY = {
+    "#size": 16, "#padding": 4, "#batch": 2, "#damage-count": 1, "#pool-size": 16,
+    "#steps-min": 16, "#steps-max": 24, "#channels": 8,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serve(tmp_path_factory.mktemp("server")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=FLAGS)
+        yield browser
+        browser.close()
+
+
+class Visit:
+    """One visitor's page, with the requests it made and the errors it met."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self.page, self.url = page, url
+        self.requests: list[str] = []
+        self.errors: list[str] = []
+        page.set_default_timeout(60_000)
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.open()
+
+    def open(self, query: str = "") -> None:
+        self.page.goto(self.url + query)
+        self.page.locator("#start").wait_for()
+        self.page.wait_for_function("localStorage.getItem('nca-garden-visitor')")
+
+    def tab(self, name: str) -> None:
+        self.page.get_by_role("tab", name=name, exact=True).click()
+
+    def number(self, selector: str, value: float) -> None:
+        box = self.page.locator(f"{selector} input[type=number]")
+        box.fill(str(value))
+        box.press("Tab")
+
+    def tiny(self, iterations: int) -> None:
+        """Settings with which an iteration takes milliseconds."""
+        if not self.page.locator("#hidden").is_visible():
+            self.page.get_by_text("Advanced settings").click()
+        for selector, value in (TINY | {"#iterations": iterations}).items():
+            self.number(selector, value)
+        self.page.locator("#hidden").locator("input, textarea").fill("16")
+
+    def wait(self, selector: str, pattern: str, seconds: float = 60) -> str:
+        """The text of an element once it matches."""
+        until = time.monotonic() + seconds
+        while True:
+            text = self.page.locator(selector).inner_text()
+            if re.search(pattern, text):
+                return text
+            assert time.monotonic() < until, f"{selector} says {text!r}, not {pattern!r}"
+            self.page.wait_for_timeout(100)
+
+    def until(self, holds: Callable[[], object], seconds: float = 60) -> None:
+        """Wait until something holds."""
+        end = time.monotonic() + seconds
+        while not holds():
+            assert time.monotonic() < end, "it did not happen"
+            self.page.wait_for_timeout(150)
+
+    def picture(self, selector: str) -> str:
+        """The data of the first picture in an element."""
+        return self.page.locator(f"{selector} img").first.get_attribute("src")
+
+    def iteration(self) -> int:
+        """How far the training is that the page shows."""
+        text = self.wait("#status", r"[\d\u202f]+ of [\d\u202f]+ iterations")
+        return int(re.search(r"([\d\u202f]+) of", text)[1].replace("\u202f", ""))
+
+    def fits(self) -> bool:
+        """Nothing is wider than the window."""
+        return self.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+    def snap(self, name: str) -> None:
+        """Keep what the page looks like, if NCA_SCREENSHOTS names a folder."""
+        if folder := os.environ.get("NCA_SCREENSHOTS"):
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            self.page.wait_for_timeout(800)
+            self.page.screenshot(path=Path(folder, f"{name}.png"), full_page=True)
+
+
+@pytest.fixture
+def visit(server: Server, chromium: Browser) -> Iterator[Callable[..., Visit]]:
+    """Makes visitors; each is a browser of its own."""
+    contexts = []
+
+    def come(width: int = 1280, height: int = 900, **options: object) -> Visit:
+        context = chromium.new_context(viewport={"width": width, "height": height}, **options)
+        contexts.append(context)
+        return Visit(context.new_page(), server.url)
+
+    yield come
+    for context in contexts:
+        context.close()

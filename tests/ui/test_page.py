@@ -1,0 +1,46 @@
+"""How the page opens and looks."""
+
+import pytest
+
+
+def test_first_load_asks_only_its_own_server(visit, server):
+    page = visit()
+    assert page.page.title() == "NCA Garden"
+    page.page.wait_for_timeout(1000)
+    assert page.requests
+    foreign = [url for url in page.requests if not url.startswith((server.url, "data:", "blob:"))]
+    assert foreign == []
+    assert page.errors == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_nothing_overflows(visit, width, scheme):
+    page = visit(width, 844, color_scheme=scheme)
+    colour = page.page.evaluate("getComputedStyle(document.body).backgroundColor")
+    levels = [int(part) for part in colour.removeprefix("rgb(").removesuffix(")").split(",")]
+    assert max(levels) < 60 if scheme == "dark" else min(levels) > 200
+    for tab in ("Train", "Grow"):
+        page.tab(tab)
+        page.page.wait_for_timeout(400)
+        page.snap(f"{tab.lower()}-{width}-{scheme}")
+        assert page.fits(), tab
+    page.tab("Train")
+    page.page.get_by_text("Advanced settings").click()
+    for source in ("Upload", "Draw"):
+        page.tab(source)
+        page.page.wait_for_timeout(400)
+        page.snap(f"{source.lower()}-{width}-{scheme}")
+        assert page.fits(), source
+
+
+def test_controls_have_names(visit):
+    page = visit()
+    nameless = page.page.evaluate(
+        """() => [...document.querySelectorAll('button, input, textarea, canvas, img')]
+          .filter((e) => e.checkVisibility() && e.type !== 'file' && !e.labels?.length
+            && !e.getAttribute('aria-label') && !e.getAttribute('title')
+            && !e.textContent.trim() && e.getAttribute('alt') === null)
+          .map((e) => e.outerHTML.slice(0, 120))"""
+    )
+    assert nameless == []
