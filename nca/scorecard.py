@@ -138,7 +138,9 @@ def record(folder: str | Path, scores: Scores) -> None:
     # The picture first: a card must not show what is not there.
     write_atomic(Path(folder) / PICTURE, picture_bytes(scores))
     write_atomic(Path(folder) / "metrics.json", json.dumps(metrics, indent=2).encode())
-    write_atomic(Path(folder) / "README.md", card(checkpoint.info, metrics).encode())
+    there = [path.name for path in Path(folder).iterdir()]
+    text = card(checkpoint.info, metrics, pictures=there)
+    write_atomic(Path(folder) / "README.md", text.encode())
 
 
 def recorded(metrics: dict[str, Any]) -> Scores | None:

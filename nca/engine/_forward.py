@@ -1,0 +1,210 @@
+"""The sparse rollout of one batch item, compiled by Numba."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nca.engine._kernels import (
+    CANDIDATES,
+    FIRED,
+    HIGH,
+    LISTED,
+    LIVE,
+    NEAR,
+    ROOM,
+    STAMP,
+    STRAYS,
+    dilate,
+    every_cell,
+    fires,
+    jit,
+    update,
+    wrap,
+)
+from nca.engine._simd import vadd, vload, vstore, vzero
+
+
+@jit
+def begin(grid, threshold, pre_post, everywhere, cp, offsets, home, number, lists, maps, sizes):
+    """Set up lists and maps of a run for the state on the grid, whose cells lists[LIVE] names."""
+    live, candidates = lists[LIVE], lists[CANDIDATES]
+    near, high, listed = maps[NEAR], maps[HIGH], maps[LISTED]
+    maps[:] = 0
+    listed[0] = 1  # where the border of a bounded grid leads: never to be listed again
+    maps[STAMP, 0] = np.iinfo(np.int32).max
+    n = np.int64(0)
+    for i in range(sizes[LIVE]):
+        if not (grid[live[i] * cp + 3] <= threshold):
+            high[live[i]] = 1
+            for offset in offsets:
+                q = home[live[i] + offset]
+                near[q] += 1
+                if listed[q] == 0:
+                    listed[q] = 1
+                    candidates[n] = q
+                    n += 1
+    if pre_post:
+        strays = np.int64(0)
+        for i in range(sizes[LIVE]):
+            if listed[live[i]] == 0:
+                lists[STRAYS, strays] = live[i]
+                strays += 1
+        sizes[STRAYS] = strays
+    elif everywhere:
+        n = every_cell(number, candidates)
+    else:
+        n = dilate(live, sizes[LIVE], offsets, home, maps[STAMP], np.int64(1), lists[ROOM])
+        n = dilate(lists[ROOM], n, offsets, home, maps[STAMP], np.int64(2), candidates)
+    sizes[CANDIDATES] = n
+
+
+@jit
+def forward(
+    product, first_step, steps, keys, below, threshold, pre_post, everywhere, places,
+    cp, lanes, channels, offsets, home, ghosts, number,
+    tap_end, tap_offset, tap_weight, plan, weights,
+    grid, buffer, dx, row_of, lists, maps, sizes,
+    saved_cells, saved_states, saved_from, states,
+):  # fmt: skip
+    """Run an item from `first_step` to `steps`, or until what is saved fills its buffers.
+
+    lists, maps, sizes and grid carry a run over from one call to the next, as `begin` makes them:
+
+    - LIVE: the cells that are not 0. CANDIDATES: those whose state may change at the next step
+      (`pre`, when the mask is before and after). STRAYS: living cells that are no candidates.
+    - NEAR: how many cells above the threshold lie within 3 x 3, itself included. HIGH: whether a
+      cell is one of them. LISTED: whether it is a candidate. They change only where a cell
+      crosses the threshold, which few do, so that the max-pool costs almost nothing.
+
+    saved_*: receive, for `backward`, the living cells and their states before `first_step` and
+    after each step; nothing when `saved_from` is empty. states: what is kept, flat, 0 before;
+    places[t] says where the item's state after t steps begins, -1 that it is not kept.
+
+    Returns the first step that was not run.
+    """
+    live, candidates, fired, room = lists[LIVE], lists[CANDIDATES], lists[FIRED], lists[ROOM]
+    strays = lists[STRAYS]
+    near, high, listed, stamp = maps[NEAR], maps[HIGH], maps[LISTED], maps[STAMP]
+    records = saved_from.size > 0
+    saved = np.int64(0)
+    if records:
+        for i in range(sizes[LIVE]):
+            saved_cells[i] = live[i]
+            for c in range(0, cp, lanes):
+                vstore(saved_states, i * cp + c, vload(grid, live[i] * cp + c))
+        saved = sizes[LIVE]
+        saved_from[1] = saved
+    for c in range(cp):
+        dx[c] = 0  # row 0 is what a cell that does not fire adds
+
+    for step in range(first_step, steps):
+        n = sizes[CANDIDATES]
+        if records and saved + n > saved_cells.size:
+            return step
+        if ghosts.size:
+            wrap(grid, ghosts, home, cp, lanes)
+
+        # No branches here: whether a cell fires is what no processor can predict.
+        n_fired = np.int64(1)
+        for i in range(n):
+            yes = np.int64(fires(keys[step], number[candidates[i]], below))
+            fired[n_fired] = candidates[i]
+            row_of[i] = n_fired * yes
+            n_fired += yes
+        update(
+            product, fired, np.int64(1), n_fired - 1, grid, cp, lanes, tap_end, tap_offset,
+            tap_weight, plan, weights, buffer, dx,
+        )  # fmt: skip
+
+        # "Not at most" rather than "above": NaN lives on, so that who looks at the result sees it.
+        extra = np.int64(0)
+        for i in range(n):
+            cell = candidates[i]
+            now = np.int32(not (grid[cell * cp + 3] + dx[row_of[i] * cp + 3] <= threshold))
+            if now != high[cell]:
+                change = now - high[cell]
+                high[cell] = now
+                for offset in offsets:
+                    q = home[cell + offset]
+                    near[q] += change
+                    if near[q] > 0 and listed[q] == 0:
+                        listed[q] = 2
+                        room[extra] = q
+                        extra += 1
+
+        # A candidate that has no such cell near may still be kept alive by one that is no
+        # candidate (outside `pre`) but rises above the threshold at this step, before it is
+        # zeroed: the 5 x 5 ring. It is computed only where it can matter.
+        mark = 2 * (step + 2)
+        n_ring = np.int64(0)
+        if pre_post:
+            for i in range(n):
+                if near[candidates[i]] == 0:
+                    for offset in offsets:
+                        q = home[candidates[i] + offset]
+                        if listed[q] != 1 and stamp[q] < mark:
+                            stamp[q] = mark
+                            if fires(keys[step], number[q], below):
+                                fired[n_fired + n_ring] = q
+                                n_ring += 1
+        if n_ring:
+            update(
+                product, fired, n_fired, n_ring, grid, cp, lanes, tap_end, tap_offset,
+                tap_weight, plan, weights, buffer, dx,
+            )  # fmt: skip
+            for i in range(n_fired, n_fired + n_ring):
+                if not (grid[fired[i] * cp + 3] + dx[i * cp + 3] <= threshold):
+                    for offset in offsets:
+                        stamp[home[fired[i] + offset]] = mark + 1
+
+        for i in range(sizes[STRAYS]):
+            for c in range(0, cp, lanes):
+                vstore(grid, strays[i] * cp + c, vzero(grid))
+        n_live = np.int64(0)
+        n_next = np.int64(0)
+        n_strays = np.int64(0)
+        for i in range(n):
+            cell = candidates[i]
+            if near[cell] > 0 or (n_ring > 0 and stamp[cell] == mark + 1):
+                for c in range(0, cp, lanes):
+                    at = cell * cp + c
+                    value = vadd(vload(grid, at), vload(dx, row_of[i] * cp + c))
+                    vstore(grid, at, value)
+                    if records:
+                        vstore(saved_states, (saved + n_live) * cp + c, value)
+                live[n_live] = cell
+                n_live += 1
+                if near[cell] > 0:
+                    candidates[n_next] = cell
+                    n_next += 1
+                else:
+                    listed[cell] = 0
+                    strays[n_strays] = cell
+                    n_strays += 1
+            else:
+                listed[cell] = 0
+                for c in range(0, cp, lanes):
+                    vstore(grid, cell * cp + c, vzero(grid))
+        if pre_post:
+            for i in range(extra):
+                listed[room[i]] = near[room[i]] > 0
+                if near[room[i]] > 0:
+                    candidates[n_next] = room[i]
+                    n_next += 1
+        elif everywhere:
+            n_next = every_cell(number, candidates)
+        else:
+            n_next = dilate(live, n_live, offsets, home, stamp, mark, room)
+            n_next = dilate(room, n_next, offsets, home, stamp, mark + 1, candidates)
+        sizes[LIVE], sizes[CANDIDATES], sizes[STRAYS] = n_live, n_next, n_strays
+        if records:
+            for i in range(n_live):
+                saved_cells[saved + i] = live[i]
+            saved += n_live
+            saved_from[step - first_step + 2] = saved
+        if places[step + 1] >= 0:
+            for i in range(n_live):
+                target = places[step + 1] + number[live[i]] * channels
+                for c in range(channels):
+                    states[target + c] = grid[live[i] * cp + c]
+    return steps
