@@ -8,7 +8,7 @@ run: .venv
 	$(PY) app.py
 
 test: test-env lint
-	$(PY) -m pytest -q
+	$(PY) -m pytest -q -n 2 --dist loadfile
 
 soak: test-env
 	$(PY) -m pytest -q -m soak
@@ -16,6 +16,10 @@ soak: test-env
 bench: test-env
 	$(PY) benchmarks/train_speed.py
 	$(PY) benchmarks/grow_speed.py
+
+# Every engine of the player against the oracle, the worst error of each.
+parity: test-env
+	$(PY) tests/player/parity.py
 
 lint: test-env
 	$(PY) -m ruff check .

@@ -101,7 +101,9 @@ def test_a_worker_gets_what_it_needs_and_no_secrets():
         "HF_TOKEN": "1", "OAUTH_CLIENT_ID": "2", "NCA_GARDEN_SECRET": "3", "TORCH_API_KEY": "4",
         "PGPASSWORD": "5", "DATABASE_URL": "6", "hf_token": "7", "SSH_AUTH_SOCK": "8",
     }  # fmt: skip
-    assert clean_environment(kept | secrets) == kept
+    found = clean_environment(kept | secrets)
+    assert Path(found.pop("PYTHONPATH"), "nca", "jobs").is_dir()
+    assert found == kept
 
 
 def test_home_is_never_the_working_folder(tmp_path):

@@ -124,7 +124,8 @@ def test_fifty_at_once_are_answered_quickly_and_plainly(house, visitors):
     assert len(accepted) == QUEUE - 1 and len(refused) == 51 - QUEUE
     assert all("queue is full" in o for o, _ in results if o not in accepted)
     # 200 ms on a machine of one's own; a test shares its two cores with the worker and others.
-    assert sorted(refused)[len(refused) // 2] < 0.2 and max(refused) < 1
+    # 200 ms on a quiet machine; the bound leaves room for one that does other things as well.
+    assert sorted(refused)[len(refused) // 2] < 1 and max(refused) < 3
     folders = list((house.home / "jobs").glob("[0-9a-f]*"))
     assert len(folders) == QUEUE  # nothing of the refused ones is left
 

@@ -113,6 +113,11 @@ _SECRET = re.compile(r"TOKEN|SECRET|KEY|PASS|OAUTH|CREDENTIAL", re.IGNORECASE)
 
 
 def clean_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """What a worker may know of the server's environment: what it needs to compute, no secrets."""
+    """What a worker may know of the server's environment: what it needs to compute, no secrets.
+
+    PYTHONPATH begins with where this package is, so that `python -P -m nca...` finds it anywhere.
+    """
     # An allow-list, because a secret can hide behind any name; then the usual names once more.
-    return {k: v for k, v in environ.items() if _KEPT.fullmatch(k) and not _SECRET.search(k)}
+    kept = {k: v for k, v in environ.items() if _KEPT.fullmatch(k) and not _SECRET.search(k)}
+    paths = [str(Path(__file__).parents[2]), kept.get("PYTHONPATH", "")]
+    return kept | {"PYTHONPATH": os.pathsep.join(path for path in paths if path)}

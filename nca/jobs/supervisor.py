@@ -18,7 +18,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import nca
 from nca.config import Limits
 from nca.jobs.lock import FileLock, holder
 from nca.jobs.spec import (
@@ -245,10 +244,6 @@ class Supervisor:
         folder = self.folders / row.id
         for name in (RESULT, STOP):
             (folder / name).unlink(missing_ok=True)
-        package = str(Path(nca.__file__).parents[1])
-        environment = clean_environment(os.environ)
-        paths = [package, environment.get("PYTHONPATH", "")]
-        environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
         # -P: the working folder, the job's, is no place to import from.
         command = [sys.executable, "-P", "-m", "nca.jobs.worker", str(folder)]
         try:
@@ -256,7 +251,7 @@ class Supervisor:
                 process = subprocess.Popen(
                     [*command, "--parent", str(os.getpid())],
                     cwd=folder,
-                    env=environment,
+                    env=clean_environment(os.environ),
                     stdin=subprocess.DEVNULL,
                     stdout=log_file,
                     stderr=log_file,

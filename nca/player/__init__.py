@@ -1,0 +1,38 @@
+"""The automaton in the browser: `NCAPlayer` for Gradio pages, `export_html` for a file of its own.
+
+Names load on first use; only `NCAPlayer` needs Gradio.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nca.player.component import NCAPlayer
+    from nca.player.export import export_html
+    from nca.player.models import nca_from_player, player_model
+    from nca.player.replays import Recording, read_recording, replay
+
+_HOME = {
+    "NCAPlayer": "component",
+    "Recording": "replays",
+    "export_html": "export",
+    "nca_from_player": "models",
+    "player_model": "models",
+    "read_recording": "replays",
+    "replay": "replays",
+}
+__all__ = [
+    "NCAPlayer",
+    "Recording",
+    "export_html",
+    "nca_from_player",
+    "player_model",
+    "read_recording",
+    "replay",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'nca.player' has no attribute {name!r}")
+    return getattr(import_module(f"nca.player.{_HOME[name]}"), name)

@@ -1,0 +1,63 @@
+"""The player's JavaScript modules as one script, without a bundler.
+
+The modules share one scope: imports are dropped, `export` is stripped, whole-line comments go.
+They are written with that in mind: no default exports, no renamed imports, no name twice.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from functools import cache
+from pathlib import Path
+
+HERE = Path(__file__).parent
+# Each after all that it imports.
+MODULES = (
+    "fire",
+    "model",
+    "paint",
+    "engine-js",
+    "engine-wasm",
+    "engine-webgl",
+    "engines",
+    "events",
+    "run",
+    "inspector",
+    "overlay",
+    "keys",
+    "pointer",
+    "markup",
+    "player",
+)
+_IMPORT = re.compile(r"^import\s[^;]*;\n", re.MULTILINE)
+_EXPORT = re.compile(r"^export\s+(?=(async |function|const|class|let))", re.MULTILINE)
+_COMMENT = re.compile(r"^\s*//.*\n", re.MULTILINE)
+_PUBLIC = re.compile(r"^export\s+(?:async\s+)?(?:function|const|class|let)\s+(\w+)", re.MULTILINE)
+
+
+@cache
+def wasm_base64() -> str:
+    """The built WebAssembly engine."""
+    return base64.b64encode((HERE / "wasm" / "nca.wasm").read_bytes()).decode()
+
+
+@cache
+def script() -> str:
+    """An expression: an object with all that the modules export, and the engine's bytes."""
+    parts, names = [], ["WASM"]
+    for module in MODULES:
+        source = (HERE / "web" / f"{module}.js").read_text(encoding="utf-8")
+        names += _PUBLIC.findall(source)
+        parts.append(_COMMENT.sub("", _EXPORT.sub("", _IMPORT.sub("", source))))
+    style = (HERE / "web" / "player.css").read_text(encoding="utf-8")
+    head = f'const WASM = "{wasm_base64()}";\nconst STYLE = {_literal(style)};\n'
+    # Indentation is a ninth of it all, and the templates inside do not need theirs either.
+    body = re.sub(r"\n\s*", "\n", "".join(parts))
+    return f'(() => {{\n"use strict";\n{head}{body}return {{ {", ".join(names)} }};\n}})()'
+
+
+def _literal(text: str) -> str:
+    """`text` as a JavaScript template literal."""
+    text = re.sub(r"/\*.*?\*/\n?", "", text, flags=re.DOTALL)
+    return "`" + text.replace("\\", "\\\\").replace("`", "\\`").replace("${", "\\${") + "`"

@@ -1,0 +1,75 @@
+"""The player and one automaton as a single HTML file: runs from disk, offline, sandboxed."""
+
+from __future__ import annotations
+
+import html
+import json
+from pathlib import Path
+from typing import Any
+
+from nca.player.bundle import script
+from nca.player.models import player_model
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="generator" content="NCA Garden">
+<link rel="icon" href="data:,">
+<title>%(title)s</title>
+<style>
+:root { color-scheme: light dark; }
+body { margin: 0; padding: max(16px, 3vmin); min-height: 100vh; box-sizing: border-box;
+  background: light-dark(#f4f6f3, #0e1210); color: light-dark(#1d2521, #e8ede9);
+  font: 15px/1.5 system-ui, sans-serif; display: grid; align-content: center; }
+h1 { font-size: 20px; font-weight: 600; letter-spacing: -.01em; margin: 0; }
+header, footer { width: 100%%; max-width: 920px; margin: 0 auto; }
+header { margin-bottom: 14px; }
+p { margin: 2px 0 0; color: light-dark(#66706a, #98a49d); font-size: 14px; }
+footer { margin-top: 16px; }
+</style>
+</head>
+<body>
+<header><h1>%(title)s</h1><p>Grown from one cell. Drag to wound it, double-click to plant a
+seed.</p></header>
+<main class="nca-player"></main>
+<footer><p>%(credit)s</p></footer>
+<script type="application/json" id="model">%(model)s</script>
+<script>
+const kit = %(script)s;
+kit.mountPlayer(document.querySelector(".nca-player"), {
+  model: JSON.parse(document.getElementById("model").textContent),
+});
+</script>
+</body>
+</html>
+"""
+_CREDIT = "A neural cellular automaton from NCA Garden."
+_TWEMOJI = " The picture is from Twemoji, by Twitter and contributors, CC-BY 4.0."
+
+
+def page(model: dict[str, Any], credit: str = _CREDIT) -> str:
+    """A `player_model` as a page of its own."""
+    data = json.dumps(model, separators=(",", ":")).replace("<", "\\u003c")
+    return _PAGE % {
+        "title": html.escape(str(model["title"])),
+        "credit": html.escape(credit),
+        "model": data,
+        # A closing tag inside the script would end it.
+        "script": script().replace("</script", "<\\/script"),
+    }
+
+
+def export_html(checkpoint_folder: str | Path) -> str:
+    """A checkpoint folder as one self-contained HTML file, about 120 kB.
+
+    Raises:
+        BadInput: when the folder is not a checkpoint.
+    """
+    from nca.checkpoint import load_checkpoint
+
+    checkpoint = load_checkpoint(checkpoint_folder)
+    made = checkpoint.info.target
+    emoji = made is not None and made.kind == "emoji" and made.style == "twemoji"
+    return page(player_model(checkpoint), _CREDIT + (_TWEMOJI if emoji else ""))

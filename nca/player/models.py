@@ -1,0 +1,121 @@
+"""An automaton as the player receives it: one JSON object, about 45 kB for 8,336 weights."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from nca.config import BadInput, Limits, NCAConfig, checked
+from nca.fire import threshold
+from nca.model import NCA
+
+if TYPE_CHECKING:
+    from nca.checkpoint import Checkpoint
+
+MAX_SIDE = 256  # cells: the largest grid the player and the server-side replay run
+NO_MODEL = "The recording names an automaton that did not come with it; play it again."
+
+
+def player_model(
+    source: Checkpoint | NCA,
+    size: int | tuple[int, int] | None = None,
+    title: str | None = None,
+    series: str | None = None,
+) -> dict[str, Any]:
+    """What the player's `model` prop takes.
+
+    The weights are one base64 block of little-endian float32: filters [K, C, 3, 3], then weight
+    [out, in] and bias of each layer, first to last, absent biases as zeros. `version` is a hash
+    of config and weights: recordings name the automaton by it.
+
+    Args:
+        source: a loaded checkpoint, or an automaton.
+        size: H = W, or (H, W), of the grid it opens on; the checkpoint's own, else 72, when None.
+        title: what the player calls it; the checkpoint's own when None.
+        series: a job's id: newer weights of one series flow into the running canvas, anything
+            else starts from a seed.
+    """
+    nca: NCA = source if isinstance(source, NCA) else source.nca
+    if size is None:
+        size = 72 if isinstance(source, NCA) else source.size
+    if title is None:
+        title = "automaton" if isinstance(source, NCA) else source.info.title
+    height, width = (size, size) if isinstance(size, int) else size
+    weights = b"".join(_flat(part) for part in _parts(nca))
+    config = nca.config.model_dump(mode="json")
+    version = hashlib.sha256(nca.config.model_dump_json().encode() + weights).hexdigest()[:16]
+    return {
+        "version": version,
+        "title": title,
+        "series": series,
+        "height": min(height, MAX_SIDE),
+        "width": min(width, MAX_SIDE),
+        "config": config,
+        "fire_threshold": threshold(nca.config.fire_rate),
+        "weights": base64.b64encode(weights).decode(),
+    }
+
+
+def nca_from_player(sent: Any, limits: Limits | None = None) -> NCA:
+    """The automaton in a `player_model` that came back from a browser; trusts nothing in it.
+
+    Raises:
+        BadInput: when it is not one, too large, or its weights are out of range.
+    """
+    limits = limits or Limits()
+    if not isinstance(sent, Mapping) or not isinstance(sent.get("weights"), str):
+        raise BadInput(NO_MODEL)
+    config = checked(NCAConfig, sent.get("config"))
+    with torch.device("meta"):
+        count = sum(part.numel() for part in _parts(NCA(config)))
+    encoded = sent["weights"]
+    if 4 * count > limits.checkpoint_bytes or len(encoded) != -(-4 * count // 3) * 4:
+        raise BadInput("The recording's weights do not fit the automaton that it names.")
+    try:
+        data = base64.b64decode(encoded, validate=True)
+        numbers = torch.from_numpy(np.frombuffer(data, "<f4").astype(np.float32))
+    except (binascii.Error, ValueError):
+        raise BadInput("The recording's weights are damaged; play it again.") from None
+    if numbers.numel() != count or not bool((numbers.abs() <= limits.weight_abs).all()):
+        raise BadInput("The recording's weights are not finite numbers in range.")
+    nca = NCA(config)
+    with torch.no_grad():
+        at = nca.filters.numel()
+        if config.perception == "learned":
+            _fill(nca.filters, numbers, 0)
+        for layer in _linears(nca):
+            at = _fill(layer.weight, numbers, at)
+            if layer.bias is None:
+                at += layer.out_features
+            else:
+                at = _fill(layer.bias, numbers, at)
+    return nca
+
+
+def _parts(nca: NCA) -> list[Tensor]:
+    """Filters, then weight and bias of each layer, zeros where a layer has no bias."""
+    parts: list[Tensor] = [nca.filters]
+    for layer in _linears(nca):
+        absent = layer.weight.new_zeros(layer.out_features)
+        parts += [layer.weight, absent if layer.bias is None else layer.bias]
+    return parts
+
+
+def _linears(nca: NCA) -> list[nn.Linear]:
+    return cast("list[nn.Linear]", list(nca.layers))
+
+
+def _flat(part: Tensor) -> bytes:
+    return part.detach().float().cpu().contiguous().numpy().astype("<f4").tobytes()
+
+
+def _fill(into: Tensor, numbers: Tensor, at: int) -> int:
+    into.copy_(numbers[at : at + into.numel()].view_as(into))
+    return at + into.numel()

@@ -1,0 +1,121 @@
+// The player's HTML. Built once, never re-rendered: what changes is text, attributes and pixels.
+
+const icon = (path) =>
+  `<svg viewBox="0 0 24 24" aria-hidden="true" focusable="false">${path}</svg>`;
+
+const PLAY = icon('<path d="M7 4.5v15l12.5-7.5z" fill="currentColor" stroke="none"/>');
+const PAUSE = icon('<path d="M8.5 5v14M15.5 5v14" stroke-width="3"/>');
+
+const button = (act, label, content, extra = "") =>
+  `<button type="button" data-act="${act}" aria-label="${label}" title="${label}" ${extra}>${content}</button>`;
+
+const tool = (name, label, path) =>
+  button(`tool:${name}`, label, `${icon(path)}<span>${label}</span>`, 'aria-pressed="false"');
+
+// A wound as a small square with the part that goes missing left out.
+const wound = (shape, label, path) =>
+  button(`wound:${shape}`, `Cut away: ${label}`, icon(path));
+
+const slider = (name, label, min, max, step, value) => `
+  <label class="slider"><span>${label}</span><output data-out="${name}"></output>
+    <input type="range" data-in="${name}" min="${min}" max="${max}" step="${step}" value="${value}"
+      aria-label="${label}"></label>`;
+
+const box = '<rect x="4" y="4" width="16" height="16" rx="2" fill="none" opacity=".45"/>';
+const solid = (d) => `<path d="${d}" fill="currentColor" stroke="none"/>`;
+
+const MARKUP = `
+<div class="player" role="group" aria-label="Neural cellular automaton">
+  <div class="stage">
+    <canvas class="picture" tabindex="0" role="application" aria-describedby="hint"></canvas>
+    <canvas class="over" aria-hidden="true"></canvas>
+    <p class="notice" role="alert" hidden></p>
+  </div>
+  <div class="panel">
+    <div class="transport">
+      ${button("reset", "Start again from a seed (R)", icon('<path d="M5 12a7 7 0 1 0 2.2-5.1M5 4v4.5h4.5"/>'))}
+      ${button("back", "One step back (,)", icon('<path d="M18 5v14l-9-7zM6 5v14" fill="none"/>'))}
+      ${button("play", "Pause (space)", PAUSE, 'class="main"')}
+      ${button("step", "One step (.)", icon('<path d="M6 5v14l9-7zM18 5v14" fill="none"/>'))}
+      <p class="count"><b data-out="step">0</b><span>steps</span></p>
+    </div>
+    <input class="time" type="range" data-in="time" min="0" max="0" step="1" value="0"
+      aria-label="Rewind: step">
+    <div class="tools" role="group" aria-label="What touching the picture does">
+      ${tool("erase", "Erase", '<path d="M4 16.5 13 7.5l5.5 5.5-6 6H6.5zM9 11.5l5.5 5.5M12 20h8"/>')}
+      ${tool("seed", "Plant", '<path d="M12 20v-8M12 13c0-4 2.5-6.5 7-7 0 4.5-2.5 7-7 7zM12 15.5c0-3-2-5-6-5.5 0 3.5 2 5.5 6 5.5z"/>')}
+      ${tool("look", "Look", '<circle cx="11" cy="11" r="6"/><path d="m15.5 15.5 5 5"/>')}
+    </div>
+    <div class="wounds" role="group" aria-label="Wounds">
+      ${wound("half-left", "left half", box + solid("M12 4h6a2 2 0 0 1 2 2v12a2 2 0 0 1-2 2h-6z"))}
+      ${wound("half-right", "right half", box + solid("M12 4H6a2 2 0 0 0-2 2v12a2 2 0 0 0 2 2h6z"))}
+      ${wound("half-top", "top half", box + solid("M4 12v6a2 2 0 0 0 2 2h12a2 2 0 0 0 2-2v-6z"))}
+      ${wound("half-bottom", "bottom half", box + solid("M4 12V6a2 2 0 0 1 2-2h12a2 2 0 0 1 2 2v6z"))}
+      ${wound("centre", "centre", solid("M6 4h12a2 2 0 0 1 2 2v12a2 2 0 0 1-2 2H6a2 2 0 0 1-2-2V6a2 2 0 0 1 2-2zm3 5v6h6V9z"))}
+      ${wound("circle", "a random circle", solid("M6 4h12a2 2 0 0 1 2 2v12a2 2 0 0 1-2 2H6a2 2 0 0 1-2-2V6a2 2 0 0 1 2-2zm8 3.5a3.5 3.5 0 1 0 .01 0z"))}
+    </div>
+    <div class="sliders">
+      ${slider("speed", "Speed", 0, 6, 1, 3)}
+      ${slider("brush", "Brush", 1, 20, 1, 5)}
+      ${slider("angle", "Angle", 0, 360, 1, 0)}
+    </div>
+    <div class="looks">
+      <label><span>View</span><select data-in="view"></select></label>
+      <label><span>Grid</span><select data-in="grid"></select></label>
+      <label><span>Engine</span><select data-in="engine">
+        <option value="auto">automatic</option><option value="wasm">WebAssembly</option>
+        <option value="webgl2">WebGL2</option><option value="js">JavaScript</option></select></label>
+      <div>${button("ground", "Light or dark ground", icon('<circle cx="12" cy="12" r="7.5"/>' + solid("M12 4.5a7.5 7.5 0 0 1 0 15z")))}
+      ${button("help", "Keyboard shortcuts (?)", icon('<rect x="3" y="6" width="18" height="12" rx="2"/><path d="M7 10h.01M11 10h.01M15 10h.01M8 14h8"/>'), 'aria-expanded="false"')}</div>
+    </div>
+    <div class="traces" hidden><p><b data-out="cell"></b><span data-out="values"></span></p>
+      <canvas aria-hidden="true"></canvas></div>
+    <p class="rates" data-out="rates"></p>
+    <dl class="keys" hidden>
+      <dt>space</dt><dd>play, pause</dd><dt>. ,</dt><dd>step, step back</dd>
+      <dt>R</dt><dd>start again</dd><dt>E P L</dt><dd>erase, plant, look</dd>
+      <dt>arrows</dt><dd>move the cursor</dd><dt>enter</dt><dd>use the tool there</dd>
+      <dt>[ ]</dt><dd>brush size</dd><dt>&minus; +</dt><dd>speed</dd>
+      <dt>V</dt><dd>next view</dd><dt>1 &hellip; 6</dt><dd>wounds</dd>
+    </dl>
+    <p class="spoken" aria-live="polite"></p>
+    <p class="spoken" id="hint">Arrow keys move a cursor, enter uses the tool there, space plays and
+      pauses, question mark lists all keys.</p>
+  </div>
+</div>`;
+
+export function buildPlayer(host) {
+  const root = host.shadowRoot ?? host.attachShadow({ mode: "open" });
+  const style = document.createElement("style");
+  style.textContent = STYLE;
+  root.innerHTML = MARKUP;
+  root.prepend(style);
+  const found = new Map(); // looked up with every step
+  const one = (selector) => {
+    if (!found.has(selector)) found.set(selector, root.querySelector(selector));
+    return found.get(selector);
+  };
+  return {
+    root,
+    player: one(".player"),
+    stage: one(".stage"),
+    picture: one(".picture"),
+    over: one(".over"),
+    notice: one(".notice"),
+    traces: one(".traces"),
+    keys: one(".keys"),
+    spoken: one(".spoken"),
+    input: (name) => one(`[data-in="${name}"]`),
+    out: (name) => one(`[data-out="${name}"]`),
+    act: (name) => one(`[data-act="${name}"]`),
+    all: (prefix) => root.querySelectorAll(`[data-act^="${prefix}"]`),
+  };
+}
+
+export function showPlaying(ui, playing) {
+  const play = ui.act("play");
+  play.innerHTML = playing ? PAUSE : PLAY;
+  const label = playing ? "Pause (space)" : "Play (space)";
+  play.setAttribute("aria-label", label);
+  play.title = label;
+}

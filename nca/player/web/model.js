@@ -1,0 +1,113 @@
+// What Python sends (`player_model`) as what the engines compute with.
+
+export function decodeBase64(text) {
+  const raw = atob(text);
+  const bytes = new Uint8Array(raw.length);
+  for (let i = 0; i < raw.length; i++) bytes[i] = raw.charCodeAt(i);
+  return bytes;
+}
+
+export function encodeBase64(view) {
+  const bytes = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+  let text = "";
+  // In pieces, because a function takes only so many arguments.
+  for (let i = 0; i < bytes.length; i += 8192) {
+    text += String.fromCharCode(...bytes.subarray(i, i + 8192));
+  }
+  return btoa(text);
+}
+
+export const roundUp = (n, multiple) => Math.ceil(n / multiple) * multiple;
+
+// Weights arrive in one block: filters [K, C, 3, 3], then weight [out, in] and bias per layer.
+export function parseModel(sent) {
+  const { config } = sent;
+  const numbers = new Float32Array(decodeBase64(sent.weights).buffer);
+  const channels = config.channels;
+  const filters = config.laplacian ? 4 : 3;
+  let at = 0;
+  const take = (n) => numbers.subarray(at, (at += n));
+  const bank = take(filters * channels * 9);
+  const widths = [filters * channels, ...config.hidden, channels];
+  const layers = [];
+  for (let i = 0; i + 1 < widths.length; i++) {
+    const [inputs, outputs] = [widths[i], widths[i + 1]];
+    const layer = { inputs, outputs, weight: take(inputs * outputs), bias: take(outputs) };
+    if (i + 2 === widths.length && config.step_size !== 1) {
+      // dx = step_size * (W h + b): folded in once instead of per cell.
+      layer.weight = layer.weight.map((w) => w * config.step_size);
+      layer.bias = layer.bias.map((b) => b * config.step_size);
+    }
+    layers.push(layer);
+  }
+  if (at !== numbers.length) throw new Error("the weights do not fit the model");
+  const model = {
+    sent,
+    config,
+    version: sent.version,
+    channels,
+    padded: roundUp(channels, 4),
+    filters,
+    bank,
+    layers,
+    threshold: Math.fround(config.alive_threshold),
+    fireThreshold: sent.fire_threshold,
+    circular: config.padding === "circular",
+    prePost: config.alive_mask === "pre_post",
+  };
+  // With the mask after the update only, a rule that lifts empty cells reaches the whole grid.
+  model.lifts = !model.prePost && !(updateOf(model, 0)[3] <= model.threshold);
+  return model;
+}
+
+// The update network on a perception that is `value` everywhere.
+function updateOf(model, value) {
+  let x = new Float64Array(model.layers[0].inputs).fill(value);
+  model.layers.forEach(({ inputs, outputs, weight, bias }, index) => {
+    const y = new Float64Array(outputs);
+    for (let o = 0; o < outputs; o++) {
+      let sum = bias[o];
+      for (let i = 0; i < inputs; i++) sum += weight[o * inputs + i] * x[i];
+      y[o] = index + 1 < model.layers.length ? Math.max(sum, 0) : sum;
+    }
+    x = y;
+  });
+  return x;
+}
+
+// The bank with its second and third filter turned, laid out [filter][tap][padded channel].
+export function turnedBank(model, angle) {
+  const { channels, padded, filters, bank } = model;
+  const out = new Float32Array(filters * 9 * padded);
+  const cos = Math.fround(Math.cos(angle));
+  const sin = Math.fround(Math.sin(angle));
+  const plane = channels * 9;
+  for (let c = 0; c < channels; c++) {
+    for (let tap = 0; tap < 9; tap++) {
+      const at = c * 9 + tap;
+      const [x, y] = [bank[plane + at], bank[2 * plane + at]];
+      for (let k = 0; k < filters; k++) {
+        let value = bank[k * plane + at];
+        if (angle !== 0 && k === 1) value = cos * x - sin * y;
+        if (angle !== 0 && k === 2) value = sin * x + cos * y;
+        out[(k * 9 + tap) * padded + c] = value;
+      }
+    }
+  }
+  return out;
+}
+
+// One living cell in the middle, as nca/state.py makes it.
+export function seedCell(model) {
+  const cell = new Float32Array(model.channels);
+  cell.fill(1, 3);
+  if (!model.config.seed_hidden) cell.fill(0, 4);
+  return cell;
+}
+
+export function seedState(model, height, width) {
+  const state = new Float32Array(height * width * model.channels);
+  const middle = (height >> 1) * width + (width >> 1);
+  state.set(seedCell(model), middle * model.channels);
+  return state;
+}

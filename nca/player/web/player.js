@@ -1,0 +1,482 @@
+// The player: its clock and its controls. `mountPlayer` is the only door.
+import { compileWasm } from "./engine-wasm.js";
+import { woundOf } from "./events.js";
+import { Inspector } from "./inspector.js";
+import { pressKey } from "./keys.js";
+import { buildPlayer, showPlaying } from "./markup.js";
+import { decodeBase64, parseModel } from "./model.js";
+import { Overlay } from "./overlay.js";
+import { pictureSize } from "./paint.js";
+import { Pointer } from "./pointer.js";
+import { Run } from "./run.js";
+
+// Steps per 60th of a second.
+const SPEEDS = [1 / 60, 1 / 10, 1 / 2, 1, 2, 4, Infinity];
+const SPEED_NAMES = ["1/60×", "1/10×", "1/2×", "1×", "2×", "4×", "max"];
+const FRAME_MS = 20; // at full speed, steps are added while frames take no longer
+const WORK_MS = 13; // and never more than this is computed in one frame
+const BROKEN = "This automaton grew beyond all bounds. Start again, or go back with the slider.";
+const EMPTY = "Nothing is alive any more. Start again, plant a seed, or go back with the slider.";
+const GONE_MS = 20_000;
+const STILL_STEPS = 160;
+const GRIDS = [48, 72, 96, 128, 192, 256];
+const GROUND = { light: 1, dark: 0.075 };
+
+export async function mountPlayer(host, options = {}) {
+  const wasm = await compileWasm(decodeBase64(WASM));
+  host.ncaPlayer?.destroy();
+  return new Player(host, { wasm, wanted: options.engine ?? "auto" }, options);
+}
+
+class Player {
+  constructor(host, context, options) {
+    this.host = host;
+    this.ui = buildPlayer(host);
+    this.run = new Run(context);
+    this.inspector = new Inspector(this.ui);
+    this.context = this.ui.picture.getContext("2d");
+    this.still = options.autoplay === undefined && matchMedia("(prefers-reduced-motion)").matches;
+    this.playing = options.autoplay ?? !this.still;
+    this.random = options.random ?? Math.random;
+    Object.assign(this, { view: "rgba", tool: "erase", speed: 3, brush: 5, ground: null });
+    Object.assign(this, { owed: 0, perFrame: 1, cursor: null });
+    this.overlay = new Overlay(this.ui);
+    this.pointer = new Pointer(this);
+    this.rates = { since: performance.now(), steps: 0, frames: 0 };
+    this.seen = true;
+    host.ncaPlayer = this;
+    this.#listen();
+    this.#followTheme();
+    if (options.model) this.setModel(options.model, options.seed);
+  }
+
+  // ------------------------------------------------------------------ what Python and tests call
+
+  // A `player_model`. Newer weights of the same series flow into the running automaton.
+  setModel(sent, seed) {
+    if (!sent?.weights) return;
+    const { run, ui } = this;
+    const now = this.sent;
+    const key = ({ version, height, width }) => `${version} ${height} ${width}`;
+    if (now && key(now) === key(sent)) return;
+    const model = parseModel(sent);
+    const same =
+      now && sent.series && now.series === sent.series && now.height === sent.height &&
+      now.width === sent.width && JSON.stringify(now.config) === JSON.stringify(sent.config);
+    this.sent = sent;
+    if (same) {
+      run.swap(model);
+      this.redraw();
+      return;
+    }
+    this.#fillViews(model.channels);
+    this.#fillGrids(sent);
+    this.#start(model, sent.height, sent.width, seed);
+  }
+
+  #start(model, height, width, seed) {
+    const { ui } = this;
+    this.run.start(model, height, width, seed);
+    this.inspector.watch(null);
+    this.cursor = null;
+    ui.notice.hidden = true;
+    // Who asked for less motion sees it grown, and lets it go on if they like.
+    if (this.still) this.run.advance(STILL_STEPS);
+    const label = `${this.sent.title}, growing on ${width} by ${height} cells`;
+    ui.picture.setAttribute("aria-label", label);
+    this.redraw();
+    this.wake();
+  }
+
+  // The same automaton from a seed on a grid of another size.
+  setGrid(height, width = height) {
+    this.#start(this.run.model, height, width);
+  }
+
+  get step() {
+    return this.run.t;
+  }
+
+  play() {
+    if (this.run.broken) return;
+    this.playing = true;
+    this.#showState();
+    this.wake();
+  }
+
+  pause() {
+    this.playing = false;
+    this.owed = 0;
+    this.#showState();
+    this.say(`Paused at step ${this.run.t}`);
+  }
+
+  toggle() {
+    if (this.playing) this.pause();
+    else this.play();
+  }
+
+  advance(n = 1) {
+    this.run.advance(n);
+    this.rates.steps += n;
+    this.#afterSteps();
+  }
+
+  reset(seed) {
+    this.run.reset(seed);
+    this.ui.notice.hidden = true;
+    this.redraw();
+    this.say("Started again from a seed");
+  }
+
+  // Back (or forward again) to a step that is still remembered.
+  goTo(t) {
+    this.run.goTo(t);
+    this.ui.notice.hidden = true;
+    this.redraw();
+  }
+
+  erase(x, y, radius = this.brush) {
+    this.#flash(this.run.act("erase", x, y, radius));
+  }
+
+  plant(x, y) {
+    const { run } = this;
+    if (x >= 0 && y >= 0 && x < run.width && y < run.height) this.#flash(run.act("seed", x, y));
+  }
+
+  wound(shape) {
+    const event = woundOf(shape, this.run.height, this.run.width, this.random);
+    if (event) this.#flash(this.run.act(...event));
+  }
+
+  setAngle(degrees) {
+    this.run.act("angle", (degrees * Math.PI) / 180);
+    this.redraw();
+  }
+
+  setSpeed(index) {
+    this.speed = Math.max(0, Math.min(index, SPEEDS.length - 1));
+    this.owed = 0;
+    this.#showState();
+  }
+
+  setView(view) {
+    this.view = /^\d+$/.test(view) ? Number(view) : view;
+    this.redraw();
+  }
+
+  setTool(tool) {
+    this.tool = tool;
+    if (tool !== "look") this.inspector.watch(null);
+    this.#showState();
+  }
+
+  // "auto", "wasm", "webgl2" or "js"; the state stays. Returns what plays.
+  useEngine(wanted) {
+    const name = this.run.use(wanted);
+    this.redraw();
+    return name;
+  }
+
+  recording(steps) {
+    return this.run.model ? this.run.recording(steps) : null;
+  }
+
+  // What Python sent as a `command`: {"kind": "wound", "shape": "half-left"} and the like.
+  command(what) {
+    if (!what || !this.run.model) return;
+    if (what.kind === "wound") this.wound(what.shape);
+    else if (what.kind === "seed") this.plant(what.x, what.y);
+    else if (what.kind === "angle") this.setAngle(what.degrees);
+    else if (what.kind === "speed") this.setSpeed(what.index);
+    else if (["play", "pause", "reset"].includes(what.kind)) this[what.kind]();
+  }
+
+  destroy() {
+    this.gone = true;
+    this.listening.abort();
+    this.watching.disconnect();
+    this.theme.disconnect();
+    this.system.removeEventListener("change", this.follow);
+    clearTimeout(this.leaving);
+    document.removeEventListener("visibilitychange", this.onVisible);
+    this.run.engine?.dispose();
+  }
+
+  // ------------------------------------------------------------------ the clock
+
+  wake() {
+    if (this.frame || !this.#mayRun()) return;
+    this.last = performance.now();
+    this.rates = { since: this.last, steps: 0, frames: 0 };
+    this.frame = requestAnimationFrame((now) => this.#tick(now));
+  }
+
+  // Nothing runs in a hidden tab, off the screen, or after the page took the element away.
+  #mayRun() {
+    const { host } = this;
+    return !this.gone && this.run.model && this.seen && !document.hidden && host.isConnected;
+  }
+
+  #tick(now) {
+    this.frame = 0;
+    if (!this.#mayRun()) return;
+    const passed = Math.min(now - this.last, 100);
+    this.last = now;
+    if (this.playing) this.#work(passed);
+    this.pointer.hold();
+    this.drawOver(now);
+    this.#countRates(now);
+    if (this.playing || this.overlay.flashes.length || this.pointer.at) {
+      this.frame = requestAnimationFrame((next) => this.#tick(next));
+    }
+  }
+
+  #work(passed) {
+    const speed = SPEEDS[this.speed];
+    let wanted;
+    if (speed === Infinity) {
+      this.perFrame = passed < FRAME_MS ? this.perFrame * 1.1 + 1 : Math.max(1, this.perFrame * 0.7);
+      wanted = Math.floor(this.perFrame);
+    } else {
+      this.owed = Math.min(this.owed + (speed * passed * 60) / 1000, Math.max(1, 8 * speed));
+      wanted = Math.floor(this.owed);
+      this.owed -= wanted;
+    }
+    if (!wanted) return;
+    const start = performance.now();
+    let [done, spent] = [0, 0];
+    while (done < wanted && spent < WORK_MS) {
+      // Small steps in fours, because reading the clock costs too; large ones singly.
+      const n = Math.min(wanted - done, spent / (done || 1) < 1 && done ? 4 : 1);
+      this.run.advance(n);
+      done += n;
+      spent = performance.now() - start;
+    }
+    if (done < wanted) {
+      this.perFrame = done;
+      this.owed = 0; // too slow for this speed: a smooth picture rather than a backlog
+    }
+    this.rates.steps += done;
+    this.#afterSteps();
+  }
+
+  #afterSteps() {
+    const { run, ui } = this;
+    const text = run.broken ? BROKEN : run.empty ? EMPTY : "";
+    if (ui.notice.textContent !== text) ui.notice.textContent = text;
+    ui.notice.hidden = !text;
+    if (run.broken) this.pause();
+    this.#paint();
+  }
+
+  #countRates(now) {
+    const { rates } = this;
+    rates.frames++;
+    const seconds = (now - rates.since) / 1000;
+    if (seconds < 0.5) return;
+    const fps = Math.round(rates.frames / seconds);
+    const perSecond = rates.steps / seconds;
+    this.measured = { fps, stepsPerSecond: perSecond };
+    const steps = perSecond < 10 ? perSecond.toFixed(1) : Math.round(perSecond).toLocaleString("en");
+    const { name } = this.run.engine;
+    const shown = this.playing ? `${steps} steps/s · ${fps} fps · ` : "";
+    this.ui.out("rates").textContent = `${shown}${{ wasm: "WebAssembly", webgl2: "WebGL2", js: "JavaScript" }[name]}`;
+    this.rates = { since: now, steps: 0, frames: 0 };
+  }
+
+  // ------------------------------------------------------------------ drawing
+
+  redraw() {
+    this.#paint();
+    this.#showState();
+  }
+
+  #paint() {
+    const { run, ui, view } = this;
+    if (!run.model) return;
+    const { engine, height, width } = run;
+    const size = pictureSize(view, { height, width, channels: run.model.channels });
+    if (ui.picture.width !== size.width || ui.picture.height !== size.height) {
+      Object.assign(ui.picture, size);
+      ui.picture.style.aspectRatio = `${size.width} / ${size.height}`;
+    }
+    engine.paint(view, GROUND[this.ground ?? this.host.dataset.theme ?? "light"]);
+    engine.draw(this.context);
+    this.inspector.sample(run);
+    this.#showTime();
+  }
+
+  #flash(runs) {
+    this.overlay.flash(runs);
+    this.redraw();
+    this.wake();
+  }
+
+  // The cursor, the flashes, the watched cell.
+  drawOver(now = performance.now()) {
+    const at = this.pointer.at ?? this.cursor;
+    this.overlay.draw(now, this.run, this.inspector.cell, at, this.tool === "erase" && this.brush);
+  }
+
+  #followTheme() {
+    const dark = matchMedia("(prefers-color-scheme: dark)");
+    this.system = dark;
+    const follow = (this.follow = () => {
+      // Gradio marks its theme on the body; a page of its own follows the system.
+      const marked = document.body.classList.contains("dark");
+      const own = document.querySelector("gradio-app, .gradio-container");
+      this.host.dataset.theme = marked || (!own && dark.matches) ? "dark" : "light";
+      this.redraw();
+    });
+    dark.addEventListener("change", follow);
+    this.theme = new MutationObserver(follow);
+    this.theme.observe(document.body, { attributes: true, attributeFilter: ["class"] });
+    follow();
+  }
+
+  // ------------------------------------------------------------------ controls
+
+  say(text) {
+    this.ui.spoken.textContent = text;
+  }
+
+  #fillViews(channels) {
+    const names = [["rgba", "Colour"], ["alpha", "Alpha"], ["all", "All channels"]];
+    for (let c = 4; c < channels; c++) names.push([String(c), `Hidden ${c - 3}`]);
+    const select = this.ui.input("view");
+    select.replaceChildren(...names.map(([value, text]) => new Option(text, value)));
+    if (!names.some(([value]) => value === String(this.view))) this.view = "rgba";
+    select.value = String(this.view);
+  }
+
+  #fillGrids({ height, width }) {
+    const sizes = GRIDS.filter((side) => side !== height || side !== width);
+    const names = sizes.map((side) => [`${side} × ${side}`, `${side} ${side}`]);
+    names.unshift([`${width} × ${height}`, `${height} ${width}`]);
+    this.ui.input("grid").replaceChildren(...names.map(([text, value]) => new Option(text, value)));
+  }
+
+  // What changes with every step; the rest is shown when it changes.
+  #showTime() {
+    const { ui, run } = this;
+    const time = ui.input("time");
+    const share = (run.t - run.first) / (run.end - run.first || 1);
+    time.min = run.first;
+    time.max = run.end;
+    time.value = run.t;
+    time.style.setProperty("--at", `${share * 100}%`);
+    ui.out("step").textContent = run.t.toLocaleString("en");
+  }
+
+  #showState() {
+    const { ui, run } = this;
+    if (!run.model) return;
+    this.#showTime();
+    const set = (name, value, text) => {
+      const input = ui.input(name);
+      if (Number(input.value) !== value) input.value = value;
+      const share = (value - input.min) / (input.max - input.min || 1);
+      input.style.setProperty("--at", `${share * 100}%`);
+      ui.out(name).textContent = text;
+      input.setAttribute("aria-valuetext", text);
+    };
+    set("speed", this.speed, SPEED_NAMES[this.speed]);
+    set("brush", this.brush, String(this.brush));
+    ui.input("view").value = String(this.view);
+    const degrees = Math.round((run.angle * 180) / Math.PI);
+    set("angle", degrees, `${degrees}°`);
+    if (this.shownPlaying !== this.playing) showPlaying(ui, this.playing);
+    this.shownPlaying = this.playing;
+    for (const button of ui.all("tool:")) {
+      button.setAttribute("aria-pressed", String(button.dataset.act === `tool:${this.tool}`));
+    }
+  }
+
+  press(action) {
+    const [kind, what] = action.split(":");
+    if (kind === "play") this.toggle();
+    else if (kind === "step") {
+      this.pause();
+      this.advance(1);
+    } else if (kind === "back") {
+      this.pause();
+      this.goTo(this.run.t - 1);
+    } else if (kind === "reset") this.reset();
+    else if (kind === "tool") this.setTool(what);
+    else if (kind === "wound") this.wound(what);
+    else if (kind === "ground") {
+      const now = this.ground ?? this.host.dataset.theme;
+      this.ground = now === "dark" ? "light" : "dark";
+      this.redraw();
+    } else if (kind === "help") {
+      this.ui.keys.hidden = !this.ui.keys.hidden;
+      this.ui.act("help").setAttribute("aria-expanded", String(!this.ui.keys.hidden));
+    }
+  }
+
+  #listen() {
+    const { root } = this.ui;
+    // The shadow root outlives a player that is mounted again on the same element.
+    this.listening = new AbortController();
+    const { signal } = this.listening;
+    root.addEventListener("click", (event) => {
+      const action = event.target.closest("[data-act]")?.dataset.act;
+      if (action && this.run.model) this.press(action);
+    }, { signal });
+    root.addEventListener("input", (event) => this.input(event.target), { signal });
+    root.addEventListener("keydown", (event) => pressKey(this, event), { signal });
+    this.onVisible = () => {
+      this.wake();
+      // Nobody says when an element is taken away; what is gone for long does not come back.
+      clearTimeout(this.leaving);
+      if (!this.host.isConnected) {
+        this.leaving = setTimeout(() => this.host.isConnected || this.destroy(), GONE_MS);
+      }
+    };
+    document.addEventListener("visibilitychange", this.onVisible);
+    this.watching = new IntersectionObserver((entries) => {
+      this.seen = entries.at(-1).isIntersecting;
+      this.onVisible();
+    });
+    this.watching.observe(this.host);
+  }
+
+  input(target) {
+    const name = target.dataset.in;
+    const value = Number(target.value);
+    if (name === "time") {
+      this.pause();
+      this.#seek(value);
+    } else if (name === "speed") this.setSpeed(value);
+    else if (name === "brush") {
+      this.brush = value;
+      this.#showState();
+    } else if (name === "angle") this.setAngle(value);
+    else if (name === "view") this.setView(target.value);
+    else if (name === "grid") this.setGrid(...target.value.split(" ").map(Number));
+    else if (name === "engine") {
+      const got = this.useEngine(target.value);
+      this.say(`Engine: ${got}`);
+      if (target.value !== "auto") target.value = got;
+    }
+  }
+
+  // A slider says more than large grids can follow: the newest wish once per frame.
+  #seek(t) {
+    if (this.wish === undefined) {
+      requestAnimationFrame(() => {
+        this.goTo(this.wish);
+        this.wish = undefined;
+      });
+    }
+    this.wish = t;
+  }
+
+  inspect(cell) {
+    this.inspector.watch(cell);
+    this.redraw();
+    this.wake();
+  }
+}

@@ -1,0 +1,100 @@
+// Fingers and mice on the picture: erase along a drag, plant, look at a cell.
+
+const DOUBLE_MS = 350;
+const DOUBLE_PX = 16;
+
+export class Pointer {
+  // Where it is, in picture cells {px, py} and grid cells {x, y}; null when it is nowhere.
+  at = null;
+  down = false;
+
+  constructor(player) {
+    this.player = player;
+    const { picture } = player.ui;
+    picture.addEventListener("pointerdown", (event) => this.#press(event));
+    picture.addEventListener("pointermove", (event) => this.#move(event));
+    for (const name of ["pointerup", "pointercancel", "pointerleave"]) {
+      picture.addEventListener(name, (event) => this.#lift(event));
+    }
+    picture.addEventListener("contextmenu", (event) => {
+      if (this.touch) event.preventDefault(); // a finger held down is no right click
+    });
+  }
+
+  #where(event) {
+    const { ui, run } = this.player;
+    const box = ui.picture.getBoundingClientRect();
+    const px = ((event.clientX - box.left) / box.width) * ui.picture.width;
+    const py = ((event.clientY - box.top) / box.height) * ui.picture.height;
+    return { px, py, ...this.#cell(px, py, run) };
+  }
+
+  // The same cell on every tile when all channels are shown.
+  #cell(px, py, { width, height }) {
+    const mod = (a, n) => ((Math.floor(a) % n) + n) % n;
+    return { x: mod(px, width), y: mod(py, height) };
+  }
+
+  #press(event) {
+    const { player } = this;
+    if (!player.run.model || event.button > 0) return;
+    player.ui.picture.setPointerCapture?.(event.pointerId);
+    const at = this.#where(event);
+    const before = this.pressed;
+    this.pressed = { time: event.timeStamp, x: event.clientX, y: event.clientY };
+    const twice =
+      before && event.timeStamp - before.time < DOUBLE_MS &&
+      Math.hypot(event.clientX - before.x, event.clientY - before.y) < DOUBLE_PX;
+    this.touch = event.pointerType === "touch";
+    this.at = this.last = at;
+    this.down = true;
+    player.cursor = null;
+    if (twice || player.tool === "seed") {
+      // The first press of a double-click has already cleared the place for the seed.
+      player.plant(at.x, at.y);
+      this.down = false;
+      this.pressed = null;
+    } else if (player.tool === "look") player.inspect({ x: at.x, y: at.y });
+    else player.erase(at.x, at.y);
+    player.wake();
+  }
+
+  #move(event) {
+    const { player } = this;
+    if (!player.run.model) return;
+    const at = (this.at = this.#where(event));
+    if (this.down && player.tool === "erase") this.#eraseTo(at);
+    if (this.down && player.tool === "look") player.inspect({ x: at.x, y: at.y });
+    player.wake();
+  }
+
+  // A fast drag skips cells: erase along the way, unless it jumped to another channel's tile.
+  #eraseTo(at) {
+    const { player, last } = this;
+    const { run, brush } = player;
+    const [dx, dy] = [at.px - last.px, at.py - last.py];
+    const n = Math.min(64, Math.ceil(Math.hypot(dx, dy) / Math.max(1, brush / 2)));
+    if (n === 0) return;
+    this.last = at;
+    if (Math.abs(dx) > run.width / 2 || Math.abs(dy) > run.height / 2) return;
+    for (let i = 1; i <= n; i++) {
+      const { x, y } = this.#cell(last.px + (dx * i) / n, last.py + (dy * i) / n, run);
+      player.erase(x, y);
+    }
+  }
+
+  // A brush held still keeps the wound open.
+  hold() {
+    const { player } = this;
+    if (!this.down || player.tool !== "erase" || player.run.t === this.heldAt) return;
+    this.heldAt = player.run.t;
+    player.erase(this.at.x, this.at.y);
+  }
+
+  #lift(event) {
+    this.down = false;
+    if (event.type !== "pointerup" || this.touch) this.at = null;
+    this.player.wake();
+    if (!this.player.playing) this.player.drawOver();
+  }
+}

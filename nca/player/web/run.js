@@ -1,0 +1,250 @@
+// A life: the automaton's state at step t, what was done to it, and the way back.
+//
+// Every 50 steps a keyframe is kept (only cells that hold something), and every event, so that any
+// earlier step can be computed again and the last 600 can be sent to the server.
+import { makeEngine } from "./engines.js";
+import { runsOf } from "./events.js";
+import { encodeBase64, seedCell, seedState } from "./model.js";
+
+const KEYFRAME_EVERY = 50;
+const HISTORY_BYTES = 64 * 2 ** 20;
+const RECORDED_STEPS = 600;
+const LARGEST = 1e6; // a state beyond this has left every picture behind; the server says the same
+
+// The cells of a dense state that hold something: {cells, values}, or null when out of bounds.
+function pack(dense, channels) {
+  const cells = new Uint32Array(dense.length / channels);
+  const values = new Float32Array(dense.length);
+  let n = 0;
+  for (let cell = 0, i = 0; cell < cells.length; cell++, i += channels) {
+    let most = 0; // NaN compares with nothing: it must fail the test below, not pass it
+    for (let c = 0; c < channels; c++) {
+      const much = Math.abs(dense[i + c]);
+      if (!(much <= most)) most = much;
+    }
+    if (most === 0) continue;
+    if (!(most <= LARGEST)) return null;
+    cells[n] = cell;
+    for (let c = 0; c < channels; c++) values[n * channels + c] = dense[i + c];
+    n++;
+  }
+  return { cells: cells.slice(0, n), values: values.slice(0, n * channels) };
+}
+
+function unpack({ cells, values }, channels, height, width) {
+  const dense = new Float32Array(height * width * channels);
+  cells.forEach((cell, at) => {
+    dense.set(values.subarray(at * channels, (at + 1) * channels), cell * channels);
+  });
+  return dense;
+}
+
+const bytesOf = ({ packed }) => packed.cells.byteLength + packed.values.byteLength;
+const randomSeed = () => Math.floor(Math.random() * 2 ** 32);
+
+export class Run {
+  // context: {wasm, wanted} as engines.js takes it.
+  constructor(context) {
+    this.context = context;
+    this.angle = 0;
+    this.avoid = [];
+  }
+
+  // Starts over with a model on a grid.
+  start(model, height, width, seed = randomSeed()) {
+    this.models = new Map([[model.version, model]]);
+    this.pending = null;
+    // Another architecture or size may play best, or only, on another engine.
+    const fits = (other) => JSON.stringify([other?.config, this.height, this.width]);
+    const before = fits(this.model);
+    Object.assign(this, { model, height, width });
+    if (this.engine && before === fits(model)) this.engine.setModel(model);
+    else this.#newEngine();
+    this.reset(seed);
+  }
+
+  // The seed again, under another fire seed.
+  reset(seed = randomSeed()) {
+    const newest = this.pending;
+    this.#begin(seedState(this.model, this.height, this.width), 0, seed);
+    if (newest) this.swap(newest);
+  }
+
+  #begin(dense, t, seed) {
+    Object.assign(this, { t, seed: seed >>> 0, broken: false, keyframes: [], events: [], bytes: 0 });
+    this.pending = null;
+    this.end = t;
+    this.engine.setState(dense, this.height, this.width);
+    this.#keep();
+  }
+
+  #newEngine() {
+    this.engine?.dispose();
+    this.engine = makeEngine(this.context, this.model, this.height, this.width, this.avoid);
+    this.engine.onLost = () => this.lost();
+    this.engine.onRestored = () => this.use(this.context.wanted);
+  }
+
+  // Goes on with the same state on another engine: "auto" or a name.
+  use(wanted) {
+    const dense = this.engine.read();
+    this.context.wanted = wanted;
+    this.avoid = [];
+    this.#newEngine();
+    this.engine.setState(dense, this.height, this.width);
+    return this.engine.name;
+  }
+
+  // The graphics card took the state away: compute it again from the last keyframe, without it.
+  lost() {
+    this.avoid = ["webgl2"];
+    const old = this.engine;
+    this.engine = makeEngine(this.context, this.model, this.height, this.width, this.avoid);
+    this.avoid = [];
+    old.onRestored = () => {
+      old.dispose();
+      this.use(this.context.wanted);
+    };
+    this.goTo(this.t);
+  }
+
+  // Newest weights of the same architecture flow in; the state stays.
+  swap(model) {
+    if (model.version === this.model.version) return;
+    // Who looks at the past keeps it, and the future: the weights wait until life goes on.
+    this.pending = this.t === this.end ? null : model;
+    if (this.pending) return;
+    this.models.set(model.version, model);
+    this.act("model", model.version);
+  }
+
+  // Does something to the grid now and remembers it.
+  act(kind, ...numbers) {
+    this.#forgetFuture();
+    const event = [this.t, kind, ...numbers];
+    const last = this.events.at(-1);
+    // A dial that is being turned while paused counts once.
+    if (kind === "angle" && last?.[0] === this.t && last[1] === "angle") this.events.pop();
+    this.events.push(event);
+    if (kind === "seed") this.empty = false;
+    return this.#apply(event);
+  }
+
+  #apply(event) {
+    const [, kind, value] = event;
+    if (kind === "angle") this.angle = value;
+    else if (kind === "model") {
+      this.model = this.models.get(value);
+      this.engine.setModel(this.model);
+    } else {
+      const runs = runsOf(event, this.height, this.width, this.model.circular);
+      this.engine.fill(runs, kind === "seed" ? seedCell(this.model) : null);
+      return runs;
+    }
+    return null;
+  }
+
+  // n steps further; keyframes on the way.
+  advance(n) {
+    if (n > 0) this.#forgetFuture();
+    if (n > 0 && this.pending) this.swap(this.pending);
+    while (n > 0 && !this.broken) {
+      const now = Math.min(n, KEYFRAME_EVERY - (this.t % KEYFRAME_EVERY));
+      this.engine.step(now, this.t, this.seed, this.angle);
+      this.t += now;
+      this.end = this.t;
+      n -= now;
+      if (this.t % KEYFRAME_EVERY === 0) this.#keep();
+    }
+  }
+
+  #keep() {
+    const packed = pack(this.engine.read(), this.model.channels);
+    if (!packed) {
+      this.broken = true;
+      return;
+    }
+    this.empty = packed.cells.length === 0;
+    const frame = { t: this.t, angle: this.angle, version: this.model.version, packed };
+    this.keyframes.push(frame);
+    this.bytes += bytesOf(frame);
+    while (this.bytes > HISTORY_BYTES && this.keyframes.length > 2) {
+      this.bytes -= bytesOf(this.keyframes.shift());
+    }
+    const first = this.keyframes[0].t;
+    if (this.events.length && this.events[0][0] < first) {
+      this.events = this.events.filter(([step]) => step >= first);
+    }
+    if (this.models.size > 8) this.#forgetModels();
+  }
+
+  #forgetModels() {
+    const used = new Set(this.keyframes.map((frame) => frame.version)).add(this.model.version);
+    for (const [, kind, version] of this.events) if (kind === "model") used.add(version);
+    for (const version of this.models.keys()) if (!used.has(version)) this.models.delete(version);
+  }
+
+  // After going back, doing anything new begins another future.
+  #forgetFuture() {
+    if (this.t === this.end) return;
+    this.keyframes = this.keyframes.filter((frame) => frame.t <= this.t);
+    this.bytes = this.keyframes.reduce((sum, frame) => sum + bytesOf(frame), 0);
+    this.events = this.events.filter(([step]) => step <= this.t);
+    this.end = this.t;
+  }
+
+  get first() {
+    return this.keyframes[0]?.t ?? 0;
+  }
+
+  // The state at a step between `first` and `end`, as it was, that step's events included.
+  goTo(t) {
+    t = Math.max(this.first, Math.min(Math.round(t), this.end));
+    const frame = this.keyframes.findLast((candidate) => candidate.t <= t);
+    if (!frame) return;
+    this.angle = frame.angle;
+    this.model = this.models.get(frame.version);
+    if (this.engine.model !== this.model) this.engine.setModel(this.model);
+    const dense = unpack(frame.packed, this.model.channels, this.height, this.width);
+    this.engine.setState(dense, this.height, this.width);
+    this.t = frame.t;
+    this.broken = this.empty = false;
+    for (const event of this.events) {
+      if (event[0] < frame.t) continue;
+      if (event[0] > t) break;
+      this.#stepTo(event[0]);
+      this.#apply(event);
+    }
+    this.#stepTo(t);
+  }
+
+  #stepTo(t) {
+    if (t > this.t) this.engine.step(t - this.t, this.t, this.seed, this.angle);
+    this.t = t;
+  }
+
+  // What the server needs to compute the last 600 steps again; nca/player/replays.py reads it.
+  recording(steps = RECORDED_STEPS) {
+    const start = this.keyframes.find((frame) => frame.t >= this.t - steps && frame.t <= this.t);
+    const frame = start ?? this.keyframes.findLast((candidate) => candidate.t <= this.t);
+    if (!frame) return null;
+    const events = this.events.filter(([step]) => step >= frame.t && step <= this.t);
+    const used = new Set([frame.version]);
+    for (const [, kind, version] of events) if (kind === "model") used.add(version);
+    return {
+      format: "nca-garden-recording-1",
+      height: this.height,
+      width: this.width,
+      channels: this.model.channels,
+      seed: this.seed,
+      t0: frame.t,
+      t1: this.t,
+      angle: frame.angle,
+      version: frame.version,
+      cells: encodeBase64(frame.packed.cells),
+      values: encodeBase64(frame.packed.values),
+      events,
+      models: Object.fromEntries([...used].map((v) => [v, this.models.get(v).sent])),
+    };
+  }
+}

@@ -1,0 +1,427 @@
+"""The player in a real browser: what fingers, keys, tabs and hostile pages do to it."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from player_zoo import zoo_model
+
+from nca.checkpoint import save_checkpoint
+from nca.config import BadInput, NCAConfig
+from nca.player.bundle import script
+from nca.player.export import export_html
+from nca.player.export import page as export_page
+from nca.player.models import player_model
+from nca.player.replays import read_recording, replay, replay_states
+from nca.render import animation_bytes, to_rgb8
+
+HOME = "https://player.test/"
+PLAYER = "document.querySelector('.nca-player').ncaPlayer"
+SIZE = 32
+
+
+def model(seed: int = 0, **values) -> dict:
+    nca = zoo_model(NCAConfig(**values), seed=seed)
+    with torch.no_grad():  # colours that show, whatever else it does
+        nca.layers[-1].bias[:3] = torch.tensor([0.1, 0.06, 0.02])
+    return player_model(nca, SIZE, title="test <i>automaton</i>")
+
+
+@pytest.fixture
+def opened(chromium):
+    """Opens the exported page under an origin of its own; collects errors and requests."""
+    contexts = []
+
+    def open_page(sent=None, headers=None, body=None, **options):
+        context = chromium.new_context(**{"viewport": {"width": 1000, "height": 800}, **options})
+        contexts.append(context)
+        page = context.new_page()
+        page.errors, page.requests = [], []
+        page.on("pageerror", lambda error: page.errors.append(str(error)))
+        page.on("request", lambda request: page.requests.append(request.url))
+        text = body or export_page(sent or model())
+        page.route(
+            HOME + "**",
+            lambda route: route.fulfill(
+                body=text, headers={"content-type": "text/html", **(headers or {})}
+            ),
+        )
+        page.goto(HOME)
+        page.wait_for_function(f"() => {PLAYER}?.run.t > 0")
+        return page
+
+    yield open_page
+    for context in contexts:
+        for page in context.pages:
+            assert page.errors == []
+        context.close()
+
+
+def ask(page, expression: str):
+    return page.evaluate(f"() => {PLAYER}.{expression}")
+
+
+def pixels(page) -> np.ndarray:
+    """The canvas's own pixels, uint8 [H, W, 3]."""
+    found = page.evaluate(
+        f"""() => {{ const {{ picture }} = {PLAYER}.ui;
+        const image = picture.getContext('2d').getImageData(0, 0, picture.width, picture.height);
+        return [image.height, image.width, Array.from(image.data)]; }}"""
+    )
+    return np.array(found[2], np.uint8).reshape(found[0], found[1], 4)[..., :3]
+
+
+def alive(page) -> np.ndarray:
+    found = page.evaluate(f"() => Array.from({PLAYER}.run.engine.read())")
+    return np.array(found).reshape(SIZE, SIZE, -1)[..., 3] > 0.1
+
+
+def grown(page, steps: int = 60) -> None:
+    ask(page, "pause()")
+    ask(page, f"reset({7})")
+    ask(page, f"advance({steps})")
+
+
+def spot(page, x: float, y: float) -> tuple[float, float]:
+    box = page.locator("canvas.picture").bounding_box()
+    return box["x"] + box["width"] * (x + 0.5) / SIZE, box["y"] + box["height"] * (y + 0.5) / SIZE
+
+
+def test_a_drag_erases_and_flashes(opened):
+    page = opened()
+    grown(page)
+    assert alive(page)[8, 4:28].all()
+    page.mouse.move(*spot(page, 4, 8))
+    page.mouse.down()
+    page.mouse.move(*spot(page, 27, 8), steps=3)
+    assert ask(page, "overlay.flashes.length") > 0
+    page.mouse.up()
+    now = alive(page)
+    assert not now[5:12, 4:28].any()
+    assert now[20:, :].all()
+    kinds = {event[1] for event in ask(page, "run.events")}
+    assert kinds == {"erase"}
+    page.wait_for_function(f"() => {PLAYER}.overlay.flashes.length === 0")
+
+
+def test_a_double_click_plants_a_seed(opened):
+    page = opened()
+    grown(page)
+    ask(page, "wound('half-left')")
+    ask(page, "wound('half-right')")
+    assert not alive(page).any()
+    page.mouse.dblclick(*spot(page, 9, 21))
+    now = alive(page)
+    assert now[21, 9]
+    assert now.sum() == 1
+    page.get_by_role("button", name="Plant").click()
+    page.mouse.click(*spot(page, 25, 6))
+    assert alive(page)[6, 25]
+    ask(page, "advance(12)")
+    assert alive(page).sum() > 20
+
+
+def test_a_finger_erases_on_a_phone(opened):
+    page = opened(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    grown(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    before = alive(page).sum()
+    page.touchscreen.tap(*spot(page, 16, 16))
+    now = alive(page)
+    assert not now[16, 16]
+    assert now.sum() < before
+    small = page.evaluate(
+        f"""() => [...{PLAYER}.ui.root.querySelectorAll('button')].filter((button) => {{
+        const box = button.getBoundingClientRect();
+        return box.width && (box.width < 36 || box.height < 36); }}).length"""
+    )
+    assert small == 0
+
+
+def test_pause_step_speed_and_rewind(opened):
+    page = opened()
+    page.get_by_role("button", name="Pause").click()
+    at = ask(page, "run.t")
+    page.wait_for_timeout(150)
+    assert ask(page, "run.t") == at
+    page.get_by_role("button", name="One step (.)").click()
+    assert ask(page, "run.t") == at + 1
+    page.locator("canvas.picture").focus()
+    page.keyboard.press(".")
+    assert ask(page, "run.t") == at + 2
+    grown(page, 137)
+    ask(page, "setAngle(30)")
+    ask(page, "erase(10, 12, 5)")
+    ask(page, "advance(30)")
+    late = pixels(page)
+    ask(page, "goTo(141)")
+    assert ask(page, "run.t") == 141
+    ask(page, "goTo(167)")  # forward again: the wound and the angle come back
+    assert (pixels(page) == late).all()
+    ask(page, "goTo(100)")
+    page.keyboard.press(",")
+    assert ask(page, "run.t") == 99
+    ask(page, "advance(1)")  # another future: what was done later is forgotten
+    assert ask(page, "run.end") == 100
+    assert ask(page, "run.events") == []
+    page.get_by_label("Rewind: step").fill("60")
+    page.wait_for_function(f"() => {PLAYER}.run.t === 60")
+    ask(page, "goTo(100)")
+    ask(page, "setSpeed(6)")
+    page.locator("canvas.picture").focus()
+    page.keyboard.press(" ")
+    page.wait_for_function(f"() => {PLAYER}.run.t > 400")
+    assert ask(page, "playing")
+
+
+def test_views_and_the_inspector(opened):
+    page = opened()
+    grown(page, 40)
+    ask(page, "setView('all')")
+    assert pixels(page).shape == (4 * SIZE, 4 * SIZE, 3)
+    ask(page, "setView('5')")
+    assert pixels(page).shape == (SIZE, SIZE, 3)
+    page.get_by_role("button", name="Look").click()
+    page.mouse.click(*spot(page, 16, 16))
+    ask(page, "advance(1)")
+    ask(page, "advance(1)")
+    assert page.get_by_text("cell 16, 16").is_visible()
+    assert len(ask(page, "inspector.samples.map((s) => s.t)")) == 3
+    assert alive(page)[16, 16]  # looking does not erase
+
+
+def test_another_automaton_keeps_the_canvas_and_newer_weights_keep_the_state(opened):
+    first, newer = model(), model(seed=3)
+    first["series"] = newer["series"] = "a job"
+    page = opened(first)
+    grown(page, 50)
+    page.evaluate(f"() => {{ window.before = {PLAYER}.ui.picture; }}")
+    page.evaluate(f"(sent) => {PLAYER}.setModel(sent)", newer)
+    assert ask(page, "run.t") == 50
+    assert alive(page).sum() > 300
+    ask(page, "advance(10)")
+    assert [event[1] for event in ask(page, "run.events")] == ["model"]
+    recording = ask(page, "recording()")
+    assert set(recording["models"]) == {first["version"], newer["version"]} or recording["t0"] == 50
+    *_, last = replay_states(read_recording(recording))
+    assert np.abs(to_rgb8(last[0]).astype(int) - pixels(page)).max() <= 1
+    newest = model(seed=4)
+    newest["series"] = "a job"
+    ask(page, "goTo(55)")  # who looks back is not disturbed
+    page.evaluate(f"(sent) => {PLAYER}.setModel(sent)", newest)
+    assert ask(page, "run.end") == 60
+    ask(page, "advance(1)")
+    assert ask(page, "run.model.version") == newest["version"]
+    page.evaluate(f"(sent) => {PLAYER}.setModel(sent)", model(channels=8, hidden=(40,)))
+    assert ask(page, "run.t") == 0
+    assert page.evaluate(f"() => window.before === {PLAYER}.ui.picture")
+
+
+def test_a_hidden_tab_stops(opened):
+    page = opened()
+    page.evaluate(
+        """() => { Object.defineProperty(document, 'hidden', { get: () => window.isHidden });
+        window.isHidden = true; }"""
+    )
+    page.wait_for_timeout(100)
+    at = ask(page, "run.t")
+    page.wait_for_timeout(200)
+    assert ask(page, "run.t") == at
+    page.evaluate(
+        "() => { window.isHidden = false; document.dispatchEvent(new Event('visibilitychange')); }"
+    )
+    page.wait_for_function(f"(at) => {PLAYER}.run.t > at", arg=at)
+
+
+def test_off_screen_and_removed_it_stops(opened):
+    page = opened()
+    page.evaluate("() => { document.querySelector('main').style.marginTop = '5000px'; }")
+    page.wait_for_function(f"() => !{PLAYER}.seen && !{PLAYER}.frame")
+    page.evaluate("() => { document.querySelector('main').style.marginTop = 0; }")
+    page.wait_for_function(f"() => {PLAYER}.frame")
+    page.evaluate(f"() => {{ window.kept = {PLAYER}; kept.host.remove(); }}")
+    page.wait_for_function("() => !kept.frame")
+
+
+def test_a_lost_graphics_card_is_survived(opened):
+    page = opened()
+    grown(page, 20)
+    assert ask(page, "useEngine('webgl2')") == "webgl2"
+    ask(page, "erase(12, 12, 4)")
+    ask(page, "advance(35)")
+    before = pixels(page)
+    page.evaluate(
+        f"() => {{ window.lost = {PLAYER}.run.engine.gl.getExtension('WEBGL_lose_context');"
+        " lost.loseContext(); }"
+    )
+    page.wait_for_function(f"() => {PLAYER}.run.engine.name === 'wasm'")
+    ask(page, "setView('rgba')")  # draws again
+    assert ask(page, "run.t") == 55
+    assert np.abs(pixels(page).astype(int) - before).max() <= 1
+    page.evaluate("() => lost.restoreContext()")
+    page.wait_for_function(f"() => {PLAYER}.run.engine.name === 'webgl2'")
+    ask(page, "advance(5)")
+    assert ask(page, "run.t") == 60
+    assert alive(page).sum() > 100
+
+
+def test_every_engine_draws_the_same(opened):
+    page = opened()
+    grown(page, 30)
+    seen = {}
+    for engine in ("wasm", "webgl2", "js"):
+        assert ask(page, f"useEngine('{engine}')") == engine
+        for view in ("rgba", "alpha", "all", "2", "7"):
+            ask(page, f"setView('{view}')")
+            now = pixels(page).astype(int)
+            assert now.std() > 1
+            assert np.abs(now - seen.setdefault(view, now)).max() <= 1, (engine, view)
+
+
+def test_a_page_without_eval_still_plays(opened):
+    only = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'"
+    page = opened(headers={"content-security-policy": only})
+    assert ask(page, "run.engine.name") == "js"
+    grown(page, 30)
+    assert alive(page).sum() > 50
+
+
+def test_an_automaton_beyond_an_engine_is_handed_over(opened):
+    page = opened(model(hidden=(40, 40, 40)))
+    assert ask(page, "useEngine('webgl2')") == "wasm"
+    page = opened()
+    assert ask(page, "useEngine('webgl2')") == "webgl2"
+    page.evaluate(f"(sent) => {PLAYER}.setModel(sent)", model(hidden=(40, 40, 40)))
+    assert ask(page, "run.engine.name") == "wasm"
+
+
+def test_the_export_runs_from_disk_without_any_request(chromium, tmp_path):
+    text = export_page(model())
+    assert len(text.encode()) < 150_000
+    assert len(script().encode()) < 100_000
+    assert "test <i>" not in text
+    file = tmp_path / "automaton.html"
+    file.write_text(text)
+    context = chromium.new_context(offline=True)
+    page, requests = context.new_page(), []
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto(file.as_uri())
+    page.wait_for_function(f"() => {PLAYER}?.run.t > 20")
+    assert [url for url in requests if not url.startswith("data:")] == [file.as_uri()]
+    assert ask(page, "run.engine.name") == "wasm"
+    context.close()
+
+
+def test_a_checkpoint_folder_is_exported(tmp_path):
+    save_checkpoint(tmp_path, zoo_model(NCAConfig()), preview=False)
+    text = export_html(tmp_path)
+    assert 'class="nca-player"' in text
+    assert len(text.encode()) < 150_000
+    with pytest.raises(BadInput):
+        export_html(tmp_path / "nothing")
+
+
+def test_what_dies_or_grows_beyond_all_bounds_is_said_in_a_sentence(opened):
+    nca = zoo_model(NCAConfig())
+    with torch.no_grad():  # doubles every channel with every step, for ever
+        first, last = nca.layers
+        first.weight.zero_()
+        first.bias.zero_()
+        last.weight.zero_()
+        last.bias.zero_()
+        for channel in range(16):
+            first.weight[channel, channel] = last.weight[channel, channel] = 1
+    page = opened(player_model(nca, SIZE))
+    page.wait_for_function(f"() => {PLAYER}.run.broken")
+    assert page.get_by_text("grew beyond all bounds").is_visible()
+    assert not ask(page, "playing")
+    grown(page, 1)
+    assert not page.get_by_text("grew beyond all bounds").is_visible()
+    ask(page, "wound('half-left')")
+    ask(page, "wound('half-right')")
+    ask(page, "advance(50)")
+    assert page.get_by_text("Nothing is alive").is_visible()
+    ask(page, "plant(3, 3)")
+    ask(page, "advance(1)")
+    assert not page.get_by_text("Nothing is alive").is_visible()
+
+
+def test_keys_reach_every_cell(opened):
+    page = opened()
+    grown(page)
+    page.locator("canvas.picture").focus()
+    for key in ("ArrowLeft", "ArrowUp", "ArrowUp", "Enter"):
+        page.keyboard.press(key)
+    assert ask(page, "run.events") == [[60, "erase", 15, 14, 5]]
+    page.keyboard.press("p")
+    page.keyboard.press("Enter")
+    page.keyboard.press("]")
+    page.keyboard.press("3")
+    assert [event[1] for event in ask(page, "run.events")] == ["erase", "seed", "box"]
+    assert ask(page, "brush") == 6
+    page.keyboard.press("v")
+    assert ask(page, "view") == "alpha"
+    page.keyboard.press("?")
+    assert page.get_by_text("start again", exact=True).is_visible()
+
+
+def test_the_export_runs_in_a_sandboxed_frame(chromium):
+    page = chromium.new_page()
+    page.set_content('<iframe sandbox="allow-scripts" width="900" height="700"></iframe>')
+    page.evaluate(
+        "(text) => { document.querySelector('iframe').srcdoc = text; }", export_page(model())
+    )
+    frame = page.wait_for_selector("iframe").content_frame()
+    frame.wait_for_function(f"() => {PLAYER}?.run.t > 5")
+    page.close()
+
+
+@pytest.mark.parametrize("padding", ["zero", "circular"])
+def test_what_is_downloaded_is_what_was_seen(opened, padding):
+    page = opened(model(padding=padding))
+    grown(page, 130)
+    seen = {}
+    actions = {
+        131: "erase(3, 14, 6)", 140: "wound('circle')", 141: "wound('half-top')",
+        150: "plant(20, 5)", 155: "setAngle(77)", 170: "erase(30, 30, 4)", 175: "wound('centre')",
+    }  # fmt: skip
+    for step in range(131, 181):
+        ask(page, "advance(1)")
+        if step in actions:
+            ask(page, actions[step])
+        if step % 7 == 0 or step in actions or step == 180:
+            seen[step] = pixels(page)
+    recording = read_recording(page.evaluate(f"() => JSON.stringify({PLAYER}.recording())"))
+    assert recording.t0 == 0
+    assert recording.t1 == 180
+    states = list(replay_states(recording))
+    assert len(states) == 181
+    for step, shown in seen.items():
+        assert np.abs(to_rgb8(states[step][0]).astype(int) - shown).max() <= 1, step
+    short = page.evaluate(f"() => {PLAYER}.recording(60)")
+    frames = replay(short)
+    assert short["t0"] == 150
+    assert frames.shape == (31, SIZE, SIZE, 4)
+    film = Image.open(io.BytesIO(animation_bytes(frames, "webp", fps=25, scale=1)))
+    film.seek(film.n_frames - 1)
+    on_white = Image.new("RGBA", film.size, "white")
+    on_white.alpha_composite(film.convert("RGBA"))
+    last = np.asarray(on_white.convert("RGB")).astype(int)
+    assert np.abs(last - seen[180]).max() <= 3  # straight alpha in 8 bits, composited twice
+
+
+def test_mounted_again_the_old_player_is_gone(opened):
+    page = opened()
+    page.evaluate(
+        f"""async () => {{ window.old = {PLAYER};
+        await kit.mountPlayer(old.host, {{ model: old.sent, autoplay: false }}); }}"""
+    )
+    assert page.evaluate(f"() => old.gone && old !== {PLAYER}")
+    page.get_by_role("button", name="One step (.)").click()
+    page.mouse.click(*spot(page, 16, 16))
+    assert ask(page, "run.t") == 1
+    assert len(ask(page, "run.events")) == 1

@@ -1,0 +1,67 @@
+"""The player's engines do what the Python oracle does."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import parity
+import pytest
+import torch
+from player_cases import TOLERANCE, cases
+
+import nca.player
+from nca.player.bundle import wasm_base64
+
+PLAYER = Path(nca.player.__file__).parent
+# A software renderer takes its time; `make parity` runs all of them.
+ON_WEBGL = {"turned-torus", "learned", "two-hidden", "post-torus", "anywhere"}
+
+
+@pytest.fixture(scope="module")
+def tests() -> list[dict]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # on grids this small, threads only wait for each other
+    found = list(cases())
+    torch.set_num_threads(threads)
+    return found
+
+
+def check(tests: list[dict], results: list[dict], engines: set[str]) -> None:
+    found = parity.errors(tests, results)
+    assert set(found) == engines
+    for engine, by_case in found.items():
+        for case, error in by_case.items():
+            assert error < TOLERANCE, (engine, case, error)
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="no Node here")
+def test_engines_in_node_agree_with_the_oracle(tests):
+    results, fires = parity.in_node(tests)
+    check(tests, results, {"js", "wasm"})
+    assert len(results) == 2 * len(tests)
+    assert fires == parity.fire_values()
+
+
+def test_engines_in_chromium_agree_with_the_oracle(tests, chromium):
+    page = chromium.new_page()
+    few = [test for test in tests if test["name"] in ON_WEBGL]
+    check(tests, parity.in_browser(page, tests, ["js", "wasm"]), {"js", "wasm"})
+    check(few, parity.in_browser(page, few, ["webgl2"]), {"webgl2"})
+    page.close()
+
+
+def test_the_built_engine_is_small_and_simd():
+    assert len(wasm_base64()) < 8_000
+
+
+def test_the_built_engine_is_what_its_source_builds(tmp_path):
+    compiler = PLAYER / "node_modules" / ".bin" / "asc"
+    if not compiler.exists():
+        pytest.skip("the compiler is not installed: npm ci in nca/player")
+    build = json.loads((PLAYER / "package.json").read_text())["scripts"]["build"]
+    command = build.replace("asc", str(compiler), 1).replace(
+        "-o wasm/nca.wasm", f"-o {tmp_path}/nca.wasm"
+    )
+    subprocess.run(command.split(), cwd=PLAYER, check=True, timeout=60)
+    assert (tmp_path / "nca.wasm").read_bytes() == (PLAYER / "wasm" / "nca.wasm").read_bytes()
