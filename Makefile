@@ -2,16 +2,13 @@
 PYTHON ?= python3
 PY := .venv/bin/python
 
-.PHONY: run test test-env lint soak bench parity clean .venv
+.PHONY: run test test-env lint bench parity clean .venv
 
 run: .venv
 	$(PY) app.py
 
 test: test-env lint
 	$(PY) -m pytest -q -n 2 --dist loadfile
-
-soak: test-env
-	$(PY) -m pytest -q -m soak
 
 bench: test-env
 	$(PY) benchmarks/train_speed.py
