@@ -135,7 +135,8 @@ class Network:
             self.weights[start:stop].reshape(p[0], p[3])[inputs, :n_out] = weight.T
             start, stop = stop, p[kernels.BIAS]
             self.weights[start:stop].reshape(p[1], p[2])[:n_out, inputs] = weight
-            nothing = weight @ (nothing if i == 0 else nothing.clip(0))
+            with np.errstate(invalid="ignore"):  # infinite weights: the trainer sees to them
+                nothing = weight @ (nothing if i == 0 else nothing.clip(0))
             if bias is not None:
                 self.weights[stop : stop + n_out] = bias * scale
                 nothing = nothing + bias * scale

@@ -18,7 +18,6 @@ import gradio as gr
 
 from nca.checkpoint import load_checkpoint, zip_checkpoint
 from nca.config import BadInput
-from nca.jobs import NOT_YOURS, Garden
 from nca.render import animation_bytes, to_rgba8
 from nca.settings import Settings
 from nca.ui import shelf
@@ -26,6 +25,7 @@ from nca.ui.listen import listen
 from nca.ui.markup import count, picture
 from nca.ui.pictures import film
 from nca.ui.run import Run
+from nca.ui.shelf import Shelf
 from nca.ui.visitor import key_of
 
 STEPS = 200
@@ -57,7 +57,7 @@ class GrowTab:
     outputs: list[Any]
 
 
-def build(settings: Settings, garden: Garden, visitor: gr.BrowserState) -> GrowTab:
+def build(settings: Settings, row: Shelf, visitor: gr.BrowserState) -> GrowTab:
     """Lay out the tab and attach its handlers."""
     chosen = gr.Textbox("", visible=False)
     run = gr.State(None, time_to_live=3600)
@@ -102,7 +102,7 @@ def build(settings: Settings, garden: Garden, visitor: gr.BrowserState) -> GrowT
                     1, label="Seed", precision=0, minimum=0, maximum=2**32 - 1, elem_id="seed",
                     info="Decides which cells act when; it counts from the next Start again",
                 )  # fmt: skip
-    handlers = Handlers(settings, garden, keeper(file))
+    handlers = Handlers(settings, row, keeper(file))
     shown = [chosen, choices, stage, run, grow]
     here = [visitor, chosen, run]
     progress: dict[str, Any] = {"show_progress": "minimal", "show_progress_on": stage} | HEAVY
@@ -137,10 +137,8 @@ STAGE_SCRIPT = """
 class Handlers:
     """What happens when something is pressed; each method returns what its outputs show."""
 
-    def __init__(
-        self, settings: Settings, garden: Garden, keep: Callable[[str, bytes], str]
-    ) -> None:
-        self.settings, self.garden, self.keep = settings, garden, keep
+    def __init__(self, settings: Settings, row: Shelf, keep: Callable[[str, bytes], str]) -> None:
+        self.settings, self.row, self.keep = settings, row, keep
 
     # ------------------------------------------------------------------ choosing
 
@@ -229,23 +227,14 @@ class Handlers:
     # ------------------------------------------------------------------ within
 
     def _items(self, stored: Any) -> list[shelf.Item]:
-        key = key_of(stored)
-        mine = self.garden.jobs(key) if key else []
-        return [*shelf.shipped(self.settings.checkpoints), *shelf.grown(mine)]
+        return self.row.items(key_of(stored))
 
     def _shelf(self, stored: Any, chosen: str) -> str:
         return shelf.show(self._items(stored), chosen)
 
     def _folder(self, stored: Any, name: str) -> Path:
         """The folder of a checkpoint that this visitor may use."""
-        kind, _, rest = str(name).partition(":")
-        if kind == "job":
-            return self.garden.view(key_of(stored), rest).folder
-        # Compared with what is there, never joined to a path.
-        for item in shelf.shipped(self.settings.checkpoints):
-            if item.name == name:
-                return item.folder
-        raise BadInput(NOT_YOURS if name else "Please choose an automaton first.")
+        return self.row.folder(key_of(stored), name)
 
     def _begin(self, stored: Any, name: str, seed: float) -> Run:
         loaded = load_checkpoint(self._folder(stored, name), self.settings.limits)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import importlib.util
+import logging
 from typing import Any
 
 import gradio as gr
 
 from nca.jobs import Garden
 from nca.settings import Settings
-from nca.ui import grow, theme, train
+from nca.ui import api, grow, share, theme, train
+from nca.ui.collection import Collection
 from nca.ui.listen import listen
+from nca.ui.shelf import Shelf
 from nca.ui.visitor import browser_state, key_of, welcome
+
+log = logging.getLogger(__name__)
 
 TITLE = "NCA Garden"
 SPROUT = """<svg viewBox="0 0 11 11" shape-rendering="crispEdges" aria-hidden="true">
@@ -29,14 +35,20 @@ def build_ui(settings: Settings, garden: Garden) -> gr.Blocks:
         settings: of this server.
         garden: the jobs.
     """
+    row = Shelf(settings, garden, Collection(settings.home, settings.limits))
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 3600)) as page:
         visitor = browser_state(settings.secret)
         gr.HTML(MASTHEAD)
+        # Before the page's own handlers, which Gradio gives names too.
+        exchange = share.Handlers(settings, row)
+        api.publish(settings, garden, row, exchange)
         with gr.Tabs() as tabs:
             with gr.Tab("Train", id="train"):
                 training = train.build(settings, garden, visitor)
             with gr.Tab("Grow", id="grow") as grow_tab:
-                growing = grow.build(settings, garden, visitor)
+                growing = grow.build(settings, row, visitor)
+            with gr.Tab("Share", id="share") as share_tab:
+                sharing = share.build(settings, exchange, visitor)
         with gr.Accordion("What is kept here, and credits", open=False):
             gr.HTML(f'<div class="quiet"><p>{kept(settings)}</p></div>')
             link = gr.HTML("", elem_id="private-link")
@@ -51,15 +63,34 @@ def build_ui(settings: Settings, garden: Garden) -> gr.Blocks:
 
         def grow_it(stored: Any, job: str, steps: float, seed: float) -> list[Any]:
             garden.view(key_of(stored), job)
-            return [
-                gr.update(selected="grow"),
-                *growing.handlers.choose(stored, f"job:{job}", steps, seed),
-            ]
+            return show_it(stored, f"job:{job}", steps, seed)
+
+        def show_it(stored: Any, name: str, steps: float, seed: float) -> Any:
+            if not name:
+                return gr.skip()
+            chosen = growing.handlers.choose(stored, name, steps, seed)
+            return [gr.update(selected="grow"), *chosen]
 
         listen(
             training.grow_it.click, grow_it,
             [visitor, training.chosen, growing.steps, growing.seed], [tabs, *growing.outputs],
             **grow.HEAVY,
+        )  # fmt: skip
+
+        asked = listen(
+            opened.then, exchange.address, visitor, [sharing.opened, sharing.fetched],
+            **share.NETWORK,
+        )  # fmt: skip
+        for fetched in (asked, *sharing.opening):
+            listen(
+                fetched.then, show_it,
+                [visitor, sharing.opened, growing.steps, growing.seed], [tabs, *growing.outputs],
+                **grow.HEAVY,
+            )  # fmt: skip
+        listen(share_tab.select, exchange.choices, [visitor, sharing.what], sharing.what)
+        listen(
+            share_tab.select, exchange.look, sharing.asked, sharing.wall,
+            show_progress="minimal", trigger_mode="always_last", **share.NETWORK,
         )  # fmt: skip
     page.queue(max_size=200, default_concurrency_limit=None, api_open=False)
     # Gradio looks for events a thousand times a second, which costs an idle server 6 % of a core.
@@ -81,9 +112,21 @@ def launch_options(settings: Settings) -> dict[str, Any]:
         "enable_monitoring": False,
         "ssr_mode": False,
         "pwa": False,
-        "mcp_server": False,
+        "mcp_server": settings.mcp and has_mcp(),
         "share": False,
     }
+
+
+def has_mcp() -> bool:
+    """Whether Gradio can serve a language model's tools; says what to install when it cannot."""
+    if importlib.util.find_spec("mcp"):
+        return True
+    # Not the extra gradio[mcp]: it asks for a pydantic older than the one pinned here.
+    log.warning(
+        "NCA_GARDEN_MCP=1 needs one more package: pip install 'mcp>=1.21,<2'. "
+        "The page is served without it."
+    )
+    return False
 
 
 def kept(settings: Settings) -> str:
@@ -93,7 +136,9 @@ def kept(settings: Settings) -> str:
         "A training is kept with its picture until you delete it, or until "
         f"{days} days after it ended. Your browser keeps a random key to it, and nothing else "
         "tells this server who you are: whoever has the key can see, stop and delete what you "
-        "trained. Uploads and downloads are removed after two hours. Emoji are drawn by "
+        "trained. Checkpoints that you fetch or upload on the Share tab are kept for "
+        f"{days} days, or until you remove them there; a token is used once and kept nowhere. "
+        "Other uploads and downloads are removed after two hours. Emoji are drawn by "
         '<a href="https://github.com/jdecked/twemoji">Twemoji</a>, CC-BY 4.0.'
     )
 

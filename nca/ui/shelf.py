@@ -1,4 +1,4 @@
-"""The row of automata to choose from: those that are shipped and those of the visitor."""
+"""The row of automata to choose from: shipped, trained, and fetched from elsewhere."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from pathlib import Path
 
 import gradio as gr
 
-from nca.jobs import TARGET, JobView
+from nca.config import BadInput
+from nca.jobs import NOT_YOURS, TARGET, Garden, JobView
+from nca.settings import Settings
+from nca.ui.collection import Collection, Kept
 from nca.ui.markup import data_uri
 
 MOST = 24
@@ -21,14 +24,43 @@ class Item:
     """A checkpoint on the shelf.
 
     Attributes:
-        name: "shipped:lizard" or "job:<id>".
+        name: "shipped:lizard", "job:<id>" or "kept:<id>".
         title: for people.
         folder: where it is.
+        note: a word or two on where it comes from.
     """
 
     name: str
     title: str
     folder: Path
+    note: str = ""
+
+
+class Shelf:
+    """Which checkpoints a visitor may grow, and where each of them is."""
+
+    def __init__(self, settings: Settings, garden: Garden, collection: Collection) -> None:
+        self.settings, self.garden, self.collection = settings, garden, collection
+
+    def items(self, key: str) -> list[Item]:
+        """What a visitor finds on the shelf."""
+        mine = self.garden.jobs(key) if key else []
+        return [
+            *shipped(self.settings.checkpoints), *grown(mine), *fetched(self.collection.mine(key))
+        ]  # fmt: skip
+
+    def folder(self, key: str, name: str) -> Path:
+        """The folder of a checkpoint; BadInput when this visitor may not use it."""
+        kind, _, rest = str(name).partition(":")
+        if kind == "job":
+            return self.garden.view(key, rest).folder
+        if kind == "kept":
+            return self.collection.folder(key, rest)
+        # Compared with what is there, never joined to a path.
+        for item in shipped(self.settings.checkpoints):
+            if item.name == name:
+                return item.folder
+        raise BadInput(NOT_YOURS if name else "Please choose an automaton first.")
 
 
 def shipped(folder: Path) -> list[Item]:
@@ -42,7 +74,12 @@ def shipped(folder: Path) -> list[Item]:
 def grown(views: Sequence[JobView]) -> list[Item]:
     """The visitor's trainings that have weights, newest first."""
     ready = [view for view in views if (view.folder / "model.safetensors").exists()]
-    return [Item(f"job:{view.id}", view.title, view.folder) for view in ready[:MOST]]
+    return [Item(f"job:{view.id}", view.title, view.folder, "Mine") for view in ready[:MOST]]
+
+
+def fetched(kept: Sequence[Kept]) -> list[Item]:
+    """What the visitor pulled or uploaded, newest first."""
+    return [Item(f"kept:{k.id}", k.title, k.folder, k.origin or "Uploaded") for k in kept]
 
 
 def default(items: Sequence[Item]) -> str:
@@ -82,10 +119,10 @@ def show(items: Sequence[Item], chosen: str) -> str:
             uri = data_uri(target.read_bytes(), "image/png")
             image = f'<img class="cells" src="{uri}" alt="">'
         pressed = "true" if item.name == chosen else "false"
-        mine = "Mine" if item.name.startswith("job:") else ""
         buttons.append(
             f'<button type="button" data-name="{html.escape(item.name)}" aria-pressed="{pressed}">'
-            f"{image}<span>{html.escape(item.title)}</span><small>{mine}</small></button>"
+            f"{image}<span>{html.escape(item.title)}</span><small>{html.escape(item.note)}</small>"
+            "</button>"
         )
     return f'<div class="shelf" role="group" aria-label="Automata">{"".join(buttons)}</div>'
 

@@ -5,14 +5,17 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from gradio_client import Client
 from playwright.sync_api import Browser, Page, sync_playwright
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
 from browser import FLAGS, find_chromium  # noqa: E402
+from hub_server import HubServer  # noqa: E402
 from server import Server, serve  # noqa: E402
 
 TINY = {
@@ -106,8 +109,8 @@ class Visit:
             self.page.screenshot(path=Path(folder, f"{name}.png"), full_page=True)
 
 
-@pytest.fixture
-def visit(server: Server, chromium: Browser) -> Iterator[Callable[..., Visit]]:
+@contextmanager
+def visitors(server: Server, chromium: Browser) -> Iterator[Callable[..., Visit]]:
     """Makes visitors; each is a browser of its own."""
     contexts = []
 
@@ -119,3 +122,57 @@ def visit(server: Server, chromium: Browser) -> Iterator[Callable[..., Visit]]:
     yield come
     for context in contexts:
         context.close()
+
+
+@pytest.fixture
+def visit(server: Server, chromium: Browser) -> Iterator[Callable[..., Visit]]:
+    """Makes visitors of a server that has no Hub."""
+    with visitors(server, chromium) as come:
+        yield come
+
+
+# ---------------------------------------------------------------------------- with a Hub
+
+MACHINE_TOKEN = "hf_machine" + "m" * 24  # the server's own, which must never serve a visitor
+
+
+@pytest.fixture(scope="session")
+def hub() -> Iterator[HubServer]:
+    with HubServer() as running:
+        running.tokens[MACHINE_TOKEN] = ("machine", "write")
+        yield running
+
+
+@pytest.fixture(scope="session")
+def garden_server(hub: HubServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server whose Hub is on loopback; the machine it runs on has a token of its own."""
+    folder = tmp_path_factory.mktemp("garden")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HF_ENDPOINT", hub.endpoint)
+        patch.setenv("HF_TOKEN", MACHINE_TOKEN)
+        patch.setenv("NCA_GARDEN_MCP", "1")
+        with serve(folder) as running:
+            yield running
+
+
+@pytest.fixture(scope="session")
+def trained(garden_server: Server) -> dict[str, str]:
+    """A tiny training that has finished, started by a script: its job, key and checkpoint."""
+    client = Client(garden_server.url, verbose=False)
+    started = client.predict(
+        emoji="🐞", recipe="quick", size=8, padding=4, iterations=6, api_name="/train"
+    )
+    until = time.monotonic() + 150
+    while True:
+        about = client.predict(started["job"], started["key"], api_name="/job")
+        if about["state"] == "finished":
+            return started
+        assert about["active"] and time.monotonic() < until, about
+        time.sleep(0.3)
+
+
+@pytest.fixture
+def share_visit(garden_server: Server, chromium: Browser) -> Iterator[Callable[..., Visit]]:
+    """Like `visit`, at the server that has a Hub."""
+    with visitors(garden_server, chromium) as come:
+        yield come

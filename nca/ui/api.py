@@ -1,0 +1,276 @@
+"""The public endpoints, for scripts and language models: six typed functions, and no more.
+
+Each checks the visitor's key and the limits exactly as the page does. A key is 32 hex digits; who
+has it can see, stop and delete what was trained with it, so keep it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import functools
+import hashlib
+import logging
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import gradio as gr
+from gradio.events import api as publish_call
+
+from nca.checkpoint import WEIGHTS, load_checkpoint, weights_to_bytes
+from nca.config import BadInput, TargetConfig, checked
+from nca.evaluate import Plan, evaluate, log10_error
+from nca.hub import discover
+from nca.jobs import Garden, JobSpec
+from nca.recipes import recipe as recipe_named
+from nca.render import animation_bytes
+from nca.settings import Settings
+from nca.target import make_target, target_to_png
+from nca.ui import share
+from nca.ui.grow import HEAVY, WOUNDS
+from nca.ui.listen import APOLOGY
+from nca.ui.run import Run
+from nca.ui.shelf import Shelf
+
+log = logging.getLogger(__name__)
+
+# A tenth of the yardstick's work: a public endpoint must not hold a core for minutes.
+BRIEF = Plan(
+    lives=2, growth=(96, 200), strokes=0, angles=(0,), persistence=1000, persistence_lives=1
+)
+REMEMBERED = 128
+
+
+def publish(
+    settings: Settings,
+    garden: Garden,
+    row: Shelf,
+    sharing: share.Handlers,
+) -> None:
+    """Make the endpoints public; within the page's Blocks."""
+    calls = Calls(settings, garden, row, sharing)
+    free: dict[str, Any] = {"concurrency_limit": None}
+    endpoints: list[tuple[Callable[..., Any], dict[str, Any]]] = [
+        (calls.train, {"concurrency_limit": 2}),
+        (calls.job, free),
+        (calls.grow, HEAVY),
+        (calls.evaluate, {"concurrency_limit": 1}),
+        (calls.list_checkpoints, share.NETWORK),
+        (calls.pull, share.NETWORK),
+    ]
+    for call, options in endpoints:
+        publish_call(_plain(call), api_name=call.__name__, **options)
+
+
+class Calls:
+    """What the endpoints do. Their signatures and docstrings are what a client is shown."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        garden: Garden,
+        row: Shelf,
+        sharing: share.Handlers,
+    ) -> None:
+        self.settings, self.garden, self.row, self.sharing = settings, garden, row, sharing
+        self._scores: OrderedDict[tuple[str, int], dict[str, str]] = OrderedDict()
+
+    def train(
+        self,
+        emoji: str = "🦎",
+        recipe: str = "quick",
+        size: int = 40,
+        padding: int = 16,
+        iterations: int = 0,
+        seed: int = 0,
+        picture: str = "",
+        key: str = "",
+    ) -> dict:
+        """Queue the training of a cellular automaton that grows an emoji or a picture.
+
+        Args:
+            emoji: one emoji.
+            recipe: quick, growing, persistent, regenerating or another name from the page.
+            size: longest side of the picture, 8 to 128 cells.
+            padding: empty cells on each side, 0 to 64.
+            iterations: updates of the weights; 0 takes the recipe's own number.
+            seed: of the first weights and all draws.
+            picture: a PNG, JPEG, WebP or GIF as base64, instead of the emoji.
+            key: of the visitor; when empty a new one is made. Keep it: it owns the training.
+
+        Returns:
+            job and key, for the endpoint job; checkpoint, for grow once it has weights.
+        """
+        base, data = recipe_named(str(recipe)), self._picture(picture)
+        config = checked(
+            TargetConfig,
+            {"size": size, "padding": padding}
+            | ({"kind": "image"} if data else {"emoji": str(emoji).strip()[:64]}),
+        )
+        training = base.train.model_dump()
+        if iterations:
+            training["iterations"] = iterations
+        spec = checked(
+            JobSpec,
+            {
+                "nca": base.nca.model_dump(),
+                "train": training,
+                "target": config.model_dump(),
+                "seed": seed,
+                "recipe": base.name,
+                "title": config.emoji or "Picture",
+            },
+        )
+        target = make_target(config, data, self.settings.limits)
+        key = str(key) or Garden.new_key()
+        job = self.garden.submit(key, spec, target_to_png(target))
+        return {"job": job, "key": key, "checkpoint": f"job:{job}"}
+
+    def job(self, job: str, key: str) -> dict:
+        """How a training is doing: state, place in the queue, iteration, loss, time left.
+
+        Args:
+            job: from the endpoint train.
+            key: of the visitor who started it.
+        """
+        view = self.garden.view(str(key), job)
+        about = asdict(view)
+        ready = (about.pop("folder") / WEIGHTS).exists()
+        return about | {"active": view.active, "checkpoint": f"job:{view.id}" if ready else None}
+
+    def grow(
+        self,
+        checkpoint: str,
+        steps: int = 200,
+        seed: int = 1,
+        wound: str = "",
+        wound_at: int = 100,
+        key: str = "",
+    ) -> dict:
+        """Grow an automaton from one cell, wound it if asked to, and film it.
+
+        Args:
+            checkpoint: a name from list_checkpoints, train or pull.
+            steps: 1 to 600.
+            seed: decides which cells act when.
+            wound: nothing, half-left, half-right, half-top, half-bottom, centre or circle.
+            wound_at: the step before which the wound is cut.
+            key: of the visitor, for checkpoints that are theirs.
+
+        Returns:
+            gif as base64, one frame per step; alive, the share of living cells; log10_error
+            against the picture it was trained on, or None.
+        """
+        most = self.settings.limits.export_frames
+        steps, seed = _whole(steps, 1, most, "steps"), _whole(seed, 0, 2**32 - 1, "seed")
+        if wound and wound not in WOUNDS.values():
+            raise BadInput(f"Please choose a wound from {', '.join(WOUNDS.values())}.")
+        cut = _whole(wound_at, 0, steps, "wound_at") if wound else steps
+        loaded = load_checkpoint(self.row.folder(str(key), checkpoint), self.settings.limits)
+        run = Run(loaded.nca, seed, most - 1, loaded.nca.seed(1, loaded.size))
+        if cut:
+            run.grow(cut)
+        if wound:
+            run.wound(wound)
+        if steps > cut:
+            run.grow(steps - cut)
+        film = animation_bytes(run.replay(), "gif", fps=25, scale=4, limits=self.settings.limits)
+        error = None if loaded.target is None else log10_error(run.x, loaded.target)[0]
+        gif = base64.b64encode(film).decode()
+        return {"steps": steps, "alive": run.alive, "log10_error": error, "gif": gif}
+
+    def evaluate(self, checkpoint: str, seed: int = 0, key: str = "") -> dict:
+        """Score how well an automaton grows, stays and heals; lower is better, -3 is good.
+
+        Args:
+            checkpoint: a name from list_checkpoints, train or pull.
+            seed: of the lives.
+            key: of the visitor, for checkpoints that are theirs.
+
+        Returns:
+            brief: measured now on two lives, each a log10 of the RGBA error; recorded: what the
+            checkpoint itself says of the full battery, unchecked.
+        """
+        seed = _whole(seed, 0, 2**32 - 1, "seed")
+        loaded = load_checkpoint(self.row.folder(str(key), checkpoint), self.settings.limits)
+        if loaded.target is None:
+            raise BadInput("This checkpoint has no picture to compare with.")
+        data = weights_to_bytes(loaded.nca, loaded.info) + target_to_png(loaded.target)
+        asked = hashlib.sha256(data).hexdigest(), seed
+        if asked not in self._scores:
+            scores = evaluate(loaded.nca, loaded.target, seed, BRIEF)
+            self._scores[asked] = scores.summary()
+            while len(self._scores) > REMEMBERED:
+                self._scores.popitem(last=False)
+        return {"brief": self._scores[asked], "recorded": loaded.metrics.get("scores")}
+
+    def list_checkpoints(self, where: str = "here", query: str = "", key: str = "") -> list[dict]:
+        """The automata that can be grown.
+
+        Args:
+            where: here, for those of this garden and of the visitor; hub, for what others shared.
+            query: words of the name.
+            key: of the visitor; without one only the shipped ones are here.
+        """
+        if where == "hub":
+            return [
+                {"repo": entry.repo_id, "title": entry.title, "likes": entry.likes}
+                for entry in discover(self.sharing.hub, str(query), token=False)
+            ]
+        if where != "here":
+            raise BadInput("Please look here, or on the hub.")
+        items = self.row.items(str(key))
+        found = [{"checkpoint": i.name, "title": i.title, "from": i.note} for i in items]
+        words = str(query).lower()
+        return [one for one in found if words in f"{one['checkpoint']} {one['title']}".lower()]
+
+    def pull(self, repo: str, key: str = "") -> dict:
+        """Fetch a public checkpoint from the Hugging Face Hub into this garden.
+
+        Args:
+            repo: user/name, or user/name@revision.
+            key: of the visitor; when empty a new one is made. Keep it: grow needs it.
+
+        Returns:
+            checkpoint, for grow and evaluate; key; note, when it is an older copy.
+        """
+        key = str(key) or Garden.new_key()
+        name, words = self.sharing.fetch(key, str(repo))
+        return {"checkpoint": name, "key": key, "note": words}
+
+    def _picture(self, text: Any) -> bytes | None:
+        """The bytes in a base64 text, None for an empty one."""
+        if not text:
+            return None
+        most = self.settings.limits.upload_bytes
+        try:
+            if not isinstance(text, str) or len(text) > most * 4 // 3 + 4:
+                raise ValueError
+            return base64.b64decode(text, validate=True)
+        except (ValueError, binascii.Error):
+            raise BadInput(f"Please give the picture as base64, at most {most >> 20} MB.") from None
+
+
+def _plain(call: Callable[..., Any]) -> Callable[..., Any]:
+    """The call, with BadInput as its sentence and anything else as an apology."""
+
+    @functools.wraps(call)
+    def safely(*values: Any) -> Any:
+        try:
+            return call(*values)
+        except BadInput as refusal:
+            message = str(refusal)
+        except Exception:
+            log.exception("%s failed", call.__qualname__)
+            message = APOLOGY
+        raise gr.Error(message, print_exception=False)
+
+    return safely
+
+
+def _whole(value: Any, low: int, high: int, name: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise BadInput(f"Please choose {name} from {low} to {high}.")
+    return value

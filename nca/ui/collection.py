@@ -1,0 +1,164 @@
+"""Checkpoints that visitors fetched from the Hub or uploaded: few, small, each with one owner.
+
+They lie in `<home>/collection/<hash of the visitor's key>/<id>/`, a checkpoint folder and
+`about.json`. A copy of what was pulled, because the Hub's cache is shared and may make room.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nca.checkpoint import FILES, WEIGHTS, load_checkpoint, unzip_checkpoint
+from nca.config import BadInput, Limits
+from nca.files import write_atomic
+from nca.hub import Pulled
+from nca.jobs import NOT_YOURS
+from nca.jobs.spec import read_json, to_json
+
+ABOUT = "about.json"
+MINE = 12  # checkpoints of one visitor, before the oldest goes
+EVERYBODYS = 240
+EVERYBODYS_BYTES = 256 * 2**20
+COPIED = tuple(name for name in FILES if name != "preview.gif")
+_KEY = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A checkpoint of a visitor's collection.
+
+    Attributes:
+        id: 128 bits as hex.
+        title: what it says of itself.
+        origin: `user/name` on the Hub, or empty when it was uploaded.
+        folder: a checkpoint folder.
+    """
+
+    id: str
+    title: str
+    origin: str
+    folder: Path
+
+
+class Collection:
+    """All visitors' collections. Safe to use from any thread.
+
+    Args:
+        home: of the garden.
+        limits: what a checkpoint may be, and how many days it is kept.
+    """
+
+    def __init__(self, home: Path, limits: Limits) -> None:
+        self.root, self.limits = home / "collection", limits
+        self._guard = threading.Lock()
+
+    def mine(self, key: str) -> list[Kept]:
+        """A visitor's checkpoints, the newest first."""
+        return [found for _, found in self._entries(self._owner(key))] if key else []
+
+    def folder(self, key: str, name: str) -> Path:
+        """The folder of one of the visitor's checkpoints; BadInput for any other."""
+        # Compared with what is there, never joined to a path.
+        for kept in self.mine(key):
+            if kept.id == name:
+                return kept.folder
+        raise BadInput(NOT_YOURS)
+
+    def add_pulled(self, key: str, pulled: Pulled) -> str:
+        """Keep what was pulled; its id, that of before when it is there already."""
+        owner, source = self._owner(key), f"{pulled.repo_id}@{pulled.commit}"
+        with self._guard:
+            for _, kept in self._entries(owner):
+                if (read_json(kept.folder / ABOUT) or {}).get("source") == source:
+                    os.utime(kept.folder / ABOUT)  # it is the newest again
+                    return kept.id
+
+        def fill(folder: Path) -> str:
+            for name in COPIED:
+                if (pulled.folder / name).is_file():
+                    shutil.copyfile(pulled.folder / name, folder / name)
+            return load_checkpoint(folder, self.limits).info.title
+
+        return self._add(owner, fill, {"source": source, "origin": pulled.repo_id})
+
+    def add_upload(self, key: str, data: bytes) -> str:
+        """Keep the checkpoint in an uploaded zip; its id. BadInput when it is not a sound one."""
+        return self._add(
+            self._owner(key),
+            lambda folder: unzip_checkpoint(data, folder, self.limits).info.title,
+            {"origin": ""},
+        )
+
+    def forget(self, key: str) -> None:
+        """Delete all that a visitor keeps here."""
+        shutil.rmtree(self.root / self._owner(key), ignore_errors=True)
+
+    # ------------------------------------------------------------------ within
+
+    def _owner(self, key: str) -> str:
+        if not isinstance(key, str) or not _KEY.fullmatch(key):
+            raise BadInput(NOT_YOURS)
+        return hashlib.sha256(key.encode()).hexdigest()
+
+    def _add(self, owner: str, fill: Callable[[Path], str], about: dict[str, Any]) -> str:
+        """Fill a folder beside the others, then put it in place complete."""
+        beside, name = self.root / f".new-{secrets.token_hex(8)}", secrets.token_hex(16)
+        try:
+            beside.mkdir(parents=True, mode=0o700)
+            title = fill(beside)
+            write_atomic(beside / ABOUT, to_json(about | {"title": title}))
+            with self._guard:
+                (self.root / owner).mkdir(mode=0o700, exist_ok=True)
+                beside.rename(self.root / owner / name)
+                self._make_room(owner)
+        except OSError:
+            raise BadInput("The garden's disk is full or not writable; try again later.") from None
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+        return name
+
+    def _entries(self, owner: str) -> list[tuple[float, Kept]]:
+        """What lies in one folder, with its time, the newest first; nothing that is too old."""
+        found, oldest = [], time.time() - self.limits.job_days * 86_400
+        for folder in (self.root / owner).glob("[0-9a-f]*"):
+            try:
+                changed = (folder / ABOUT).stat().st_mtime
+            except OSError:
+                continue
+            about = read_json(folder / ABOUT)
+            if about and changed > oldest and (folder / WEIGHTS).is_file():
+                title, origin = (str(about.get(part, ""))[:100] for part in ("title", "origin"))
+                found.append((changed, Kept(folder.name, title, origin, folder)))
+        return sorted(found, key=lambda entry: entry[0], reverse=True)
+
+    def _make_room(self, owner: str) -> None:
+        """Delete what is too old, too many or too much."""
+        now, entries = time.time(), []
+        for path in self.root.glob(".new-*"):  # left by a server that was killed
+            if now - path.stat().st_mtime > 3600:
+                shutil.rmtree(path, ignore_errors=True)
+        for folder in self.root.glob("[0-9a-f]*"):
+            known = self._entries(folder.name)
+            mine = known[:MINE] if folder.name == owner else known
+            entries += mine
+            keep = {kept.id for _, kept in mine}
+            for path in folder.iterdir():
+                if path.name not in keep:
+                    shutil.rmtree(path, ignore_errors=True)
+            if not keep:
+                shutil.rmtree(folder, ignore_errors=True)
+        size = 0
+        for number, (_, kept) in enumerate(sorted(entries, key=lambda e: e[0], reverse=True)):
+            size += sum(path.stat().st_size for path in kept.folder.iterdir())
+            if number >= EVERYBODYS or size > EVERYBODYS_BYTES:
+                shutil.rmtree(kept.folder, ignore_errors=True)

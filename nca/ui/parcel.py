@@ -1,0 +1,40 @@
+"""What a push sends: a copy of the checkpoint, with a film of its life and the player."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from nca.checkpoint import FILES, load_checkpoint, preview_frames
+from nca.config import Limits
+from nca.files import write_atomic
+from nca.player import export_html
+from nca.render import save_gif
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def parcel(folder: Path, limits: Limits) -> Iterator[Path]:
+    """A checkpoint folder for a push, deleted after the block; `folder` is only read.
+
+    A training that still runs has no film of itself yet, and no checkpoint holds its player.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        copy = Path(name)
+        for part in FILES:
+            if (folder / part).is_file():
+                shutil.copyfile(folder / part, copy / part)
+        loaded = load_checkpoint(copy, limits)
+        if not (copy / "preview.gif").exists():
+            frames = preview_frames(loaded.nca, loaded.info, loaded.size)
+            save_gif(frames, copy / "preview.gif", fps=25, scale=4)
+        try:
+            write_atomic(copy / "player.html", export_html(copy).encode())
+        except (OSError, ValueError):  # the checkpoint travels without it too
+            log.exception("No player was made")
+        yield copy

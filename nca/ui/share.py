@@ -1,0 +1,337 @@
+"""The Share tab: push to the Hub, pull from it, see what others grew, upload a checkpoint."""
+
+from __future__ import annotations
+
+import html
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from nca.card import LICENCES
+from nca.config import BadInput
+from nca.hub import Hub, Unreachable, pull, push
+from nca.hub.client import Token, writing_token
+from nca.settings import Settings
+from nca.ui import shelf
+from nca.ui.gallery import SORTS, Gallery
+from nca.ui.listen import APOLOGY, listen
+from nca.ui.markup import note
+from nca.ui.parcel import parcel
+from nca.ui.pictures import Chosen
+from nca.ui.shelf import Shelf
+from nca.ui.visitor import key_of
+
+log = logging.getLogger(__name__)
+
+NETWORK: dict[str, Any] = {"concurrency_limit": 4, "concurrency_id": "hub"}
+PASTE, OWN = "paste", "own"
+FROM_SOURCE = "source"
+_NAMES = {
+    "cc-by-4.0": "CC BY 4.0", "cc-by-sa-4.0": "CC BY-SA 4.0", "cc0-1.0": "CC0, public domain",
+    "ofl-1.1": "SIL Open Font License 1.1", "mit": "MIT", "apache-2.0": "Apache 2.0",
+    "other": "Other, or not known",
+}  # fmt: skip
+_PROGRESS = gr.Progress()
+_HERE = ("127.0.0.1", "::1", "localhost")
+_THROUGH = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
+
+
+@dataclass(frozen=True)
+class ShareTab:
+    """What the page needs of this tab.
+
+    Attributes:
+        opened: the name on the shelf of what was just fetched; empty when that failed.
+        fetched: a sentence about it.
+        opening: the events after which `opened` is to go on the stage.
+        what: the selector of what can be pushed.
+        wall: what others shared.
+        asked: the inputs of `Handlers.look`.
+    """
+
+    opened: gr.Textbox
+    fetched: gr.HTML
+    opening: list[Any]
+    what: Chosen
+    wall: gr.HTML
+    asked: list[Any]
+
+
+def build(settings: Settings, handlers: Handlers, visitor: gr.BrowserState) -> ShareTab:
+    """Lay out the tab and attach its handlers."""
+    hub = handlers.hub
+    opened = gr.Textbox("", visible=False)
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=6, min_width=320):
+            gr.HTML(_heading("Push one of yours"))
+            what = Chosen(
+                [], value=None, label="Automaton", filterable=False, interactive=True,
+                elem_id="push-what",
+            )  # fmt: skip
+            way, token = _sign_in(settings, hub)
+            with gr.Row():
+                repo = gr.Textbox(
+                    label="Name on the Hub", placeholder="user/name", max_lines=1, max_length=120,
+                    elem_id="push-repo", min_width=200,
+                )  # fmt: skip
+                licence = gr.Dropdown(
+                    [("As the picture's source says", FROM_SOURCE)]
+                    + [(_NAMES.get(name, name), name) for name in LICENCES],
+                    value=FROM_SOURCE, label="Licence of the picture", filterable=False,
+                    elem_id="push-licence", min_width=200,
+                )  # fmt: skip
+            private = gr.Checkbox(False, label="Private: only you see it", elem_id="push-private")
+            proposal = gr.Checkbox(
+                False, label="As a pull request to a repo that is there already",
+                elem_id="push-proposal",
+            )  # fmt: skip
+            send = gr.Button("Push to the Hub", variant="primary", elem_id="push")
+            pushed = gr.HTML("", elem_id="pushed")
+        with gr.Column(scale=5, min_width=320):
+            gr.HTML(_heading("Fetch one"))
+            name = gr.Textbox(
+                label="From the Hub, by name", placeholder="user/name or user/name@revision",
+                max_lines=1, max_length=240, elem_id="pull-name",
+            )  # fmt: skip
+            fetch = gr.Button("Pull and grow it", elem_id="pull")
+            upload = gr.UploadButton(
+                "Upload a checkpoint zip", file_types=[".zip"], elem_id="upload-zip"
+            )
+            fetched = gr.HTML("", elem_id="fetched")
+            with gr.Accordion("What you fetched", open=False):
+                gr.HTML(
+                    f'<p class="note">The last few stand on your shelf on the Grow tab for '
+                    f"{settings.limits.job_days} days. Only your key opens them.</p>"
+                )
+                forget = gr.Button("Remove them now", size="sm", elem_id="forget")
+            if settings.space:
+                gr.HTML(_duplicate(hub, settings.space), elem_id="duplicate")
+    gr.HTML(_heading("What others grew"))
+    with gr.Row():
+        query = gr.Textbox(
+            label="Words of the name", placeholder="lizard", max_lines=1, max_length=100,
+            elem_id="gallery-query",
+            scale=3, min_width=200,
+        )  # fmt: skip
+        sort = gr.Radio(
+            list(SORTS.items()), value="last_modified", label="Order", elem_id="gallery-sort",
+            scale=2, min_width=200,
+        )  # fmt: skip
+    wall = shelf.build("gallery")
+
+    spinner: dict[str, Any] = {"show_progress": "full"} | NETWORK
+    sent = listen(
+        send.click, handlers.push, [visitor, what, way, token, repo, private, licence, proposal],
+        [token, pushed], show_progress_on=pushed, trigger_mode="once", **spinner,
+    )  # fmt: skip
+    results = [opened, fetched]
+    brief: dict[str, Any] = {"show_progress": "minimal"} | NETWORK
+    options: dict[str, Any] = {"show_progress_on": fetched, "trigger_mode": "once"} | brief
+    opening = [
+        listen(fetch.click, handlers.pull, [visitor, name], results, **options),
+        listen(name.submit, handlers.pull, [visitor, name], results, **options),
+        listen(wall.select, handlers.pick, visitor, results, **options),
+        listen(upload.upload, handlers.upload, [visitor, upload], results, **options),
+    ]
+    listen(sent.then, handlers.look, [query, sort], wall, **brief)
+    listen(forget.click, handlers.forget, visitor, fetched)
+    asked = [query, sort]
+    for event in (query.submit, sort.change):
+        listen(event, handlers.look, asked, wall, trigger_mode="always_last", **brief)
+    return ShareTab(opened, fetched, opening, what, wall, asked)
+
+
+class Handlers:
+    """What happens when something is pressed; each method returns what its outputs show."""
+
+    def __init__(self, settings: Settings, row: Shelf) -> None:
+        self.settings, self.row = settings, row
+        self.hub = Hub(cache=settings.home / "hub", limits=settings.limits, space=settings.space)
+        self.gallery = Gallery(self.hub)
+
+    # ------------------------------------------------------------------ pushing
+
+    def choices(self, stored: Any, chosen: str | None) -> Any:
+        """What can be pushed: trainings with weights and shipped checkpoints."""
+        items = [i for i in self.row.items(key_of(stored)) if not i.name.startswith("kept:")]
+        items.sort(key=lambda item: not item.name.startswith("job:"))
+        named = [(item.title + ("" if item.note else " (shipped)"), item.name) for item in items]
+        names = [item.name for item in items]
+        value = chosen if chosen in names else next(iter(names), None)
+        return gr.update(choices=named, value=value)
+
+    def push(
+        self,
+        stored: Any,
+        what: str | None,
+        way: str,
+        token: str,
+        repo: str,
+        private: bool,
+        licence: str,
+        proposal: bool,
+        signed_in: gr.OAuthToken | None,
+        request: gr.Request,
+        progress: gr.Progress = _PROGRESS,
+    ) -> tuple[str, str]:
+        """Push a checkpoint; the token field is emptied whatever happens."""
+        try:
+            proof = self._token(way, token, signed_in, request)
+            folder = self.row.folder(key_of(stored), what or "")
+
+            def report(share: float, words: str) -> None:
+                progress(share, desc=words)
+
+            report(0.0, "Getting it ready")
+            with parcel(folder, self.settings.limits) as copy:
+                result = push(
+                    self.hub,
+                    copy,
+                    str(repo or ""),
+                    token=proof,
+                    private=bool(private),
+                    licence=None if licence == FROM_SOURCE else str(licence),
+                    pull_request=bool(proposal),
+                    progress=report,
+                )
+        except BadInput as refusal:
+            return "", note(str(refusal), "refusal")
+        except Exception as error:
+            # Its type alone: what the error says or holds could repeat the token.
+            log.error("A push failed: %s", type(error).__name__)
+            return "", note(APOLOGY, "refusal")
+        self.gallery.forget()
+        link = f'<a href="{html.escape(result.url)}" target="_blank" rel="noopener">'
+        link += f"{html.escape(result.repo_id)}</a>"
+        if result.commit is None:
+            words = f"{link} is the same already; nothing was sent."
+        elif proposal:
+            words = f"Proposed to {link}."
+        else:
+            words = f"It is on the Hub: {link}"
+        return "", f'<p class="done" role="status">{words}</p>'
+
+    def _token(
+        self, way: str, pasted: str, signed_in: gr.OAuthToken | None, request: gr.Request
+    ) -> Token:
+        """The token to push with: what the visitor chose, and never another one instead."""
+        if self.settings.sign_in:
+            if signed_in is None:
+                raise BadInput("Please sign in first; it takes you to the Hub and back.")
+            return writing_token(signed_in.token)
+        if way == OWN:
+            if not (self.settings.own_token and is_here(request)):
+                raise BadInput("This machine's own token is only for whoever sits at it.")
+            return writing_token(None)
+        if not isinstance(pasted, str) or not pasted.strip():
+            raise BadInput("Please paste a token with write access.")
+        return writing_token(pasted)
+
+    # ------------------------------------------------------------------ fetching
+
+    def pull(self, stored: Any, name: str) -> tuple[str, str]:
+        """Fetch a checkpoint by name; what to open, and words."""
+        return _told(lambda: self.fetch(key_of(stored), name))
+
+    def pick(self, stored: Any, event: gr.EventData) -> tuple[str, str]:
+        """A card of the gallery was clicked."""
+        return self.pull(stored, str(event.name))
+
+    def upload(self, stored: Any, path: str | None) -> tuple[str, str]:
+        """Take in a checkpoint zip."""
+
+        def take() -> tuple[str, str]:
+            file = Path(path or "")
+            if not path or file.stat().st_size > self.settings.limits.zip_bytes:
+                raise BadInput("Please upload the zip of one checkpoint.")
+            return f"kept:{self.row.collection.add_upload(key_of(stored), file.read_bytes())}", ""
+
+        return _told(take)
+
+    def address(self, stored: Any, request: gr.Request) -> tuple[str, str]:
+        """Fetch what the page's address asks for: `?checkpoint=user/name`."""
+        name = request.query_params.get("checkpoint")
+        if not name:
+            return "", ""
+        gr.Info("Fetching it from the Hub.", 3, title="One moment")
+        opened, words = self.fetch(key_of(stored), name)
+        return opened, note(words)
+
+    def fetch(self, key: str, name: str) -> tuple[str, str]:
+        """Pull without a token into a visitor's collection; its name there, and a sentence."""
+        pulled = pull(self.hub, str(name or ""), token=False)
+        return f"kept:{self.row.collection.add_pulled(key, pulled)}", pulled.note or ""
+
+    def forget(self, stored: Any) -> str:
+        """Delete what the visitor fetched."""
+        self.row.collection.forget(key_of(stored))
+        return note("Removed.")
+
+    def look(self, query: str, sort: str) -> str:
+        """What others shared."""
+        try:
+            return self.gallery.show(query, sort)
+        except BadInput as refusal:
+            again = " " if isinstance(refusal, Unreachable) else " Please try again later."
+            return f'<div class="empty">{html.escape(str(refusal))}{again}</div>'
+
+
+def _told(take: Callable[[], tuple[str, str]]) -> tuple[str, str]:
+    """What to open, and its note as HTML; nothing and the refusal when it cannot be had."""
+    try:
+        opened, words = take()
+    except BadInput as refusal:
+        return "", note(str(refusal), "refusal")
+    return opened, note(words)
+
+
+def is_here(request: gr.Request) -> bool:
+    """Whether a request comes from a browser on this very machine, not through anything."""
+    host = request.headers.get("host", "").rpartition(":")[0] or request.headers.get("host", "")
+    client = request.client.host if request.client else ""
+    through = any(request.headers.get(name) for name in _THROUGH)
+    return client in _HERE[:2] and host.strip("[]") in _HERE and not through
+
+
+def _sign_in(settings: Settings, hub: Hub) -> tuple[Any, Any]:
+    """How a visitor says who they are: the way, and the field for a token."""
+    if settings.sign_in:
+        gr.LoginButton(size="md", elem_id="sign-in")
+        return gr.Textbox(PASTE, visible=False), gr.Textbox("", visible=False, elem_id="token")
+    ways = [("Paste a token", PASTE), ("The token of this computer", OWN)]
+    way = gr.Radio(
+        ways, value=PASTE, label="Sign in with", visible=settings.own_token, elem_id="way"
+    )
+    token = gr.Textbox(
+        "", label="Token with write access", type="password", placeholder="hf_…",
+        max_lines=1, max_length=4096,
+        elem_id="token",
+        html_attributes=gr.InputHTMLAttributes(autocomplete="off", spellcheck=False),
+        info="Used for this push, then forgotten; it is never stored",
+    )  # fmt: skip
+    gr.HTML(
+        f'<p class="note"><a href="{html.escape(hub.endpoint)}/settings/tokens" target="_blank" '
+        'rel="noopener">Make one in your settings on the Hub</a></p>'
+    )
+    way.change(
+        None, way, token, js="(way) => ({__type__: 'update', visible: way === 'paste'})",
+        api_visibility="private",
+    )  # fmt: skip
+    return way, token
+
+
+def _heading(text: str) -> str:
+    return f'<div class="steps"><h2>{text}</h2></div>'
+
+
+def _duplicate(hub: Hub, space: str) -> str:
+    link = html.escape(f"{hub.endpoint}/spaces/{space}?duplicate=true")
+    return (
+        f'<p class="note">A garden of your own, with a GPU if you like: <a href="{link}" '
+        'target="_blank" rel="noopener">Duplicate this Space</a>. Trainings here are lost when '
+        "the Space sleeps; push what you want to keep.</p>"
+    )

@@ -1,0 +1,170 @@
+"""Share: push, gallery, pull and grow, in a real browser against a Hub on loopback."""
+
+import io
+import re
+import zipfile
+from pathlib import Path
+
+import pytest
+from conftest import MACHINE_TOKEN
+from hub_server import status
+
+from nca.checkpoint import load_checkpoint
+
+
+def push(page, token: str, repo: str) -> str:
+    """Fill in the form, push, and give what the page says."""
+    page.page.locator("#token input").fill(token)
+    page.page.locator("#push-repo").locator("input, textarea").fill(repo)
+    page.page.locator("#push").click()
+    field = page.page.locator("#token input")
+    page.until(lambda: not field.input_value() and page.page.locator("#pushed p").count())
+    return page.page.locator("#pushed p").inner_text()
+
+
+def everything(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
+def test_push_gallery_pull_and_grow_bit_for_bit(share_visit, hub, trained, garden_server):
+    token = hub.user("ann")
+    ann = share_visit()
+    ann.open(f"?key={trained['key']}")
+    ann.page.locator("#grow-it").click()
+    ann.wait("#stage", r"Step\s+200")
+    seen = ann.picture("#stage")
+    ann.tab("Share")
+    ann.until(lambda: "🐞" in ann.page.locator("#push-what input").input_value())
+    ann.wait("#gallery", "Nobody has shared")
+    ann.snap("share-empty-1280")
+    assert "It is on the Hub: ann/beetle" in push(ann, token, "ann/beetle")
+    ann.snap("share-pushed-1280")
+    files = hub.repos["model", "ann/beetle"].files()
+    folder = garden_server.home / "jobs" / trained["job"]
+    assert files["model.safetensors"] == (folder / "model.safetensors").read_bytes()
+    assert {"README.md", "target.png", "preview.gif", "metrics.json"} <= set(files)
+    assert b"<script" in files["player.html"]
+    ann.wait("#gallery", "ann/beetle")
+    assert "the same already" in push(ann, token, "ann/beetle")
+
+    # Somebody else finds it, and what grows is what grew for Ann.
+    bob = share_visit(390, 844)
+    bob.tab("Share")
+    card = bob.page.locator("#gallery button").first
+    card.wait_for()
+    assert bob.picture("#gallery").startswith("data:image/gif")
+    assert bob.fits()
+    bob.snap("share-gallery-390")
+    box = bob.page.locator("#gallery-query").locator("input, textarea")
+    for words, found in (("nothing like it", "Nothing found"), ("beetle", "ann/beetle")):
+        box.fill(words)
+        box.press("Enter")
+        bob.wait("#gallery", found)
+    card.click()
+    bob.wait("#stage", r"Step\s+200")
+    assert bob.picture("#stage") == seen
+    assert "ann/beetle" in bob.page.locator("#shelf").inner_text()
+    (copy,) = (garden_server.home / "collection").glob("*/*/model.safetensors")
+    assert copy.read_bytes() == files["model.safetensors"]
+
+    # By name, with a revision; the shelf does not grow by the same again.
+    bob.tab("Share")
+    commit = hub.repos["model", "ann/beetle"].refs["main"]
+    field = bob.page.locator("#pull-name").locator("input, textarea")
+    field.fill("ann/nobody")
+    bob.page.locator("#pull").click()
+    bob.wait("#fetched", "There is no ann/nobody")
+    field.fill(f"ann/beetle@{commit}")
+    bob.page.locator("#pull").click()
+    bob.page.locator("#stage").wait_for()
+    bob.wait("#stage", r"Step\s+200")
+    assert bob.page.locator("#shelf").inner_text().count("ann/beetle") == 1
+
+    # And away again.
+    bob.tab("Share")
+    bob.page.get_by_text("What you fetched").click()
+    bob.page.locator("#forget").click()
+    bob.wait("#fetched", "Removed")
+    assert not list((garden_server.home / "collection").glob("*/*/model.safetensors"))
+    assert ann.errors == [] and bob.errors == []
+
+
+def test_a_zip_is_taken_in_under_the_same_rules(share_visit, trained):
+    page = share_visit()
+    page.open(f"?key={trained['key']}")
+    page.page.locator("#grow-it").click()
+    page.wait("#stage", r"Step\s+200")
+    seen = page.picture("#stage")
+    with page.page.expect_download() as waiting:
+        page.page.locator("#download-zip").click()
+    good = Path(waiting.value.path()).read_bytes()
+    other = share_visit()
+    other.tab("Share")
+    field = other.page.locator("input[type=file][accept='.zip']").first
+    hostile = io.BytesIO()
+    with zipfile.ZipFile(hostile, "w") as archive:
+        archive.writestr("pytorch_model.bin", b"\x80\x04nothing")
+    for data, sentence in ((b"PK", "not a zip"), (hostile.getvalue(), "has no model.safetensors")):
+        field.set_input_files({"name": "a.zip", "mimeType": "application/zip", "buffer": data})
+        other.wait("#fetched", sentence)
+    field.set_input_files({"name": "b.zip", "mimeType": "application/zip", "buffer": good})
+    other.wait("#stage", r"Step\s+200")
+    assert other.picture("#stage") == seen
+    assert "Uploaded" in other.page.locator("#shelf").inner_text()
+
+
+def test_the_address_opens_a_checkpoint(share_visit, hub, trained, garden_server):
+    repo = hub.repo("cy/beetle")
+    folder = garden_server.home / "jobs" / trained["job"]
+    repo.commit(
+        {name: (folder / name).read_bytes() for name in ("model.safetensors", "target.png")}
+    )
+    page = share_visit()
+    page.open("?checkpoint=cy/beetle")
+    page.wait("#stage", r"Step\s+200")
+    assert (
+        page.page.get_by_role("tab", name="Grow", exact=True).get_attribute("aria-selected")
+        == "true"
+    )
+    page.open("?checkpoint=cy/../secret")
+    page.wait("body", "write a name on the Hub as user/name")
+    assert page.page.locator("#start").is_visible()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_nothing_overflows(share_visit, width, scheme):
+    page = share_visit(width, 844, color_scheme=scheme)
+    page.tab("Share")
+    page.page.locator("#gallery .wall, #gallery .empty").wait_for()
+    page.snap(f"share-{width}-{scheme}")
+    assert page.fits()
+
+
+def test_refused_tokens_and_where_they_are_not(share_visit, hub, trained, garden_server):
+    folder = garden_server.home / "jobs" / trained["job"]
+    before = (folder / "model.safetensors").read_bytes()
+    reading, expired, good = hub.user("dan", "read"), hub.user("dan", "expired"), hub.user("dan")
+    planted = [reading, expired, good, "hf_planted" + "p" * 24]
+    page = share_visit()
+    page.open(f"?key={trained['key']}")
+    page.tab("Share")
+    page.until(lambda: "🐞" in page.page.locator("#push-what input").input_value())
+    assert "paste a token" in push(page, "", "dan/beetle")
+    for token, sentence in zip(
+        planted, ("write access", "not accept", "on the Hub: dan/b", "not accept"), strict=True
+    ):
+        assert sentence in push(page, token, "dan/beetle"), token
+        assert load_checkpoint(folder) and (folder / "model.safetensors").read_bytes() == before
+    # The Hub breaks off in the middle; it says that nothing is lost, and the retry succeeds.
+    fault = hub.fault(r"POST .*/commit/", status(503), times=1)
+    assert "can be pushed again" in push(page, good, "dan/again")
+    assert fault.used == 1
+    assert "It is on the Hub" in push(page, good, "dan/again")
+
+    said = page.page.content() + page.page.evaluate("JSON.stringify([localStorage, location.href])")
+    kept = everything(garden_server.home.parent) + said.encode()
+    pushed = b"".join(data for repo in hub.repos.values() for data in repo.files().values())
+    for token in [*planted, MACHINE_TOKEN]:
+        assert token.encode() not in kept and token.encode() not in pushed
+    assert not any(seen.token == MACHINE_TOKEN for seen in hub.requests)
+    assert not re.search("hf_[a-z]+[A-Za-z0-9]{20}", "".join(page.requests))

@@ -1,0 +1,136 @@
+"""Whose token a push may use: the visitor's, or this machine's for whoever sits at it."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import gradio as gr
+import pytest
+
+from nca.checkpoint import save_checkpoint
+from nca.config import BadInput, CheckpointInfo, NCAConfig
+from nca.jobs import Garden
+from nca.model import NCA
+from nca.settings import Settings
+from nca.ui import build_ui
+from nca.ui.collection import MINE, Collection
+from nca.ui.share import FROM_SOURCE, OWN, PASTE, Handlers, is_here
+from nca.ui.shelf import Shelf
+
+SPACE = {"SPACE_ID": "ann/garden", "SYSTEM": "spaces", "OAUTH_CLIENT_ID": "x"}
+STORED = {"own": "a" * 32, "link": None}
+
+
+def request(client="127.0.0.1", host="127.0.0.1:7860", **headers):
+    known = {"host": host} | headers
+    return SimpleNamespace(client=SimpleNamespace(host=client), headers=known, query_params={})
+
+
+@pytest.fixture
+def garden(tmp_path):
+    made = NCA(NCAConfig(channels=4, hidden=(4,)), 0)
+    save_checkpoint(tmp_path / "shipped/dot", made, CheckpointInfo(title="Dot"), preview=False)
+    garden = Garden(tmp_path / "home", devices=("cpu",))
+    yield garden
+    garden.close()
+
+
+def handlers(garden, hub, **options):
+    """The tab's handlers at a Hub on loopback."""
+    settings = Settings(
+        home=garden.home, checkpoints=garden.home.parent / "shipped", secret="s" * 16, **options
+    )
+    row = Shelf(settings, garden, Collection(garden.home, settings.limits))
+    made = Handlers(settings, row)
+    made.hub = replace(made.hub, endpoint=hub.endpoint)
+    return made
+
+
+def push(made, way, token, signed_in, repo, asked=None):
+    return made.push(
+        STORED, "shipped:dot", way, token, repo, False, FROM_SOURCE, False, signed_in,
+        asked or request(), lambda *_args, **_options: None,
+    )  # fmt: skip
+
+
+def test_settings_follow_the_environment(tmp_path):
+    home = {"NCA_GARDEN_HOME": str(tmp_path)}
+    plain = Settings.from_environment(home)
+    assert not (plain.space or plain.sign_in or plain.own_token or plain.mcp)
+    space = Settings.from_environment(home | SPACE | {"NCA_GARDEN_OWN_TOKEN": "1"})
+    assert space.space == "ann/garden" and space.sign_in and not space.own_token
+    assert space.limits.turn_seconds
+    # Gradio would sign in everybody as the machine's owner here.
+    assert not Settings.from_environment(home | {"OAUTH_CLIENT_ID": "x"}).sign_in
+    own = Settings.from_environment(home | {"NCA_GARDEN_OWN_TOKEN": "1", "NCA_GARDEN_MCP": "1"})
+    assert own.own_token and own.mcp
+
+
+def test_here_is_only_this_machine():
+    assert (
+        is_here(request())
+        and is_here(request(host="localhost"))
+        and is_here(request("::1", "[::1]:7860"))
+    )
+    for elsewhere in (
+        request("192.168.0.7"), request(host="evil.example"), request(host="127.0.0.1.evil:80"),
+        request(**{"x-forwarded-for": "192.168.0.7"}), request(forwarded="for=1.2.3.4"),
+    ):  # fmt: skip
+        assert not is_here(elsewhere)
+
+
+def test_on_a_space_the_visitor_signs_in(garden, hub):
+    made, token = handlers(garden, hub, space="ann/garden", sign_in=True), hub.user("fay")
+    assert "sign in first" in push(made, PASTE, token, None, "fay/dot")[1]
+    assert "sign in first" in push(made, OWN, "", None, "fay/dot")[1]
+    signed = gr.OAuthToken(token=token, scope="contribute-repos", expires_at=2**33)
+    field, words = push(made, PASTE, "", signed, "fay/dot")
+    assert field == "" and "It is on the Hub" in words
+    card = hub.repos["model", "fay/dot"].files()["README.md"].decode()
+    assert "spaces/ann/garden?checkpoint=fay/dot" in card
+
+
+def test_the_page_of_a_space(garden, hub, monkeypatch):
+    """A button to sign in instead of a field for a token, and a way to a garden of one's own."""
+    pytest.importorskip("authlib")  # on every Gradio Space
+    for name, value in SPACE.items():
+        monkeypatch.setenv(name, value)
+    for name in ("CLIENT_ID", "CLIENT_SECRET", "SCOPES"):
+        monkeypatch.setattr(f"gradio.oauth.OAUTH_{name}", "contribute-repos")
+    monkeypatch.setattr("gradio.oauth.OPENID_PROVIDER_URL", hub.endpoint)
+    settings = handlers(garden, hub, space="ann/garden", sign_in=True).settings
+    config = str(build_ui(settings, garden).get_config_file())
+    assert "Sign in with Hugging Face" in config and "Duplicate this Space" in config
+    assert "Token with write access" not in config
+
+
+def test_the_machines_own_token_is_never_a_guess(garden, hub, monkeypatch):
+    token = hub.user("gil")
+    monkeypatch.setenv("HF_TOKEN", token)
+    made = handlers(garden, hub)
+    assert "only for whoever sits" in push(made, OWN, "", None, "gil/dot")[1]
+    assert "paste a token" in push(made, PASTE, "", None, "gil/dot")[1]
+    made = handlers(garden, hub, own_token=True)
+    assert "paste a token" in push(made, PASTE, "", None, "gil/dot")[1]
+    away = request("192.168.0.7")
+    assert "only for whoever sits" in push(made, OWN, "", None, "gil/dot", away)[1]
+    assert ("model", "gil/dot") not in hub.repos
+    assert "It is on the Hub" in push(made, OWN, "", None, "gil/dot")[1]
+
+
+def test_a_collection_is_bounded_and_has_one_owner(garden, hub, tmp_path):
+    from nca.checkpoint import zip_checkpoint
+
+    made = handlers(garden, hub)
+    collection, data = made.row.collection, zip_checkpoint(tmp_path / "shipped/dot")
+    ids = [collection.add_upload("a" * 32, data) for _ in range(MINE + 3)]
+    other = collection.add_upload("b" * 32, data)
+    assert [kept.id for kept in collection.mine("a" * 32)] == ids[:2:-1]
+    assert len(list(collection.root.glob("*/*"))) == MINE + 1
+    for key, name in (("a" * 32, other), ("a" * 32, f"../{other}"), ("b" * 32, ids[-1]), ("", "")):
+        with pytest.raises(BadInput):
+            collection.folder(key, name)
+    with pytest.raises(BadInput, match="no model"):
+        collection.add_upload("a" * 32, zip_checkpoint(tmp_path))
+    collection.forget("b" * 32)
+    assert collection.mine("b" * 32) == []
+    assert not list(collection.root.glob(".new-*"))
