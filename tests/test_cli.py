@@ -129,5 +129,7 @@ def test_readme_library_examples(tmp_path, monkeypatch):
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     assert len(blocks) >= 2
     for block in blocks:
+        if "gradio_client" in block:
+            continue  # needs a server; tests/ui/test_mcp_api.py runs it
         exec(compile(block, "README.md", "exec"), {})
     assert (tmp_path / "runs" / "healing.gif").is_file()
