@@ -70,6 +70,14 @@ class NCAPlayer(gr.HTML):
         return gr.update(model=model)
 
     @staticmethod
+    def refresh(model: dict[str, Any]) -> dict[str, Any]:
+        """Newer weights of what the canvas shows; ignored once it shows another `series`.
+
+        For a timer's handler, whose answer may arrive after the visitor chose something else.
+        """
+        return gr.update(model=model | {"refresh": True})
+
+    @staticmethod
     def do(kind: str, **what: Any) -> dict[str, Any]:
         """An update that acts on the canvas, through the server.
 

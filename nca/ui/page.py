@@ -43,7 +43,7 @@ def build_ui(settings: Settings, garden: Garden) -> gr.Blocks:
         exchange = share.Handlers(settings, row)
         api.publish(settings, garden, row, exchange)
         with gr.Tabs() as tabs:
-            with gr.Tab("Train", id="train"):
+            with gr.Tab("Train", id="train") as train_tab:
                 training = train.build(settings, garden, visitor)
             with gr.Tab("Grow", id="grow") as grow_tab:
                 growing = grow.build(settings, row, visitor)
@@ -53,28 +53,27 @@ def build_ui(settings: Settings, garden: Garden) -> gr.Blocks:
             gr.HTML(f'<div class="quiet"><p>{kept(settings)}</p></div>')
             link = gr.HTML("", elem_id="private-link")
 
-        stage = [visitor, growing.chosen, growing.run, growing.steps, growing.seed]
         opened = listen(page.load, _welcome, visitor, [visitor, link])
         listen(opened.then, training.handlers.attach, visitor, training.outputs)
         listen(
-            grow_tab.select, growing.handlers.open, stage, growing.outputs,
-            show_progress="minimal", **grow.HEAVY,
+            grow_tab.select, growing.handlers.open, [visitor, growing.chosen, growing.seen],
+            growing.outputs, **grow.HEAVY,
         )  # fmt: skip
+        for other in (train_tab, share_tab):
+            other.select(None, None, growing.timer, js=grow.REST, api_visibility="private")
 
-        def grow_it(stored: Any, job: str, steps: float, seed: float) -> list[Any]:
+        def grow_it(stored: Any, job: str) -> list[Any]:
             garden.view(key_of(stored), job)
-            return show_it(stored, f"job:{job}", steps, seed)
+            return show_it(stored, f"job:{job}")
 
-        def show_it(stored: Any, name: str, steps: float, seed: float) -> Any:
+        def show_it(stored: Any, name: str) -> Any:
             if not name:
                 return gr.skip()
-            chosen = growing.handlers.choose(stored, name, steps, seed)
-            return [gr.update(selected="grow"), *chosen]
+            return [gr.update(selected="grow"), *growing.handlers.choose(stored, name)]
 
+        shown = [tabs, *growing.outputs]
         listen(
-            training.grow_it.click, grow_it,
-            [visitor, training.chosen, growing.steps, growing.seed], [tabs, *growing.outputs],
-            **grow.HEAVY,
+            training.grow_it.click, grow_it, [visitor, training.chosen], shown, **grow.HEAVY
         )  # fmt: skip
 
         asked = listen(
@@ -82,11 +81,7 @@ def build_ui(settings: Settings, garden: Garden) -> gr.Blocks:
             **share.NETWORK,
         )  # fmt: skip
         for fetched in (asked, *sharing.opening):
-            listen(
-                fetched.then, show_it,
-                [visitor, sharing.opened, growing.steps, growing.seed], [tabs, *growing.outputs],
-                **grow.HEAVY,
-            )  # fmt: skip
+            listen(fetched.then, show_it, [visitor, sharing.opened], shown, **grow.HEAVY)
         listen(share_tab.select, exchange.choices, [visitor, sharing.what], sharing.what)
         listen(
             share_tab.select, exchange.look, sharing.asked, sharing.wall,
@@ -105,7 +100,7 @@ def launch_options(settings: Settings) -> dict[str, Any]:
         "css": theme.style(),
         "max_file_size": settings.limits.upload_bytes,
         "allowed_paths": [],
-        "state_session_capacity": 500,  # a session on the Grow tab holds some megabytes
+        "state_session_capacity": 500,
         "show_error": False,
         "footer_links": [],
         "run_history": False,

@@ -1,4 +1,4 @@
-"""What a visitor gives: an upload, a drawing, an emoji from the row; and films to look at.
+"""What a visitor gives: an upload, a drawing, an emoji from the row.
 
 Gradio's image components decode with Pillow before a handler can say a friendly word, inside the
 server, and its editor keeps what is sent to it in memory for ever. These two hand over bytes, and
@@ -10,14 +10,12 @@ from __future__ import annotations
 import base64
 import binascii
 import html
-import io
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import numpy as np
-import PIL.Image
 from torch import Tensor
 
 from nca.config import BadInput, TargetConfig, checked
@@ -137,21 +135,3 @@ def _icon(target: Tensor) -> bytes:
     rows, columns = np.nonzero(target[..., 3].numpy())
     inside = target[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
     return target_to_png(inside)
-
-
-def film(frames: np.ndarray, fps: int = 50, hold: int = 0) -> bytes:
-    """Frames as a lossless WebP that plays once and stays on the last one.
-
-    Args:
-        frames: uint8 [T, H, W, 4], straight RGBA.
-        fps: frames per second.
-        hold: milliseconds on the first frame before it starts.
-    """
-    pictures = [PIL.Image.fromarray(frame) for frame in frames]
-    times = [1000 // fps + hold, *[1000 // fps] * (len(pictures) - 1)]
-    buffer = io.BytesIO()
-    pictures[0].save(
-        buffer, "WEBP", save_all=True, append_images=pictures[1:], duration=times, loop=1,
-        lossless=True, exact=True, quality=20, method=0,
-    )  # fmt: skip
-    return buffer.getvalue()

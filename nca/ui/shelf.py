@@ -74,7 +74,10 @@ def shipped(folder: Path) -> list[Item]:
 def grown(views: Sequence[JobView]) -> list[Item]:
     """The visitor's trainings that have weights, newest first."""
     ready = [view for view in views if (view.folder / "model.safetensors").exists()]
-    return [Item(f"job:{view.id}", view.title, view.folder, "Mine") for view in ready[:MOST]]
+    return [
+        Item(f"job:{v.id}", v.title, v.folder, "Training" if v.state == "running" else "Mine")
+        for v in ready[:MOST]
+    ]
 
 
 def fetched(kept: Sequence[Kept]) -> list[Item]:
@@ -121,7 +124,7 @@ def show(items: Sequence[Item], chosen: str) -> str:
         pressed = "true" if item.name == chosen else "false"
         buttons.append(
             f'<button type="button" data-name="{html.escape(item.name)}" aria-pressed="{pressed}">'
-            f"{image}<span>{html.escape(item.title)}</span><small>{html.escape(item.note)}</small>"
+            f"{image}<span>{html.escape(item.title)}<small>{html.escape(item.note)}</small></span>"
             "</button>"
         )
     return f'<div class="shelf" role="group" aria-label="Automata">{"".join(buttons)}</div>'

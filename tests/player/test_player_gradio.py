@@ -23,6 +23,7 @@ def address():
         player = NCAPlayer(first)
         sent, said = gr.Textbox(visible=False), gr.Textbox(elem_id="said")
         gr.Button("newer").click(lambda: NCAPlayer.show(newer), outputs=player, **quiet)
+        gr.Button("late").click(lambda: NCAPlayer.refresh(newer), outputs=player, **quiet)
         gr.Button("other").click(lambda: NCAPlayer.show(other), outputs=player, **quiet)
         gr.Button("cut").click(
             lambda: NCAPlayer.do("wound", shape="half-left"), outputs=player, **quiet
@@ -66,5 +67,10 @@ def test_the_component_in_a_page(address, chromium):
     page.wait_for_function(ON + ".model.sent.title === 'other'")
     assert page.evaluate(ON + ".width") == 28
     assert page.evaluate(f"() => window.picture === {PLAYER}.ui.picture")
+    # What a timer brings late does not replace what was chosen meanwhile.
+    page.evaluate(f"() => {PLAYER}.reset()")
+    page.get_by_role("button", name="late").click()
+    page.wait_for_timeout(500)
+    assert page.evaluate(ON + ".model.sent.title") == "other"
     assert errors == []
     page.close()

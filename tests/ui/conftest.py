@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 from gradio_client import Client
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -91,6 +92,49 @@ class Visit:
     def picture(self, selector: str) -> str:
         """The data of the first picture in an element."""
         return self.page.locator(f"{selector} img").first.get_attribute("src")
+
+    # ------------------------------------------------------------------ the live player
+
+    def player(self, expression: str) -> object:
+        """Something of the player in the canvas, such as "step" or "pause()"; None before it is."""
+        return self.page.evaluate(f"document.querySelector('.nca-player')?.ncaPlayer?.{expression}")
+
+    def grows(self, steps: int = 1) -> str:
+        """Wait until so many steps were made; the hash of config and weights that make them."""
+        self.until(lambda: self.player("run.model") and self.player("step") >= steps)
+        return str(self.player("run.model.version"))
+
+    def grown(self, steps: int) -> None:
+        """From a seed, so many steps and no further."""
+        self.player("pause()")
+        self.player("reset(7)")
+        self.player(f"advance({steps})")
+
+    def canvas(self) -> np.ndarray:
+        """What the canvas shows, uint8 [H, W, 3]."""
+        height, width, data = self.player("""ui.picture && (() => {
+          const { picture } = document.querySelector('.nca-player').ncaPlayer.ui;
+          const { width, height } = picture;
+          const { data } = picture.getContext('2d').getImageData(0, 0, width, height);
+          return [height, width, Array.from(data)];
+        })()""")
+        return np.array(data, np.uint8).reshape(height, width, 4)[..., :3]
+
+    def cell(self, x: float, y: float) -> tuple[float, float]:
+        """Where on the screen the middle of a cell is."""
+        canvas = self.page.locator("canvas.picture")
+        canvas.scroll_into_view_if_needed()
+        box, size = canvas.bounding_box(), self.player("run.width")
+        side = box["width"] / size
+        return box["x"] + (x + 0.5) * side, box["y"] + (y + 0.5) * side
+
+    def answer(self, selector: str, accept: bool) -> None:
+        """Press a button and answer what the browser asks then."""
+        with self.page.expect_event("dialog") as asked:
+            # The press returns only after the answer.
+            self.page.once("dialog", lambda d: d.accept() if accept else d.dismiss())
+            self.page.locator(selector).click()
+        assert asked.value
 
     def iteration(self) -> int:
         """How far the training is that the page shows."""

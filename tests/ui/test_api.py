@@ -42,6 +42,12 @@ def test_forged_values_start_nothing(client, server):
         assert set(server.jobs()) == before
 
 
+def test_forged_recordings_make_no_film(client):
+    for sent in ("", "null", "{", "[]", '{"format": "nca-garden-recording-1"}', None, 7, "x" * 99):
+        said = client.call("download-gif", [KEY, "shipped:lizard-regenerating", sent])
+        assert "Please note" in said and "not your fault" not in said, (sent, said)
+
+
 def test_without_a_key_nothing_starts(client, server):
     before = set(server.jobs())
     values = client.values("start")
@@ -60,10 +66,9 @@ def test_nobody_touches_another_visitors_job(client, server):
     for action in ("stop", "resume", "delete"):
         said = client.call(action, [thief, job])
         assert "it is not yours" in said, said
-    said = client.call("grow-it", [thief, job, 10, 1])
-    assert "it is not yours" in said
-    said = client.call("grow", [thief, f"job:{job}", None, 10, 1])
-    assert "it is not yours" in said
+    assert "it is not yours" in client.call("grow-it", [thief, job])
+    for download in ("download-zip", "download-player"):
+        assert "it is not yours" in client.call(download, [thief, f"job:{job}"])
     for name in (f"shipped:../{job}", "shipped:/etc", f"../{job}", "job:../../x", "job:"):
         said = client.call("download-zip", [KEY, name])
         assert "not yours" in said or "choose an automaton" in said, said

@@ -50,25 +50,44 @@ def test_train_stop_resume_grow_wound_download(visit, server):
     page.wait("#status", "Training", START)
     page.until(lambda: page.iteration() > done, START)
 
-    # "Grow it" opens the other tab on the newest weights while it trains.
+    # "Grow it" opens the other tab on the newest weights while it trains: one cell becomes many.
     page.page.locator("#grow-it").click()
-    page.wait("#stage", r"Step\s+200")
-    page.page.locator("#again").click()
-    page.wait("#stage", r"Step\s+0")
-    page.number("#steps", 40)
-    page.page.locator("#grow").click()
-    page.wait("#stage", r"Step\s+40")
-    whole = page.picture("#stage")
-    page.page.locator("#wound-half-left").click()
-    page.until(lambda: page.picture("#stage") != whole)
-    page.snap("wounded-1280")
-    page.page.locator("#grow").click()
-    page.wait("#stage", r"Step\s+80")
-    healed = page.picture("#stage")
-    page.page.locator("#stage img").click(position={"x": 250, "y": 250})
-    page.until(lambda: page.picture("#stage") != healed)
-    page.snap("grown-1280")
+    page.grows(20)
+    page.grown(0)
+    assert alive(page) == 1
+    page.grown(24)
+    assert alive(page) > 8
 
+    # Newer weights flow into the canvas; the life in it stays, and goes on with them.
+    page.wait("#watching", "still trains")
+    life, first = page.canvas(), page.player("run.model.version")
+    page.until(lambda: page.player("run.model.version") != first, START)
+    assert page.player("step") == 24 and (page.canvas() == life).all()
+    assert page.player("run.events.at(-1)[1]") == "model"
+    page.player("advance(8)")
+    assert (page.canvas() != life).any()
+    page.snap("watching-1280")
+
+    # Wounded by a button, then by a drag; it grows on in between.
+    page.tab("Train")
+    page.page.locator("#stop").click()
+    page.wait("#status", "Stopped", 60)
+    page.page.locator("#grow-it").click()
+    page.until(lambda: not page.page.locator("#watching p").count())
+    page.grown(40)
+    whole = page.canvas()
+    page.page.get_by_role("button", name="Cut away: left half").click()
+    cut = page.canvas()
+    assert (whole[:, :12] != cut[:, :12]).any() and (whole[:, 12:] == cut[:, 12:]).all()
+    page.snap("wounded-1280")
+    page.player("advance(40)")
+    page.page.mouse.move(*page.cell(8, 12))
+    page.page.mouse.down()
+    page.page.mouse.move(*page.cell(16, 12), steps=4)
+    page.page.mouse.up()
+    assert {"box", "erase"} <= {event[1] for event in page.player("run.events")}
+
+    # The film is what was seen.
     frames = by_step(download(page, "gif", "lady-beetle.gif"))
     assert len(frames) == 81
     assert sum((a != b).any() for a, b in zip(frames, frames[1:], strict=False)) > 40
@@ -76,23 +95,36 @@ def test_train_stop_resume_grow_wound_download(visit, server):
     alpha = [frame[..., 3] for frame in frames]
     assert (alpha[0] > 0).sum() == (height // 24) ** 2  # the seed, one cell
     assert alpha[39].any() and not alpha[40][:, : width // 2].any()
-    assert not alpha[80][height // 2, width // 2]  # where the click erased
+    assert (alpha[41:79] != alpha[40]).any()  # it went on
+    side = height // 24
+    assert not alpha[80][12 * side : 13 * side, 8 * side : 17 * side].any()  # the drag
 
     for kind, name in (("webp", ".webp"), ("apng", ".png")):
         film = Image.open(io.BytesIO(download(page, kind, f"lady-beetle{name}")))
         assert film.n_frames > 40
+    # The last frame is what the canvas shows, but for colours brighter than their own alpha.
+    film.seek(film.n_frames - 1)
+    last = np.asarray(film.convert("RGBA"))[side // 2 :: side, side // 2 :: side].astype(float)
+    share = last[..., 3:] / 255
+    shown = last[..., :3] * share + 255 * (1 - share)
+    assert np.abs(shown - page.canvas()).mean() < 1.5
     assert download(page, "mp4", "lady-beetle.mp4")[4:8] == b"ftyp"
     names = zipfile.ZipFile(io.BytesIO(download(page, "zip", "lady-beetle.zip"))).namelist()
     assert {"model.safetensors", "target.png"} <= set(names)
+    assert b"mountPlayer" in download(page, "player", "lady-beetle.html")
 
     page.tab("Train")
-    page.page.once("dialog", lambda dialog: dialog.dismiss())
-    page.page.locator("#delete").click()
-    page.wait("#status", "Training")
-    page.page.once("dialog", lambda dialog: dialog.accept())
-    page.page.locator("#delete").click()
+    page.answer("#delete", False)
+    page.wait("#status", "Stopped")
+    page.answer("#delete", True)
     page.wait("#status", "Nothing is growing")
     assert page.errors == [] and other.errors == []
+
+
+def alive(page) -> int:
+    """How many cells of the canvas are alive."""
+    found = "run.engine.read().filter((value, at) => at % 8 === 3 && value > 0.1).length"
+    return page.player(found)
 
 
 def download(page, kind: str, name: str) -> bytes:
@@ -121,9 +153,15 @@ def test_phone(visit):
     assert page.fits()
     page.snap("finished-390")
     page.page.locator("#grow-it").tap()
-    page.wait("#stage", r"Step\s+200")
+    page.grows(20)
+    page.grown(20)
+    page.page.touchscreen.tap(*page.cell(12, 12))
+    assert page.player("run.events.map((event) => event[1])") == ["erase"]
     page.snap("grown-390")
     assert page.fits()
+    with page.page.expect_download() as waiting:
+        page.page.locator("#download-gif").tap()
+    assert Image.open(waiting.value.path()).n_frames > 4
 
 
 def test_a_page_goes_on_when_its_server_was_killed(tmp_path, chromium):

@@ -1,5 +1,7 @@
 """How the page opens and looks."""
 
+import urllib.request
+
 import pytest
 
 
@@ -13,6 +15,31 @@ def test_first_load_asks_only_its_own_server(visit, server):
     assert page.errors == []
 
 
+def test_the_player_is_in_the_page_once(server):
+    with urllib.request.urlopen(server.url) as answer:
+        page = answer.read()
+    assert page.count(b"mountPlayer(host, options") == 1
+    assert len(page) < 400_000
+
+
+def test_the_grow_tab_opens_with_the_lizard(visit):
+    page = visit()
+    page.tab("Grow")
+    page.grows(30)
+    assert page.player("sent.title") == "🦎 lizard-regenerating"
+    box = page.page.locator("canvas.picture").bounding_box()
+    assert box["width"] > 540
+    # Leaving and coming back keeps the life.
+    page.player("pause()")
+    page.player("wound('centre')")
+    at = page.player("step")
+    page.tab("Train")
+    page.tab("Grow")
+    page.page.wait_for_timeout(600)
+    assert page.player("step") == at and page.player("run.events.length") == 1
+    assert page.errors == []
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_nothing_overflows(visit, width, scheme):
@@ -22,6 +49,8 @@ def test_nothing_overflows(visit, width, scheme):
     assert max(levels) < 60 if scheme == "dark" else min(levels) > 200
     for tab in ("Train", "Grow"):
         page.tab(tab)
+        if tab == "Grow":
+            page.grows(100)
         page.page.wait_for_timeout(400)
         page.snap(f"{tab.lower()}-{width}-{scheme}")
         assert page.fits(), tab

@@ -59,13 +59,20 @@ class Player {
     const now = this.sent;
     const key = ({ version, height, width }) => `${version} ${height} ${width}`;
     if (now && key(now) === key(sent)) return;
+    if (now && sent.refresh && now.series !== sent.series) return; // late: another was chosen
     const model = parseModel(sent);
     const same =
       now && sent.series && now.series === sent.series && now.height === sent.height &&
       now.width === sent.width && JSON.stringify(now.config) === JSON.stringify(sent.config);
     this.sent = sent;
     if (same) {
+      const lost = run.broken;
       run.swap(model);
+      // Nothing is left to go on with; better weights deserve another try.
+      if (lost) {
+        this.reset();
+        this.play();
+      }
       this.redraw();
       return;
     }
