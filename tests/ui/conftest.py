@@ -1,171 +1,25 @@
-"""A real server process and a real browser."""
+"""Real servers for real browsers."""
 
-import os
-import re
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import pytest
 from gradio_client import Client
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+sys.path.insert(0, str(Path(__file__).parent))
 
-from browser import FLAGS, find_chromium  # noqa: E402
 from hub_server import HubServer  # noqa: E402
 from server import Server, serve  # noqa: E402
-
-TINY = {
-    "#size": 16, "#padding": 4, "#batch": 2, "#damage-count": 1, "#pool-size": 16,
-    "#steps-min": 16, "#steps-max": 24, "#channels": 8,
-}  # fmt: skip
+from visit import MACHINE_TOKEN, Visit, visitors  # noqa: E402
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with serve(tmp_path_factory.mktemp("server")) as running:
         yield running
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_chromium(), args=FLAGS)
-        yield browser
-        browser.close()
-
-
-class Visit:
-    """One visitor's page, with the requests it made and the errors it met."""
-
-    def __init__(self, page: Page, url: str) -> None:
-        self.page, self.url = page, url
-        self.requests: list[str] = []
-        self.errors: list[str] = []
-        page.set_default_timeout(60_000)
-        page.on("request", lambda request: self.requests.append(request.url))
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.open()
-
-    def open(self, query: str = "") -> None:
-        self.page.goto(self.url + query)
-        self.page.locator("#start").wait_for()
-        self.page.wait_for_function("localStorage.getItem('nca-garden-visitor')")
-
-    def tab(self, name: str) -> None:
-        self.page.get_by_role("tab", name=name, exact=True).click()
-
-    def number(self, selector: str, value: float) -> None:
-        box = self.page.locator(f"{selector} input[type=number]")
-        box.fill(str(value))
-        box.press("Tab")
-
-    def tiny(self, iterations: int) -> None:
-        """Settings with which an iteration takes milliseconds."""
-        if not self.page.locator("#hidden").is_visible():
-            self.page.get_by_text("Advanced settings").click()
-        for selector, value in (TINY | {"#iterations": iterations}).items():
-            self.number(selector, value)
-        self.page.locator("#hidden").locator("input, textarea").fill("16")
-
-    def wait(self, selector: str, pattern: str, seconds: float = 60) -> str:
-        """The text of an element once it matches."""
-        until = time.monotonic() + seconds
-        while True:
-            text = self.page.locator(selector).inner_text()
-            if re.search(pattern, text):
-                return text
-            assert time.monotonic() < until, f"{selector} says {text!r}, not {pattern!r}"
-            self.page.wait_for_timeout(100)
-
-    def until(self, holds: Callable[[], object], seconds: float = 60) -> None:
-        """Wait until something holds."""
-        end = time.monotonic() + seconds
-        while not holds():
-            assert time.monotonic() < end, "it did not happen"
-            self.page.wait_for_timeout(150)
-
-    def picture(self, selector: str) -> str:
-        """The data of the first picture in an element."""
-        return self.page.locator(f"{selector} img").first.get_attribute("src")
-
-    # ------------------------------------------------------------------ the live player
-
-    def player(self, expression: str) -> object:
-        """Something of the player in the canvas, such as "step" or "pause()"; None before it is."""
-        return self.page.evaluate(f"document.querySelector('.nca-player')?.ncaPlayer?.{expression}")
-
-    def grows(self, steps: int = 1) -> str:
-        """Wait until so many steps were made; the hash of config and weights that make them."""
-        self.until(lambda: self.player("run.model") and self.player("step") >= steps)
-        return str(self.player("run.model.version"))
-
-    def grown(self, steps: int) -> None:
-        """From a seed, so many steps and no further."""
-        self.player("pause()")
-        self.player("reset(7)")
-        self.player(f"advance({steps})")
-
-    def canvas(self) -> np.ndarray:
-        """What the canvas shows, uint8 [H, W, 3]."""
-        height, width, data = self.player("""ui.picture && (() => {
-          const { picture } = document.querySelector('.nca-player').ncaPlayer.ui;
-          const { width, height } = picture;
-          const { data } = picture.getContext('2d').getImageData(0, 0, width, height);
-          return [height, width, Array.from(data)];
-        })()""")
-        return np.array(data, np.uint8).reshape(height, width, 4)[..., :3]
-
-    def cell(self, x: float, y: float) -> tuple[float, float]:
-        """Where on the screen the middle of a cell is."""
-        canvas = self.page.locator("canvas.picture")
-        canvas.scroll_into_view_if_needed()
-        box, size = canvas.bounding_box(), self.player("run.width")
-        side = box["width"] / size
-        return box["x"] + (x + 0.5) * side, box["y"] + (y + 0.5) * side
-
-    def answer(self, selector: str, accept: bool) -> None:
-        """Press a button and answer what the browser asks then."""
-        with self.page.expect_event("dialog") as asked:
-            # The press returns only after the answer.
-            self.page.once("dialog", lambda d: d.accept() if accept else d.dismiss())
-            self.page.locator(selector).click()
-        assert asked.value
-
-    def iteration(self) -> int:
-        """How far the training is that the page shows."""
-        text = self.wait("#status", r"[\d\u202f]+ of [\d\u202f]+ iterations")
-        return int(re.search(r"([\d\u202f]+) of", text)[1].replace("\u202f", ""))
-
-    def fits(self) -> bool:
-        """Nothing is wider than the window."""
-        return self.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-
-    def snap(self, name: str) -> None:
-        """Keep what the page looks like, if NCA_SCREENSHOTS names a folder."""
-        if folder := os.environ.get("NCA_SCREENSHOTS"):
-            Path(folder).mkdir(parents=True, exist_ok=True)
-            self.page.wait_for_timeout(800)
-            self.page.screenshot(path=Path(folder, f"{name}.png"), full_page=True)
-
-
-@contextmanager
-def visitors(server: Server, chromium: Browser) -> Iterator[Callable[..., Visit]]:
-    """Makes visitors; each is a browser of its own."""
-    contexts = []
-
-    def come(width: int = 1280, height: int = 900, **options: object) -> Visit:
-        context = chromium.new_context(viewport={"width": width, "height": height}, **options)
-        contexts.append(context)
-        return Visit(context.new_page(), server.url)
-
-    yield come
-    for context in contexts:
-        context.close()
 
 
 @pytest.fixture
@@ -176,8 +30,6 @@ def visit(server: Server, chromium: Browser) -> Iterator[Callable[..., Visit]]:
 
 
 # ---------------------------------------------------------------------------- with a Hub
-
-MACHINE_TOKEN = "hf_machine" + "m" * 24  # the server's own, which must never serve a visitor
 
 
 @pytest.fixture(scope="session")

@@ -4,9 +4,9 @@ import io
 import zipfile
 
 import numpy as np
-from conftest import Visit
 from PIL import Image, ImageSequence
 from server import serve
+from visit import Visit
 
 START = 150  # seconds; a fresh checkout compiles its kernels first
 
@@ -156,7 +156,8 @@ def test_phone(visit):
     page.grows(20)
     page.grown(20)
     page.page.touchscreen.tap(*page.cell(12, 12))
-    assert page.player("run.events.map((event) => event[1])") == ["erase"]
+    # A tap may last longer than a frame, and a finger that rests goes on erasing.
+    assert set(page.player("run.events.map((event) => event[1])")) == {"erase"}
     page.snap("grown-390")
     assert page.fits()
     with page.page.expect_download() as waiting:

@@ -26,7 +26,7 @@ def test_the_grow_tab_opens_with_the_lizard(visit):
     page = visit()
     page.tab("Grow")
     page.grows(30)
-    assert page.player("sent.title") == "🦎 lizard-regenerating"
+    assert page.player("sent.title").startswith("🦎")
     box = page.page.locator("canvas.picture").bounding_box()
     assert box["width"] > 540
     # Leaving and coming back keeps the life.

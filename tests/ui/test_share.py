@@ -6,8 +6,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from conftest import MACHINE_TOKEN
 from hub_server import status
+from visit import MACHINE_TOKEN
 
 from nca.checkpoint import load_checkpoint
 
