@@ -32,10 +32,12 @@ test-env: .venv/.test-installed
 	$(PY) -m pip install -q --disable-pip-version-check -r requirements.txt
 	touch $@
 
-# The browser: one that is there, else Playwright's own, else Debian's package.
-.venv/.test-installed: .venv/.run-installed tests/requirements.txt
+# The browser: one that is there, else Playwright's own, else Debian's package. Where npm is, the
+# player's compiler too: a test then builds the WebAssembly again and compares it.
+.venv/.test-installed: .venv/.run-installed tests/requirements.txt nca/player/package-lock.json
 	$(PY) -m pip install -q --disable-pip-version-check -r requirements.txt -r tests/requirements.txt
 	$(PY) tests/browser.py
+	! command -v npm >/dev/null || npm ci --prefix nca/player --no-audit --no-fund || echo "The compiler of the player could not be installed; its build is not compared."
 	touch $@
 
 clean:
