@@ -63,6 +63,9 @@ class NCAPlayer(gr.HTML):
             engine=engine,
             **more,
         )
+        # gr.HTML takes an attribute it does not have for an event, so Gradio's config would hold a
+        # bound listener under each of these names and copy the whole page behind it at every load.
+        self.model, self.command, self.engine = model, command, engine
 
     @staticmethod
     def show(model: dict[str, Any]) -> dict[str, Any]:
