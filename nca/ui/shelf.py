@@ -62,6 +62,14 @@ class Shelf:
                 return item.folder
         raise BadInput(NOT_YOURS if name else "Please choose an automaton first.")
 
+    def job(self, key: str, name: str) -> JobView | None:
+        """The training that a name stands for; None for anything else, and when it is gone."""
+        kind, _, job = str(name).partition(":")
+        try:
+            return self.garden.view(key, job) if kind == "job" else None
+        except BadInput:
+            return None
+
 
 def shipped(folder: Path) -> list[Item]:
     """The checkpoints that come with the garden, by name."""
