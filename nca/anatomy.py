@@ -24,6 +24,7 @@ FILTERS = ("identity", "Sobel x", "Sobel y", "Laplacian")
 CHANNELS = ("red", "green", "blue", "alpha")
 HUGE = 100.0  # a healthy automaton stays within about 10; one source reports -1700 to 1000
 KINDS = {"mature": "#2c6e49", "growing": "#f5cf3d", "empty": "#ffffff"}
+_SHADES = 120
 _COLD, _HOT = np.array([53, 87, 165]), np.array([200, 52, 45])
 Cell = tuple[int, int]  # row, column
 
@@ -44,7 +45,8 @@ def diverging(values: Tensor | np.ndarray, limit: float | None = None) -> np.nda
     finite = np.isfinite(v)
     v = np.where(finite, v, 0)
     size = limit or np.abs(v).max(initial=0) or 1.0
-    share = np.clip(np.abs(v) / size, 0, 1)[..., None]
+    # At most 241 colours, which nobody sees and which halves the files.
+    share = (np.clip(np.abs(v) / size, 0, 1)[..., None] * _SHADES).round() / _SHADES
     colour = 255 + share * (np.where(v[..., None] < 0, _COLD, _HOT) - 255)
     return np.where(finite[..., None], colour.round(), 0).astype(np.uint8)
 

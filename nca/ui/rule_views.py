@@ -25,7 +25,7 @@ def perceived(nca: NCA, target: Tensor) -> str:
         "What a cell perceives",
         "No cell sees the picture: it knows its own values and how those around it rise (red) or "
         "fall (blue) from left to right and from top to bottom, and that is all.",
-        f'<div class="row four">{shown}</div>',
+        f'<div class="row filters">{shown}</div>',
     )
 
 

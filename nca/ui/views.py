@@ -28,7 +28,7 @@ from nca.anatomy import (
 from nca.life import Life
 from nca.render import image, picture_bytes
 from nca.ui.markup import count, figure, picture
-from nca.ui.pictures import SCRIPTS
+from nca.ui.pictures import script
 
 MOST_CELLS = 3  # chosen ones, besides the usual three
 COLUMNS = 11  # of the strips
@@ -41,14 +41,12 @@ _RGBA = ("#d9473f", "#2c8a57", "#3f6fd1", "currentColor")
 
 def stage_box(elem_id: str) -> gr.HTML:
     """Where `stage` goes. A click on a cell triggers `cell`, `.row`, `.column`."""
-    script = (SCRIPTS / "stage.js").read_text()
-    return gr.HTML(NOTHING, js_on_load=script, elem_id=elem_id, apply_default_css=False)
+    return gr.HTML(NOTHING, js_on_load=script("stage.js"), elem_id=elem_id, apply_default_css=False)
 
 
 def charts_box(elem_id: str) -> gr.HTML:
     """Where `traces` go; also what draws every `<line-charts>`. Triggers `seek`, `.step`."""
-    script = (SCRIPTS / "charts.js").read_text()
-    return gr.HTML("", js_on_load=script, elem_id=elem_id, apply_default_css=False)
+    return gr.HTML("", js_on_load=script("charts.js"), elem_id=elem_id, apply_default_css=False)
 
 
 # ---------------------------------------------------------------------------- one step
@@ -126,7 +124,7 @@ def followed(life: Life, chosen: list[Cell]) -> list[tuple[str, Cell]]:
 
 def traces(life: Life, t: int, chosen: list[Cell]) -> str:
     """Every channel of the followed cells by step."""
-    hues = [f"hsl({round(index * 137.5) % 360} 55% 52%)" for index in range(28)]
+    hues = [f"hsl({round(280 + index * 137.5) % 360} 55% 52%)" for index in range(28)]
     series = [
         (channel_name(i), *((_RGBA[i], 2.2) if i < 4 else (hues[i - 4], 1.2)))
         for i in range(life.nca.config.channels)
@@ -224,7 +222,7 @@ def _verdict(found: Sequence[ChannelRange]) -> str:
     low, high = min(r.low for r in found), max(r.high for r in found)
     return wild(found) or (
         f"Over the whole life every number stays between {number(low)} and {number(high)}: "
-        "nothing holds them there but training, and a healthy automaton stays near 10."
+        "nothing holds them there but training; in a healthy automaton that is about 10."
     )
 
 

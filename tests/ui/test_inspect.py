@@ -7,7 +7,6 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from server import KEY, Client
 from visit import Visit
 
 from nca.checkpoint import load_checkpoint
@@ -132,11 +131,3 @@ def test_a_wound_and_a_phone(visit):
     assert page.fits()
     page.snap("inspect-390")
     assert page.errors == []
-
-
-def test_nothing_is_looked_at_uninvited(server):
-    """Without a life of one's own there is nothing to look at; forged values are refused."""
-    client = Client(server.url)
-    for seen in ({"name": "shipped:../../etc"}, {"name": "job:" + "0" * 32}, None):
-        said = client.call("inspect-score", [KEY, seen])
-        assert "choose an automaton" in said and "Traceback" not in said
