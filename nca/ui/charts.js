@@ -19,7 +19,7 @@ const STYLE = `
   .all { border-color: transparent; text-decoration: underline; background: none; }
   .all:disabled { display: none; }
   .charts { display: grid; gap: 14px 18px;
-    grid-template-columns: repeat(auto-fit, minmax(min(310px, 100%), 1fr)); }
+    grid-template-columns: repeat(auto-fit, minmax(max(min(270px, 100%), (100% - 36px) / 3), 1fr)); }
   figure { margin: 0; padding: 10px 12px 4px; border-radius: 12px;
     background: var(--block-background-fill); border: 1px solid var(--border-color-primary); }
   figcaption { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 0 12px;
@@ -29,7 +29,7 @@ const STYLE = `
     touch-action: pan-y; }
   .seeks svg { cursor: pointer; }
   path { fill: none; stroke-linejoin: round; }
-  text { font-size: 10.5px; fill: var(--body-text-color-subdued); }
+  text { font-size: 11px; fill: var(--body-text-color-subdued); }
   .grid { stroke: var(--border-color-primary); }
   .zero, .guide { stroke: var(--body-text-color-subdued); }
   .guide { stroke-dasharray: 5 4; }
@@ -56,7 +56,10 @@ const ticks = (low, high, most) => {
   for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i++) found.push(i * step);
   return found;
 };
-const short = (value) => String(Number(value.toPrecision(3))).replace('-', '\u2212');
+const short = (value) => {
+  const large = Math.abs(value) >= 1e5;
+  return (large ? value.toExponential(1) : String(Number(value.toPrecision(3)))).replace('-', '\u2212');
+};
 
 class LineCharts extends HTMLElement {
   static observedAttributes = ['data-charts'];

@@ -23,6 +23,7 @@ from nca.ui.shelf import Shelf
 from nca.ui.visitor import key_of
 
 LENGTH = 300  # steps of a life
+MOST_WORK = 5e11  # multiplications of a life in which every cell lives: about half a minute
 SCORING = 60.0  # seconds a visitor may wait for scores
 # A fifth of the yardstick's work, about four seconds for an emoji.
 PLAN = Plan(
@@ -115,9 +116,13 @@ class Handlers:
     ) -> Any:
         """When the tab is opened: what it showed, else what grows on the other tab, or any."""
         items = self.row.items(key_of(stored))
-        name = (seen or {}).get("name") or grown or shelf.default(items)
-        if not name:
-            return [*[gr.skip()] * 7, shelf.show(items, ""), *[gr.skip()] * 4]
+        there = {item.name for item in items}
+        wanted = ((seen or {}).get("name"), grown, shelf.default(items))
+        name = next((name for name in wanted if name in there), "")
+        if not name or (
+            seen and name == seen["name"] and self._stamp(stored, name) == seen["stamp"]
+        ):
+            return [*[gr.skip()] * 7, shelf.show(items, name), *[gr.skip()] * 4]
         return self._choose(stored, name, step, seed, wound)
 
     def pick(
@@ -216,11 +221,10 @@ class Handlers:
 
     def _relive(self, stored: Any, seen: dict[str, Any], step: int) -> list[Any]:
         """All views of a life, with the newest weights that there are."""
-        try:
-            stamp = (self.row.folder(key_of(stored), seen["name"]) / WEIGHTS).stat().st_mtime_ns
-        except OSError:
-            raise BadInput("This training has no weights yet; try again in a moment.") from None
-        seen = seen | {"stamp": stamp, "seed": _whole(seen["seed"], 2**32 - 1, "a seed")}
+        seen = seen | {
+            "stamp": self._stamp(stored, seen["name"]),
+            "seed": _whole(seen["seed"], 2**32 - 1, "a seed"),
+        }
         life, view = self._life(stored, seen), self.row.job(key_of(stored), seen["name"])
         return [
             seen,
@@ -232,6 +236,13 @@ class Handlers:
             views.ranges(life.ranges),
         ]
 
+    def _stamp(self, stored: Any, name: str) -> int:
+        """Which weights a checkpoint has now."""
+        try:
+            return (self.row.folder(key_of(stored), name) / WEIGHTS).stat().st_mtime_ns
+        except OSError:
+            raise BadInput("This training has no weights yet; try again in a moment.") from None
+
     def _life(self, stored: Any, seen: dict[str, Any]) -> Life:
         """The life that the page shows, grown anew if nobody looked at it for long."""
         folder = self.row.folder(key_of(stored), seen["name"])
@@ -239,6 +250,10 @@ class Handlers:
 
         def make() -> Life:
             loaded = load_checkpoint(folder, self.settings.limits)
+            height, width = loaded.size
+            weights = sum(p.numel() for p in loaded.nca.parameters())
+            if height * width * weights * LENGTH > MOST_WORK:
+                raise BadInput("This automaton is too large to be looked at here; grow it instead.")
             return live(loaded.nca, loaded.size, LENGTH, seed, wound or None)
 
         return self.lives.get((seen["name"], seen["stamp"], seed, wound), make)

@@ -152,7 +152,7 @@ def strips(life: Life) -> str:
     states = torch.stack([life.state(step)[life.box] for step in steps])
     head = "".join(f"<span>{step}</span>" for step in steps)
     rows = "".join(
-        f'<div class="strip"><span><b>{name}</b> \u00b1{limit:.2g}</span>'
+        f'<div class="strip"><span><b>{name}</b> \u00b1{number(limit)}</span>'
         f"{pixels(shown, f'Channel {name} over time')}</div>"
         for name, limit, shown in channel_strips(states)
     )
@@ -220,7 +220,9 @@ def wild(found: Sequence[ChannelRange]) -> str:
 
 def _verdict(found: Sequence[ChannelRange]) -> str:
     low, high = min(r.low for r in found), max(r.high for r in found)
-    return wild(found) or (
+    if wild(found):
+        return f"Only training keeps numbers small, and here it does not: red rows leave {HUGE:g}."
+    return (
         f"Over the whole life every number stays between {number(low)} and {number(high)}: "
         "nothing holds them there but training; in a healthy automaton that is about 10."
     )
@@ -258,4 +260,7 @@ def short(value: float) -> float | None:
 
 def number(value: float) -> str:
     """Three digits, for people."""
-    return f"{value:.3g}".replace("-", "\u2212") if math.isfinite(value) else "not a number"
+    if not math.isfinite(value):
+        return "not a number"
+    whole = 100 <= abs(value) < 1e6
+    return (count(round(value)) if whole else f"{value:.3g}").replace("-", "\u2212")

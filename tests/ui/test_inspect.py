@@ -109,7 +109,7 @@ def test_a_life_step_by_step(visit):
     chart = page.page.locator("#inspect-traces svg").first
     chart.click(position={"x": chart.bounding_box()["width"] * 0.5, "y": 60})
     page.until(lambda: 130 < shown_step(page) < 170)
-    assert page.errors == []
+    assert page.fits() and page.errors == []
 
 
 def test_a_wound_and_a_phone(visit):
@@ -123,7 +123,8 @@ def test_a_wound_and_a_phone(visit):
     page.until(lambda: not picture(page)[:, :36, 3].any(), PATIENCE)
     assert (picture(page)[:, 36:] == whole[:, 36:]).all()
     name(page, "hidden 9").tap()
-    assert "hidden 9" not in drawn(page) and len(drawn(page)) == 15
+    page.until(lambda: len(drawn(page)) == 15)  # a tap becomes a click a moment later
+    assert "hidden 9" not in drawn(page)
     life = page.page.locator(".life")
     life.tap(position={"x": 200, "y": 150})
     page.until(lambda: len(titles(page)) == 4)

@@ -5,13 +5,15 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import gradio as gr
 import pytest
 from jobs_kit import tiny_target
 from test_anatomy import lively
 
 from nca.checkpoint import save_checkpoint
-from nca.config import BadInput
+from nca.config import BadInput, CheckpointInfo, NCAConfig, TargetConfig
 from nca.jobs import Garden
+from nca.model import NCA
 from nca.scorecard import record, score
 from nca.settings import Settings
 from nca.ui.collection import Collection
@@ -80,20 +82,30 @@ def test_scores_are_shown_or_made(handlers):
 
 def test_a_life_stays_as_it_was_until_newer_weights_are_asked_for(handlers):
     seen, *_ = first = choose(handlers, "tame")
+    back = handlers.open(ME, seen, 30, 1, "", "shipped:wild")
+    assert "shipped:tame" in back[ROW] and back[STAGE] == gr.skip()
     folder = handlers.row.folder("", "shipped:tame")
     save_checkpoint(folder, lively(), target=tiny_target(), preview=False)
     assert handlers.look(ME, seen, 30) == first[STAGE]
+    assert handlers.open(ME, seen, 30, 1, "", "")[STAGE] != first[STAGE]
     assert handlers.again(ME, seen, 30, 1, "")[STAGE] != first[STAGE]
 
 
 def test_what_is_forged_or_foreign_is_refused(handlers):
     for name in ("job:" + "0" * 32, "kept:" + "0" * 32, "shipped:../shipped/tame", "/etc"):
         with pytest.raises(BadInput):
-            handlers.open(ME, None, 30, 1, "", name)
+            handlers.pick(ME, None, 30, 1, "", gr.EventData(None, {"name": name}))
+        assert handlers.open(ME, None, 30, 1, "", name)[SEEN]["name"] == "shipped:blind"
     for seed in (None, -1, 2**40, "1", 1.5):
         with pytest.raises(BadInput, match="seed"):
             handlers.open(ME, None, 30, seed, "", "shipped:tame")
     with pytest.raises(BadInput):
         handlers.open(ME, None, 30, 1, "../x", "shipped:tame")
+    huge = NCA(NCAConfig(channels=16, hidden=(512, 256)))
+    info = CheckpointInfo(target=TargetConfig(size=128, padding=64))
+    folder = handlers.row.folder("", "shipped:tame")
+    save_checkpoint(folder.parent / "huge", huge, info, preview=False)
+    with pytest.raises(BadInput, match="too large"):
+        choose(handlers, "huge")
     with pytest.raises(BadInput, match="choose an automaton"):
         handlers.score(ME, None)
