@@ -146,6 +146,26 @@ class TargetConfig(_Frozen):
         return self.size + 2 * self.padding
 
 
+class Base(_Frozen):
+    """The checkpoint that a training began with; stored with every checkpoint that came of it.
+
+    Attributes:
+        title: what it says of itself.
+        iteration: how many iterations it had.
+        repo: `user/name` on the Hub when it is public there.
+        revision: the commit that was pulled.
+    """
+
+    title: str = Field(min_length=1, max_length=80)
+    iteration: int = Field(default=0, ge=0, le=200_000)
+    repo: str | None = Field(
+        default=None,
+        max_length=96,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$",
+    )
+    revision: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}$")
+
+
 class CheckpointInfo(_Frozen):
     """What a checkpoint says of itself, in its `config.json` and beside its weights."""
 
@@ -157,6 +177,7 @@ class CheckpointInfo(_Frozen):
     nca: NCAConfig = NCAConfig()
     train: TrainConfig | None = None
     target: TargetConfig | None = None
+    base: Base | None = None
 
 
 class Limits(_Frozen):

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nca.config import NCAConfig, TrainConfig
+from nca.config import BadInput, NCAConfig, TrainConfig
 from nca.engine import Engine, choose
 from nca.fire import item_seeds
 from nca.model import NCA
@@ -84,6 +84,7 @@ class Trainer:
         device: "auto", "cpu", "cuda" or "cuda:N".
         seed: of the initial weights and every draw.
         clock: seconds, for iterations per second only.
+        start: an automaton of this architecture whose weights it begins with; BadInput for another.
     """
 
     def __init__(
@@ -94,12 +95,17 @@ class Trainer:
         device: str = "auto",
         seed: int = 0,
         clock: Callable[[], float] = time.perf_counter,
+        start: NCA | None = None,
     ) -> None:
         self.device, self.message = pick_device(device)
         self.config = train_config
         self.seed = seed
         self.target = target.to(self.device, torch.float32)
         self.nca = NCA(nca_config, init_seed=seed).to(self.device)
+        if start is not None:
+            if start.config != nca_config:
+                raise BadInput("A training goes on only with the architecture that it begins with.")
+            self.nca.load_state_dict(start.state_dict())
         self.engine: Engine = choose(nca_config, self.device)
         self.optimiser = torch.optim.Adam(
             self.nca.parameters(), lr=1e-3, eps=1e-7, weight_decay=train_config.weight_decay

@@ -17,10 +17,11 @@ from typing import Any
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field
 
-from nca.config import BadInput, NCAConfig, TargetConfig, TrainConfig, checked
+from nca.config import BadInput, Base, NCAConfig, TargetConfig, TrainConfig, checked
 
 SPEC = "job.json"
 TARGET = "target.png"
+START = "start.safetensors"  # the weights a training begins with; only where `base` says so
 METRICS = "metrics.jsonl"
 PROGRESS = "progress.json"
 RESULT = "result.json"
@@ -46,7 +47,7 @@ class Exit(IntEnum):
 
 
 class JobSpec(BaseModel):
-    """All that a training needs besides its target picture."""
+    """All that a training needs besides its target picture and the weights it may begin with."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -57,6 +58,7 @@ class JobSpec(BaseModel):
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:[0-9])?)$")
     recipe: str | None = Field(None, max_length=40)
     title: str = Field("automaton", min_length=1, max_length=80)
+    base: Base | None = None  # whose weights are in START
 
     @property
     def work(self) -> float:
