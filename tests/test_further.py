@@ -61,7 +61,7 @@ def test_a_trainer_begins_with_the_weights_it_is_given():
 
 
 def test_a_killed_job_ends_where_an_uninterrupted_one_ends(base, tmp_path):
-    start = start_from(base, "ann/lizard", "a" * 40)
+    start = start_from(load_checkpoint(base), "ann/lizard", "a" * 40)
     spec = tiny_spec(LONG, base=start.base, nca=start.nca)
     garden, key = Garden(tmp_path / "home", devices=("cpu",)), Garden.new_key()
     try:
@@ -91,7 +91,7 @@ def test_a_killed_job_ends_where_an_uninterrupted_one_ends(base, tmp_path):
 
 
 def test_only_sound_weights_of_that_architecture_get_in(base, tmp_path):
-    start, key = start_from(base), Garden.new_key()
+    start, key = start_from(load_checkpoint(base)), Garden.new_key()
     spec = tiny_spec(3, base=start.base)
     other = weights_to_bytes(grown(nca=NCAConfig(channels=7, hidden=(8,))), CheckpointInfo())
     garden = Garden(tmp_path / "home", devices=("cpu",))
@@ -116,7 +116,7 @@ def test_only_sound_weights_of_that_architecture_get_in(base, tmp_path):
 def test_a_start_that_is_gone_is_a_sentence(base, tmp_path):
     from nca.jobs.training import Training
 
-    start = start_from(base)
+    start = start_from(load_checkpoint(base))
     (tmp_path / "target.png").write_bytes(tiny_png())
     with pytest.raises(BadInput, match="missing; start it again"):
         Training(tmp_path, tiny_spec(1, base=start.base), stop=lambda: False).run()
@@ -130,15 +130,15 @@ def test_what_was_written_before_still_loads():
 
 
 def test_its_own_picture_or_none(base, tmp_path):
-    config, png = start_from(base).target()
+    config, png = start_from(load_checkpoint(base)).target()
     assert config.emoji == "🦎" and png == tiny_png()
     odd = torch.zeros(8, 12, 4)
     for name, target, sentence in (("none", None, "no picture"), ("odd", odd, "not square")):
         save_checkpoint(tmp_path / name, grown(), target=target, preview=False)
         with pytest.raises(BadInput, match=sentence):
-            start_from(tmp_path / name).target()
+            start_from(load_checkpoint(tmp_path / name)).target()
     save_checkpoint(tmp_path / "plain", grown(), target=tiny_target(), preview=False)
-    assert start_from(tmp_path / "plain").target()[0].grid == 8
+    assert start_from(load_checkpoint(tmp_path / "plain")).target()[0].grid == 8
 
 
 def test_the_command_trains_a_folder_further_and_goes_on(base, tmp_path, capsys):

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from nca.checkpoint import Checkpoint, load_checkpoint, weights_to_bytes
-from nca.config import BadInput, Base, Limits, NCAConfig, TargetConfig, checked
+from nca.checkpoint import Checkpoint, weights_to_bytes
+from nca.config import BadInput, Base, NCAConfig, TargetConfig, checked
 from nca.target import target_to_png
 
 
@@ -47,23 +46,15 @@ class Start:
 
 
 def start_from(
-    folder: str | Path,
-    repo: str | None = None,
-    revision: str | None = None,
-    limits: Limits | None = None,
+    checkpoint: Checkpoint, repo: str | None = None, revision: str | None = None
 ) -> Start:
-    """A checkpoint folder as the beginning of a training.
+    """A checkpoint as the beginning of a training.
 
     Args:
-        folder: of any checkpoint, read strictly.
+        checkpoint: loaded, and so checked.
         repo: `user/name` where it is public on the Hub, for the model card.
         revision: the commit it is there.
-        limits: what a checkpoint may be.
-
-    Raises:
-        BadInput: it is no sound checkpoint.
     """
-    checkpoint = load_checkpoint(folder, limits)
     info = checkpoint.info
     base = Base(title=info.title, iteration=info.iteration, repo=repo, revision=revision)
     return Start(checkpoint, base, weights_to_bytes(checkpoint.nca, info))

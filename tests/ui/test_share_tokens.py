@@ -13,8 +13,9 @@ from nca.model import NCA
 from nca.settings import Settings
 from nca.ui import build_ui
 from nca.ui.collection import MINE, Collection
-from nca.ui.share import FROM_SOURCE, OWN, PASTE, Handlers, is_here
+from nca.ui.share import FROM_SOURCE, Handlers
 from nca.ui.shelf import Shelf
+from nca.ui.sign_in import OWN, PASTE, is_here
 
 SPACE = {"SPACE_ID": "ann/garden", "SYSTEM": "spaces", "OAUTH_CLIENT_ID": "x"}
 STORED = {"own": "a" * 32, "link": None}
