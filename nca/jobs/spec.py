@@ -31,6 +31,7 @@ LOCK = "worker.lock"
 STOP = "stop"
 POOL, BATCH, PREVIEW = "pool.webp", "batch.webp", "preview.webp"
 SNAPSHOTS = "snapshots"
+HOME_NAME = "nca-garden"
 DEVICE_LOCKS = ".locks"  # beside the job folders
 
 FULL_DISK = "The garden's disk is full; what was saved before is kept."
@@ -72,7 +73,7 @@ class JobSpec(BaseModel):
 def default_home(environ: Mapping[str, str] = os.environ) -> Path:
     """Where the garden keeps its jobs: $NCA_GARDEN_HOME, else the platform's user data folder."""
     home = environ.get("NCA_GARDEN_HOME")
-    return Path(home) if home else Path(platformdirs.user_data_dir("nca-garden", appauthor=False))
+    return Path(home) if home else Path(platformdirs.user_data_dir(HOME_NAME, appauthor=False))
 
 
 def read_spec(folder: Path) -> JobSpec:

@@ -21,7 +21,7 @@ from nca.settings import Settings
 from nca.ui import shelf
 from nca.ui.gallery import SORTS, Gallery
 from nca.ui.listen import APOLOGY, listen
-from nca.ui.markup import note
+from nca.ui.markup import FLEETING, note
 from nca.ui.parcel import parcel
 from nca.ui.pictures import Chosen
 from nca.ui.shelf import Shelf
@@ -68,6 +68,8 @@ def build(settings: Settings, handlers: Handlers, visitor: gr.BrowserState) -> S
     with gr.Row(equal_height=False):
         with gr.Column(scale=6, min_width=320):
             gr.HTML(_heading("Push one of yours"))
+            if not settings.lasting:
+                gr.HTML(note(FLEETING))
             what = Chosen(
                 [], value=None, label="Automaton", filterable=False, interactive=True,
                 elem_id="push-what",
@@ -304,6 +306,5 @@ def _duplicate(hub: Hub, space: str) -> str:
     link = html.escape(f"{hub.endpoint}/spaces/{space}?duplicate=true")
     return (
         f'<p class="note">A garden of your own, with a GPU if you like: <a href="{link}" '
-        'target="_blank" rel="noopener">Duplicate this Space</a>. Trainings here are lost when '
-        "the Space sleeps; push what you want to keep.</p>"
+        'target="_blank" rel="noopener">Duplicate this Space</a>.</p>'
     )

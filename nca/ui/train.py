@@ -15,7 +15,7 @@ from nca.target import target_to_png
 from nca.ui import begin, form, past, source, watch
 from nca.ui.grow import HEAVY
 from nca.ui.listen import changes, listen
-from nca.ui.markup import note
+from nca.ui.markup import FLEETING, note
 from nca.ui.pictures import Chosen
 from nca.ui.shelf import Shelf
 from nca.ui.visitor import key_of
@@ -77,6 +77,8 @@ def build(settings: Settings, row: Shelf, visitor: gr.BrowserState) -> TrainTab:
             with gr.Accordion("Advanced settings", open=False, elem_id="advanced"):
                 advanced = form.fields(garden.devices)
             start = gr.Button("Start training", variant="primary", elem_id="start")
+            if not settings.lasting:
+                gr.HTML(note(FLEETING))
         with gr.Column(scale=7, min_width=320):
             with gr.Row(visible=False) as top:
                 chosen = Chosen(
