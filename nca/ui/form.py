@@ -27,7 +27,7 @@ NAMES = (
 )  # fmt: skip
 # One iteration of the growing recipe on a 72 x 72 grid takes about so long; an honest range,
 # because it depends on how much of the picture is empty and on the computer.
-FASTEST, SLOWEST = 0.35, 1.6  # seconds on two cores
+FASTEST, SLOWEST = 0.2, 1.2  # seconds on two cores
 AT_LEAST = 0.008, 0.04  # however little there is to compute
 ON_CUDA = 0.02
 USUAL_WORK = checked(JobSpec, {"recipe": "growing"}).work
