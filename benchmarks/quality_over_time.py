@@ -89,7 +89,7 @@ class Arm:
 
 
 def _quick(trainer: type[Trainer] = Trainer, **changes: Any) -> Arm:
-    return Arm("quick", 60.0, changes, trainer)
+    return Arm("quick", 40.0, changes, trainer)
 
 
 SUITES: dict[str, dict[str, Arm]] = {
@@ -124,7 +124,7 @@ def run(suite: str, name: str, emoji: str, seed: int, size: int) -> dict[str, An
     base = recipe(arm.recipe)
     target = emoji_target(emoji, size=size, padding=round(size * 0.4))
     seconds = arm.seconds * (size / 24) ** 2
-    train = base.train.model_copy(update=arm.changes)
+    train = TrainConfig.model_validate(base.train.model_dump() | arm.changes)
     pace = _pace(arm, train, target, seed)
     if arm.recipe == "quick":  # its rate falls to the end, so the end must be where time is up
         train = train.model_copy(update={"iterations": max(1, round(seconds / pace))})
@@ -220,6 +220,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1, help="runs of every arm and emoji")
     parser.add_argument("--size", type=int, default=24, help="cells of the picture's longest side")
     parser.add_argument("--only", action="append", default=[], metavar="ARM")
+    parser.add_argument("--emoji", action="append", default=[], help=f"{' '.join(EMOJI)} if none")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time, one thread each")
     parser.add_argument("--table", action="store_true", help="run nothing")
     options = parser.parse_args()
@@ -228,7 +229,7 @@ def main() -> None:
         (options.suite, arm, emoji, seed, options.size)
         for seed in range(options.seeds)
         for arm in options.only or SUITES[options.suite]
-        for emoji in EMOJI
+        for emoji in options.emoji or EMOJI
         if (arm, emoji, seed) not in there
     ]
     if missing and not options.table:
