@@ -2,6 +2,7 @@
 
     python benchmarks/quality_over_time.py recipes      quick beside regenerating
     python benchmarks/quality_over_time.py healing      quick with one thing changed at a time
+    python benchmarks/quality_over_time.py photo        a full frame without an edge
     python benchmarks/quality_over_time.py recipes --table
 
 Runs are kept, one line each, in quality_over_time.jsonl; a second start does what is missing. Time
@@ -30,6 +31,8 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a script, beside nca/
 
+from skyline import skyline
+
 from nca.config import TrainConfig
 from nca.evaluate import Plan, evaluate
 from nca.recipes import recipe
@@ -38,6 +41,7 @@ from nca.trainer import Diverged, Trainer
 
 KEPT = Path(__file__).with_suffix(".jsonl")
 EMOJI = ("🦎", "🦋", "🐠")
+FRAME = "skyline"
 BATTERY = Plan(lives=4, strokes=0, angles=(0,), persistence=1000, larger=1.0)
 # What the table looks for: recognisable, then Distill's regenerating row, without and with wounds.
 RECOGNISABLE = {"96": -2.0}
@@ -114,6 +118,7 @@ SUITES: dict[str, dict[str, Arm]] = {
         "noise on the weights": _quick(Noisy),
         "running mean of the weights": _quick(Averaged),
     },
+    "photo": {"photo": Arm("photo", 200.0), "regenerating": Arm("regenerating", 200.0)},
 }
 
 
@@ -122,11 +127,13 @@ def run(suite: str, name: str, emoji: str, seed: int, size: int) -> dict[str, An
     torch.set_num_threads(1)
     arm = SUITES[suite][name]
     base = recipe(arm.recipe)
-    target = emoji_target(emoji, size=size, padding=round(size * 0.4))
+    frame = emoji == FRAME
+    target = skyline(size) if frame else emoji_target(emoji, size=size, padding=round(size * 0.4))
     seconds = arm.seconds * (size / 24) ** 2
     train = TrainConfig.model_validate(base.train.model_dump() | arm.changes)
     pace = _pace(arm, train, target, seed)
-    if arm.recipe == "quick":  # its rate falls to the end, so the end must be where time is up
+    fades = train.schedule == "cosine"
+    if fades:  # the rate falls to the end, so the end must be where time is up
         train = train.model_copy(update={"iterations": max(1, round(seconds / pace))})
     trainer = arm.trainer(base.nca, train, target, device="cpu", seed=seed)
     points, spent, marks = [], 0.0, [seconds * share for share in (1 / 16, 1 / 8, 1 / 4, 1 / 2)]
@@ -136,7 +143,7 @@ def run(suite: str, name: str, emoji: str, seed: int, size: int) -> dict[str, An
             started = time.process_time()
             broke += bool(trainer.train_step().message)
             spent += time.process_time() - started
-            if arm.recipe != "quick" and spent >= seconds:
+            if not fades and spent >= seconds:
                 break
             if marks and spent >= marks[0]:
                 del marks[0]
@@ -220,7 +227,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1, help="runs of every arm and emoji")
     parser.add_argument("--size", type=int, default=24, help="cells of the picture's longest side")
     parser.add_argument("--only", action="append", default=[], metavar="ARM")
-    parser.add_argument("--emoji", action="append", default=[], help=f"{' '.join(EMOJI)} if none")
+    parser.add_argument("--emoji", action="append", default=[], help="other pictures")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time, one thread each")
     parser.add_argument("--table", action="store_true", help="run nothing")
     options = parser.parse_args()
@@ -229,7 +236,7 @@ def main() -> None:
         (options.suite, arm, emoji, seed, options.size)
         for seed in range(options.seeds)
         for arm in options.only or SUITES[options.suite]
-        for emoji in options.emoji or EMOJI
+        for emoji in options.emoji or ((FRAME,) if options.suite == "photo" else EMOJI)
         if (arm, emoji, seed) not in there
     ]
     if missing and not options.table:

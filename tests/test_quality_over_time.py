@@ -15,6 +15,7 @@ PATH = Path(__file__).parents[1] / "benchmarks" / "quality_over_time.py"
 @pytest.fixture(scope="module")
 def quality():
     spec = importlib.util.spec_from_file_location("quality_over_time", PATH)
+    sys.path.insert(0, str(PATH.parent))  # as when it is run as a script
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look there
     spec.loader.exec_module(module)
