@@ -18,7 +18,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 DENSE = ("dense channels-first", "dense channels-last")
-PEERS = ("jax",)
+PEERS = ("jax", "cax")
 NAMES = ("ours", *DENSE, *PEERS)
 
 
@@ -132,7 +132,7 @@ def start_weights() -> tuple[Any, Any]:
     return first.astype(np.float32), draw.normal(0, 1e-4, (16, 128)).astype(np.float32)
 
 
-def _by_channel(first: Any) -> Any:
+def by_channel(first: Any) -> Any:
     """The first layer for perceptions sorted by channel, as a depthwise convolution gives them."""
     return first.reshape(128, 3, 16).swapaxes(1, 2).reshape(128, 48)
 
@@ -186,7 +186,7 @@ class Dense:
                    for a in start_state(work))  # fmt: skip
         bank = fixed_filters(False)[None].repeat(16, 1, 1, 1).reshape(48, 1, 3, 3)
         first, last = (torch.from_numpy(w) for w in start_weights())
-        first = _by_channel(first)
+        first = by_channel(first)
         weights = [first[..., None, None], torch.zeros(128), last[..., None, None], torch.zeros(16)]
         weights = [torch.nn.Parameter(w.clone()) for w in weights]
         if self.channels_last:
@@ -217,52 +217,6 @@ class Dense:
         return train
 
 
-class Jax:
-    """Plain JAX: lax.scan over a dense step, jit, grad."""
-
-    def prepare(self, work: Work) -> Any:
-        """A function that runs the work once; ImportError where JAX is not installed."""
-        import jax
-        import jax.numpy as jnp
-        from jax import lax
-
-        from nca.model import fixed_filters
-
-        x, rgba = map(jnp.asarray, start_state(work))
-        bank = jnp.asarray(fixed_filters(False).repeat(16, 1, 1).numpy())
-        kernel = bank[:, None].transpose(2, 3, 1, 0)
-        first, last = start_weights()
-        first, last = jnp.asarray(_by_channel(first).T), jnp.asarray(last.T)
-        weights = (first, jnp.zeros(128), last, jnp.zeros(16))
-
-        def alive(state: Any) -> Any:
-            window = (1, 3, 3, 1)
-            top = lax.reduce_window(state[..., 3:4], -jnp.inf, lax.max, window, (1,) * 4, "SAME")
-            return top > 0.1
-
-        def rollout(weights: Any, key: Any) -> Any:
-            w1, b1, w2, b2 = weights
-
-            def step(state: Any, key: Any) -> Any:
-                seen = lax.conv_general_dilated(
-                    state, kernel, (1, 1), "SAME", feature_group_count=16,
-                    dimension_numbers=("NHWC", "HWIO", "NHWC"),
-                )  # fmt: skip
-                dx = jax.nn.relu(seen @ w1 + b1) @ w2 + b2
-                fires = jax.random.bernoulli(key, 0.5, (*state.shape[:3], 1))
-                grown = state + dx * fires
-                return grown * (alive(state) & alive(grown)), None
-
-            return lax.scan(step, x, jax.random.split(key, work.steps))[0]
-
-        key = jax.random.key(0)
-        if work.kind == "grow":
-            run = jax.jit(rollout)
-        else:
-            run = jax.jit(jax.grad(lambda w, k: jnp.square(rollout(w, k)[..., :4] - rgba).mean()))
-        return lambda: jax.block_until_ready(run(weights, key))
-
-
 def _resident(field: str) -> int:
     """VmRSS (now) or VmHWM (peak) of this process in bytes; 0 where /proc does not tell."""
     try:
@@ -282,11 +236,14 @@ def _reset_peak() -> None:
 def serve(name: str) -> None:
     """Answer requests on standard input until it closes."""
     sys.path.insert(0, str(ROOT))
+    import peers  # which needs what is defined here
+
     makers = {
         "ours": Ours,
         "dense channels-first": lambda: Dense(False),
         "dense channels-last": lambda: Dense(True),
-        "jax": Jax,
+        "jax": peers.Jax,
+        "cax": peers.Cax,
     }
     system = makers[name]()
     ready: dict[Work, Any] = {}

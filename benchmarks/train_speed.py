@@ -2,7 +2,7 @@
 
     python benchmarks/train_speed.py            the table
     python benchmarks/train_speed.py --json     the last line is one JSON object of ratios
-    python benchmarks/train_speed.py --peers    JAX too, where it is installed
+    python benchmarks/train_speed.py --peers    JAX and CAX too, where installed
     python benchmarks/train_speed.py --scaling  also measures scaling, draws benchmarks/scaling.svg
 
 Batch 8, 72 x 72, 16 channels, 96 steps, the lizard; every system in its own process, the systems
@@ -22,31 +22,31 @@ from scaling import draw, measure
 from systems import PEERS, Process, Work, alternate, better_dense, memory
 
 
-def peers(processes: list[Process], work: Work) -> list[Process]:
+def able(processes: list[Process], work: Work) -> list[Process]:
     """The peers that run here; says so of the others."""
-    able = []
+    found = []
     for process in processes:
         try:
             process.warm(work)
-            able.append(process)
+            found.append(process)
         except RuntimeError as error:
             print(f"left out: {error}")
             process.close()
-    return able
+    return found
 
 
 def main() -> None:
     """Measure, print, and draw what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
-    parser.add_argument("--peers", action="store_true", help="JAX too")
+    parser.add_argument("--peers", action="store_true", help="JAX and CAX too")
     parser.add_argument("--scaling", action="store_true", help="measure and draw scaling")
     parser.add_argument("--rounds", type=int, default=5, help="runs per system and case")
     options = parser.parse_args()
 
     lizard, full, large = Work(), Work(share=1.0), Work(grid=256)
     ours, dense = Process("ours"), better_dense("train")
-    rivals = peers([Process(name) for name in PEERS], lizard) if options.peers else []
+    rivals = able([Process(name) for name in PEERS], lizard) if options.peers else []
     print(f"{os.cpu_count()} cores; {dense.name}; medians of {options.rounds}, alternating")
 
     times = alternate([ours, dense, *rivals], lizard, options.rounds)

@@ -73,6 +73,12 @@ class TrainConfig(_Frozen):
         description="Which items become seeds; worst_after: once judged",
     )
     reseed_count: int = Field(default=1, ge=0, le=64)
+    reseed_kept: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="Share of grown seeds the pool takes in at the end of training; all at first",
+    )
     damage_count: int = Field(
         default=0, ge=0, le=64, description="Batch items wounded before a rollout"
     )
@@ -84,6 +90,7 @@ class TrainConfig(_Frozen):
     loss_window: int = Field(
         default=1, ge=1, le=256, description="Steps 'random' or 'mean_last' look at"
     )
+    optimiser: Literal["adam", "muon"] = "adam"
     learning_rate: float = Field(default=2e-3, ge=1e-7, le=0.1)
     schedule: Literal["constant", "step", "linear", "cosine"] = "step"
     milestones: tuple[Annotated[int, Field(ge=1, le=200_000)], ...] = Field(
@@ -98,7 +105,7 @@ class TrainConfig(_Frozen):
     gradient: Literal["normalise_each", "normalise_all", "clip", "none"] = "normalise_each"
     clip: float = Field(default=1.0, gt=0, le=1000)
     weight_decay: float = Field(
-        default=0.0, ge=0, le=0.1, description="L2 pull on the weights, in Adam"
+        default=0.0, ge=0, le=0.1, description="Pull of the weights towards zero"
     )
 
     @model_validator(mode="after")

@@ -22,13 +22,14 @@ FILTERS = {
 }
 # The order of the form's values: `fields` lays them out, `fill` sets and `read` takes them so.
 NAMES = (
-    "iterations", "learning_rate", "schedule", "batch", "pool_size", "damage_count", "steps_min",
-    "steps_max", "channels", "hidden", "filters", "fire_rate", "alive_threshold", "seed", "device",
+    "iterations", "learning_rate", "schedule", "optimiser", "batch", "pool_size", "damage_count",
+    "steps_min", "steps_max", "channels", "hidden", "filters", "fire_rate", "alive_threshold",
+    "seed", "device",
 )  # fmt: skip
 ARCHITECTURE = ("channels", "hidden", "filters", "fire_rate", "alive_threshold")
 # One iteration of the growing recipe on a 72 x 72 grid takes about so long; an honest range,
 # because it depends on how much of the picture is empty and on the computer.
-FASTEST, SLOWEST = 0.35, 1.6  # seconds on two cores
+FASTEST, SLOWEST = 0.2, 1.2  # seconds on two cores
 AT_LEAST = 0.008, 0.04  # however little there is to compute
 ON_CUDA = 0.02
 USUAL_WORK = checked(JobSpec, {"recipe": "growing"}).work
@@ -77,6 +78,14 @@ def fields(devices: Sequence[str]) -> list[Any]:
             value=values["schedule"],
             label="Schedule",
             info="How the rate falls",
+            filterable=False,
+            **narrow,
+        )
+        made["optimiser"] = gr.Dropdown(
+            [("Adam", "adam"), ("Muon", "muon")],
+            value=values["optimiser"],
+            label="Optimiser",
+            info="How weights change",
             filterable=False,
             **narrow,
         )
