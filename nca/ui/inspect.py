@@ -14,7 +14,6 @@ from nca.evaluate import Plan, evaluate
 from nca.jobs import JobView
 from nca.life import Life, Lives, live
 from nca.scorecard import recorded
-from nca.settings import Settings
 from nca.state import HALVES
 from nca.ui import rule_views, shelf, views
 from nca.ui.listen import changes, listen
@@ -45,9 +44,9 @@ class InspectTab:
     outputs: list[Any]
 
 
-def build(settings: Settings, row: Shelf, visitor: gr.BrowserState) -> InspectTab:
+def build(row: Shelf, visitor: gr.BrowserState) -> InspectTab:
     """Lay out the tab and attach its handlers."""
-    handlers = Handlers(settings, row)
+    handlers = Handlers(row)
     seen = gr.State(None, time_to_live=3600)
     with gr.Column(elem_id="inspect-tab"):
         choices = shelf.build("inspect-shelf")
@@ -108,8 +107,8 @@ class Handlers:
     `seed` and `wound` of the life, chosen `cells`.
     """
 
-    def __init__(self, settings: Settings, row: Shelf) -> None:
-        self.settings, self.row, self.lives = settings, row, Lives()
+    def __init__(self, row: Shelf) -> None:
+        self.row, self.lives = row, Lives()
 
     def open(
         self, stored: Any, seen: dict[str, Any] | None, step: int, seed: int, wound: str, grown: str

@@ -49,7 +49,7 @@ def build_ui(settings: Settings, garden: Garden) -> gr.Blocks:
             with gr.Tab("Grow", id="grow") as grow_tab:
                 growing = grow.build(settings, row, visitor)
             with gr.Tab("Inspect", id="inspect") as inspect_tab:
-                inspecting = inspect.build(settings, row, visitor)
+                inspecting = inspect.build(row, visitor)
             with gr.Tab("Share", id="share") as share_tab:
                 sharing = share.build(settings, exchange, visitor)
         with gr.Accordion("What is kept here, and credits", open=False):
