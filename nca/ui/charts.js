@@ -1,7 +1,8 @@
 // Line charts: <line-charts data-charts="...">, side by side, under one legend.
 // A click on the legend hides a line, a double click or one with alt or shift isolates it.
 // data-charts is { name, series: [[name, colour, weight]], charts: [{ title, x, lines }], guide,
-// at, seek }: lines as in series, null where there is no value.
+// at, cut, seek }: lines as in series, null where there is no value; a line across at guide, marks
+// at the steps at and cut; a click asks for its step where seek selects the slider of steps.
 // It lives in a shadow root, because Gradio morphs what a component holds into its new value.
 const STYLE = `
   :host { display: block; }
@@ -166,6 +167,10 @@ class LineCharts extends HTMLElement {
       parts.push(make('text', { x: across(x), y: HEIGHT - 6, 'text-anchor': 'middle' }, short(x)));
     }
     if (Number.isFinite(this.guide)) parts.push(level(this.guide, 'guide'));
+    if (Number.isFinite(this.cut)) {
+      const x = across(this.cut);
+      parts.push(make('line', { class: 'guide', x1: x, x2: x, y1: TOP, y2: HEIGHT - BOTTOM }));
+    }
     this.series.forEach(([name, colour, weight], i) => {
       if (!shown[i]) return;
       let [d, pen] = ['', 'M'];

@@ -142,7 +142,14 @@ def traces(life: Life, t: int, chosen: list[Cell]) -> str:
         "The same rule runs in all of them: a cell's numbers settle into those of its place once "
         "its neighbours have, and are shaken up again by a wound. Click a name to hide its line, "
         "double-click it (or hold Shift) to see it alone; click in a chart to go to that step.",
-        line_charts(name="traces", series=series, charts=charts, at=t, seek="#inspect-step"),
+        line_charts(
+            name="traces",
+            series=series,
+            charts=charts,
+            at=t,
+            cut=life.wounded_at,
+            seek="#inspect-step",
+        ),  # fmt: skip
     )
 
 
