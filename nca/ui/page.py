@@ -97,9 +97,14 @@ def build_ui(settings: Settings, garden: Garden) -> gr.Blocks:
             updates = training.handlers.begin.further(stored, name, recipe)
             return [gr.update(selected="train"), *updates]
 
-        listen(
+        begun = listen(
             growing.further.click, further, [visitor, growing.chosen, training.recipe],
             [tabs, *training.begun],
+        )  # fmt: skip
+        begun.success(
+            None, None, None, api_visibility="private",
+            js="() => setTimeout(() => document.querySelector('#begin-with')"
+            "?.scrollIntoView({behavior: 'smooth', block: 'center'}), 100)",
         )  # fmt: skip
         for event in (opened.then, train_tab.select):
             listen(event, training.handlers.begin.choices, visitor, training.beginning.chosen)

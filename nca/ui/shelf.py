@@ -102,7 +102,8 @@ def is_snapshot(name: str) -> bool:
 
 def when(name: str) -> str:
     """When a snapshot was, in words."""
-    return f"after {count(int(name.partition('@')[2]))} iterations"
+    number = int(name.partition("@")[2])
+    return f"after {count(number)} iterations" if number > 1 else "after its first iteration"
 
 
 def labels(items: Sequence[Item]) -> list[tuple[str, str]]:

@@ -88,7 +88,7 @@ def build(settings: Settings, row: Shelf, visitor: gr.BrowserState) -> TrainTab:
             status = gr.HTML(watch.EMPTY, elem_id="status")
             with gr.Row(visible=False) as actions:
                 stop = gr.Button("Stop", size="md", min_width=70, elem_id="stop")
-                resume = gr.Button("Resume", size="md", min_width=70, elem_id="resume")
+                resume = gr.Button("Resume", size="md", min_width=90, elem_id="resume")
                 delete = gr.Button(
                     "Delete", variant="stop", size="md", min_width=70, elem_id="delete"
                 )

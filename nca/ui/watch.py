@@ -121,16 +121,17 @@ def _soon(caption: str) -> str:
 def buttons(view: JobView | None) -> list[dict[str, Any]]:
     """Updates of Stop, Resume, Delete and Grow it: each only where it makes sense.
 
-    What has finished cannot be resumed, but trained longer.
+    Stop and Resume take turns. What has finished cannot be resumed, but trained longer.
     """
     if view is None:
         return [gr.update(interactive=False)] * 4
-    added = more(view)
+    added, stops = more(view), view.active and not view.stopping
     return [
-        gr.update(interactive=view.active and not view.stopping),
+        gr.update(interactive=stops, visible=stops),
         gr.update(
-            value=f"Train longer (+{count(added)})" if added else "Resume",
+            value=f"+{count(added)} iterations" if added else "Resume",
             interactive=view.can_resume or view.stopping or added > 0,
+            visible=not stops,
         ),
         gr.update(interactive=True),
         gr.update(interactive=(view.folder / "model.safetensors").exists()),

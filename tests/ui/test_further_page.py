@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from gradio_client import Client
+from jobs_kit import wait_for
 from visit import Visit
 
 from nca.checkpoint import load_checkpoint, save_checkpoint, weights_from_bytes
@@ -98,11 +99,11 @@ def test_pull_train_further_look_back_and_grow(share_visit, hub, garden_server, 
     assert slider.get_attribute("max") == "20"
     slider.focus()
     slider.press("Home")
-    page.wait("#past-life", r"After 1 iterations, at 24, 48, 96 and 200 steps")
+    page.wait("#past-life", "After its first iteration, at 24, 48, 96 and 200 steps")
     page.snap("past-1280")
     page.page.locator("#past-grow").click()
     page.until(lambda: page.player("sent.version") not in (None, seen))
-    page.wait("#watching", "As it was after 1 iterations")
+    page.wait("#watching", "As it was after its first iteration")
     first, info = weights_from_bytes(
         (folder / "snapshots/0000001.safetensors").read_bytes(), Limits()
     )
@@ -110,7 +111,7 @@ def test_pull_train_further_look_back_and_grow(share_visit, hub, garden_server, 
 
     # Longer, and back to a new automaton.
     page.tab("Train")
-    assert "Train longer (+10)" in page.page.locator("#resume").inner_text()
+    assert "+10 iterations" in page.page.locator("#resume").inner_text()
     page.page.locator("#resume").click()
     page.wait("#status", r"30 of 30 iterations[\s\S]*kept until", START)
     page.page.locator("#begin-with input").click()
@@ -137,3 +138,5 @@ def test_a_script_trains_further(garden_server, hub, old):
         checkpoint = pulled["checkpoint"] if name == "strange" else f"{name}:{'0' * 32}"
         with pytest.raises(Exception, match="not yours"):
             client.predict(checkpoint=checkpoint, **values)
+    about = {"job": started["job"], "key": pulled["key"], "api_name": "/job"}
+    wait_for(lambda: client.predict(**about)["state"] == "finished", START, 0.5)
