@@ -49,7 +49,9 @@ CASES = {
     "all alive": Case(size=(10, 8), steps=3, start="alive", scale=0.05),
     "all alive on a torus": Case(CIRCULAR, (8, 9), steps=3, start="alive", scale=0.05),
     "empty": Case(start="nothing"),
-    "life from nothing": Case(POST, steps=4, start="nothing", alpha_bias=0.5),
+    "life from nothing": Case(
+        POST | {"fire_rate": 0.02}, batch=3, steps=3, start="nothing", alpha_bias=0.5
+    ),
     "dying out": Case(size=(6, 6), steps=9, scale=0.0, alpha_bias=-0.3),
     "one cell on a torus": Case(CIRCULAR, (1, 1), steps=4, keep=(0, 2, 4)),
 }
@@ -95,6 +97,41 @@ def untouched_tiles() -> dict[str, bool]:
     again = cuda.rollout(nca, x, 3, seeds)
     far = idle()[-1].states[1:4, :, 16:]
     return {"same": bool(torch.allclose(again, right)), "skipped": bool(far.isnan().all())}
+
+
+def ring_across_tiles() -> dict[str, bool]:
+    """A cell kept alive only by one outside `pre`, in a tile without any cell of `pre`."""
+    from nca.engine import cuda
+    from nca.fire import item_seeds
+    from nca.model import NCA
+
+    # Cells rise by 0.2 when they fire, but the living one sinks; the seed lets it fire.
+    nca = NCA(NCAConfig(channels=4, hidden=(1,), fire_rate=0.2)).double().requires_grad_(False)
+    nca.layers[0].weight.zero_()[0, 3] = 1
+    nca.layers[1].weight[3], nca.layers[1].bias[3] = -3, 0.2
+    x, seeds = torch.zeros(1, 8, 16, 4, dtype=torch.float64), item_seeds(76, 1)
+    x[0, 4, 6, 3] = 0.11
+    x[:, :, 7, 0] = 0.5
+    right, ours = dense.rollout(nca, x, 1, seeds), cuda.rollout(nca, x, 1, seeds)
+    kept = right[..., 7, 0] != 0
+    return {"same": torch.equal(ours, right), "kept": bool((kept & (right[..., 7, 3] == 0)).any())}
+
+
+def reach_across_tiles() -> dict[str, bool]:
+    """With the mask after the update: a cell three columns from life is kept, in the next tile."""
+    from nca.engine import cuda
+    from nca.fire import item_seeds
+    from nca.model import NCA
+
+    # Every cell takes on colour; a cell with more colour on its left than on its right rises.
+    config = NCAConfig(channels=4, hidden=(1,), fire_rate=1.0, alive_mask="post")
+    nca = NCA(config).double().requires_grad_(False)
+    nca.layers[0].weight.zero_()[0, 4] = -8
+    nca.layers[1].weight[3], nca.layers[1].bias[0] = 0.5, 0.5
+    x, seeds = torch.zeros(1, 8, 16, 4, dtype=torch.float64), item_seeds(0, 1)
+    x[0, 4, 5, 3] = 1
+    right, ours = dense.rollout(nca, x, 2, seeds), cuda.rollout(nca, x, 2, seeds)
+    return {"same": torch.equal(ours, right), "kept": bool((right[..., 8, 0] != 0).any())}
 
 
 def not_a_number() -> bool:
@@ -147,6 +184,8 @@ def main() -> None:
     results = {name: compare(case, cuda, torch.float64, "cpu") for name, case in CASES.items()}
     extra = {
         "untouched_tiles": untouched_tiles(),
+        "ring_across_tiles": ring_across_tiles(),
+        "reach_across_tiles": reach_across_tiles(),
         "two_at_once": two_at_once(),
         "not_a_number": not_a_number(),
         "works": cuda.works(NCAConfig(channels=5, hidden=(8,)), "cpu"),

@@ -59,6 +59,11 @@ def test_tiles_without_life_are_skipped_and_never_read(interpreted):
     assert interpreted["untouched_tiles"] == {"same": True, "skipped": True}
 
 
+def test_the_ring_reaches_into_tiles_without_life(interpreted):
+    assert interpreted["ring_across_tiles"] == {"same": True, "kept": True}
+    assert interpreted["reach_across_tiles"] == {"same": True, "kept": True}
+
+
 def test_rollouts_keep_their_states_until_their_gradients(interpreted):
     assert interpreted["two_at_once"] == {"same": True, "differ": True}
 

@@ -19,9 +19,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-import triton
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from triton import knobs
 
 from nca.config import NCAConfig
 from nca.engine import _cuda_kernels as kernels
@@ -31,7 +31,7 @@ from nca.fire import item_seeds, step_keys
 from nca.model import NCA
 
 PRECISION = {"highest": "ieee", "high": "tf32x3", "medium": "tf32"}
-INTERPRETED = triton.knobs.runtime.interpret  # TRITON_INTERPRET=1: on the CPU, in float64 too
+INTERPRETED = knobs.runtime.interpret  # TRITON_INTERPRET=1: on the CPU, in float64 too
 
 
 def supports(nca: NCA, x: Tensor) -> bool:
@@ -202,7 +202,8 @@ def _agrees(config: NCAConfig, device: str) -> bool:
     # No cell comes near the threshold, where a rounding error would decide over life and death.
     x[:, 2:7, 1:6] = 2 + torch.rand(1, 5, 5, config.channels, generator=draw)
     with torch.no_grad():
-        nca.layers[-1].weight.normal_(0, 1e-4 / config.step_size, generator=draw)
+        weight = next(nca.layers[-1].parameters())
+        weight.normal_(0, 1e-4 / config.step_size, generator=draw)
     weigh = torch.randn(2, *x.shape, generator=draw)
 
     def differentiate(run: Any, dtype: torch.dtype) -> list[Tensor]:
