@@ -7,8 +7,11 @@ PY := .venv/bin/python
 run: .venv
 	$(PY) app.py
 
+# A browser on a busy machine can miss a deadline: what failed runs once more, alone, and only what
+# fails twice fails the build. Both runs say what they saw.
 test: test-env lint
-	$(PY) -m pytest -q -n 2 --dist loadfile
+	$(PY) -m pytest -q -n 2 --dist loadfile \
+		|| $(PY) -m pytest -q --last-failed --last-failed-no-failures none
 
 bench: test-env
 	$(PY) benchmarks/train_speed.py

@@ -2,7 +2,7 @@
 
     python benchmarks/grow_speed.py           the table
     python benchmarks/grow_speed.py --json    the last line is one JSON object of ratios
-    python benchmarks/grow_speed.py --peers   JAX too, where it is installed
+    python benchmarks/grow_speed.py --peers   JAX and CAX too, where installed
 
 Batch 8 and batch 1, 72 x 72, 16 channels, the lizard, and every cell alive. Ratios as in
 train_speed.py: dense over ours, and `grid_cost_ratio`, our time on 256 x 256 over 72 x 72.
@@ -15,20 +15,20 @@ import json
 import os
 
 from systems import PEERS, Process, Work, alternate, better_dense, memory
-from train_speed import peers
+from train_speed import able
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
-    parser.add_argument("--peers", action="store_true", help="JAX too")
+    parser.add_argument("--peers", action="store_true", help="JAX and CAX too")
     parser.add_argument("--rounds", type=int, default=5, help="runs per system and case")
     options = parser.parse_args()
 
     lizard = Work("grow")
-    ours, dense = Process("ours"), better_dense("grow")
-    rivals = peers([Process(name) for name in PEERS], lizard) if options.peers else []
+    ours, dense = Process("ours"), better_dense(Work("grow"))
+    rivals = able([Process(name) for name in PEERS], lizard) if options.peers else []
     print(f"{os.cpu_count()} cores; {dense.name}; medians of {options.rounds}, alternating")
     cases = {
         "grow": ("lizard", lizard),

@@ -58,6 +58,7 @@ def card(
         f"license: {licence or picture_licence(info)}",
         # As JSON, which is YAML too: a title may hold colons, quotes and emoji.
         f"model_name: {json.dumps(_one_line(info.title), ensure_ascii=False)}",
+        *([f"base_model: {json.dumps(info.base.repo)}"] if info.base and info.base.repo else []),
         "pipeline_tag: unconditional-image-generation",
         "tags:",
         *(f"- {tag}" for tag in TAGS),
@@ -86,6 +87,11 @@ def card(
         f"| recipe | {_escaped(info.recipe or 'own settings')} |",
         f"| iterations | {info.iteration} |",
     ]
+    if info.base is not None:
+        origin = _escaped(info.base.title)
+        if info.base.repo:
+            origin += f" of [{info.base.repo}](https://huggingface.co/{info.base.repo})"
+        lines.append(f"| began with | {origin}, {info.base.iteration} iterations |")
     if made is not None:
         what = _escaped(made.emoji or "") if made.kind == "emoji" else "a picture"
         lines.append(f"| target | {what}, {made.size} cells and {made.padding} of padding |")

@@ -1,7 +1,7 @@
 """Checkpoints: a folder that is also a Hub repo, written atomically and read strictly.
 
 The safetensors file holds the weights and, in its metadata, all that must agree with them. No
-pickle anywhere. A resume file is one safetensors with weights, Adam's moments, pool and counters.
+pickle anywhere. A resume file is one safetensors with weights, moments, pool and counters.
 """
 
 from __future__ import annotations
@@ -249,11 +249,11 @@ def save_resume(trainer: Trainer, path: str | Path) -> None:
     """Write all that `trainer` needs to go on, as one safetensors file, atomically."""
     state = trainer.state_dict()
     tensors = {f"weights.{k}": v for k, v in state["weights"].items()}
-    for index, moments in state["adam"].items():
-        tensors |= {f"adam.{index}.{k}": v for k, v in moments.items()}
+    for number, moments in state["moments"].items():
+        tensors |= {f"moments.{number}.{k}": v for k, v in moments.items()}
     if trainer.pool is not None:
         tensors |= {f"pool.{k}": v for k, v in trainer.pool.state_dict().items()}
-    about = {k: state[k] for k in ("iteration", "attempt", "dead")}
+    about = {k: state[k] for k in ("iteration", "attempt", "dead", "losses")}
     about |= {"threads": torch.get_num_threads(), "fits": _fingerprint(trainer)}
     tensors = {k: v.cpu().contiguous() for k, v in tensors.items()}
     write_atomic(Path(path), to_safetensors(tensors, {METADATA: json.dumps(about)}))
@@ -278,22 +278,24 @@ def load_resume(trainer: Trainer, path: str | Path) -> None:
         raise BadInput("The resume file belongs to a training with other settings.")
     if trainer.device.type == "cpu":
         torch.set_num_threads(about["threads"])
-    parts: dict[str, dict[str, Tensor]] = {"weights": {}, "adam": {}, "pool": {}}
+    parts: dict[str, dict[str, Tensor]] = {"weights": {}, "moments": {}, "pool": {}}
     for name, value in tensors.items():
         part, _, rest = name.partition(".")
-        parts[part][rest] = value
-    adam: dict[int, dict[str, Tensor]] = {}
-    for name, value in parts["adam"].items():
-        index, _, moment = name.partition(".")
-        adam.setdefault(int(index), {})[moment] = value
+        # Before there was a choice of optimisers, all moments were Adam's and called so.
+        parts["moments" if part == "adam" else part][rest] = value
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, value in parts["moments"].items():
+        number, _, moment = name.partition(".")
+        moments.setdefault(int(number), {})[moment] = value
     if trainer.pool is not None:
         trainer.pool.load_state_dict(parts["pool"])
     trainer.load_state_dict(
         {
             "weights": parts["weights"],
-            "adam": adam,
+            "moments": moments,
             "pool": None if trainer.pool is None else trainer.pool.items,
             **{k: about[k] for k in ("iteration", "attempt", "dead")},
+            "losses": about.get("losses", []),
         }
     )
 

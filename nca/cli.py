@@ -41,9 +41,16 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     train = commands.add_parser("train", help="train an automaton on an emoji or a picture")
-    picture = train.add_mutually_exclusive_group(required=True)
+    picture = train.add_mutually_exclusive_group()
     picture.add_argument("--emoji", help="one emoji, for instance 🦎")
     picture.add_argument("--image", type=Path, help="a PNG, JPEG, WebP or GIF")
+    train.add_argument(
+        "--from",
+        dest="begin",
+        metavar="CHECKPOINT",
+        help="train this one further: a checkpoint folder, or user/name on the Hub; on its own "
+        "picture, if no other is given",
+    )
     made = TargetConfig.model_fields
     train.add_argument("--style", default="twemoji", help="of the emoji: twemoji or noto")
     train.add_argument("--size", type=int, default=made["size"].default, help="cells, longest side")
@@ -87,62 +94,106 @@ def _parser() -> argparse.ArgumentParser:
 def _train(options: argparse.Namespace) -> int:
     from nca.files import write_atomic
     from nca.jobs.lock import FileLock
-    from nca.jobs.spec import LOCK, RESUME, SPEC, TARGET, JobSpec
+    from nca.jobs.spec import LOCK, RESUME, SPEC, START, TARGET, JobSpec
     from nca.recipes import recipe
-    from nca.target import make_target, target_to_png
 
     found = recipe(options.recipe)
-    how = TargetConfig.model_fields.keys() & vars(options).keys()
-    config = checked(
-        TargetConfig,
-        {k: getattr(options, k) for k in how} | {"kind": "emoji" if options.emoji else "image"},
-    )
-    target = make_target(config, options.image)
+    start = _start(options.begin) if options.begin else None
+    config, png, title = _target(options, start)
     changes = dict(_setting(text) for text in options.set)
     if options.iterations is not None:
         changes["iterations"] = options.iterations
     train = {k: v for k, v in changes.items() if k in TrainConfig.model_fields}
     nca = {k: v for k, v in changes.items() if k not in train}
+    own = (start.nca if start else found.nca).model_dump()
     spec = checked(
         JobSpec,
         {
-            "nca": found.nca.model_dump() | nca,
+            "nca": own | nca,
             "train": found.train.model_dump() | train,
             "target": config,
             "seed": options.seed,
             "device": options.device,
             "recipe": found.name,
-            "title": options.emoji or options.image.stem[:80],
+            "title": title,
+            "base": start and start.base,
         },
     )
+    if start and spec.nca != start.nca:
+        raise BadInput(
+            f"{options.begin} keeps its architecture when it is trained further; please leave out "
+            f"--set {' '.join(nca)}."
+        )
 
     folder: Path = options.out
+    if start and folder.resolve() == Path(options.begin).resolve():
+        raise BadInput("Please let --out be another folder than --from.")
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / LOCK)
     if not lock.acquire():
         raise BadInput(f"Another process is training in {folder}; choose another --out.")
     try:
         written = spec.model_dump_json(indent=2).encode()
-        if (folder / RESUME).exists() and not _continues(folder / SPEC, spec):
+        weights = start and start.weights
+        if (folder / RESUME).exists() and not _continues(folder, spec, weights):
             raise BadInput(
                 f"{folder} holds a training with other settings; repeat those, "
                 "or choose another --out."
             )
         write_atomic(folder / SPEC, written)
-        write_atomic(folder / TARGET, target_to_png(target))
+        write_atomic(folder / TARGET, png)
+        if weights:
+            write_atomic(folder / START, weights)
         return _train_folder(folder, spec)
     finally:
         lock.release()
 
 
-def _continues(path: Path, spec: Any) -> bool:
-    """Whether the job at `path` is this one, perhaps with fewer iterations."""
-    before = json.loads(path.read_text()) if path.exists() else {}
-    now = json.loads(spec.model_dump_json())
+def _start(text: str) -> Any:
+    """The checkpoint to begin with: a folder when there is one of this name, else on the Hub."""
+    from nca.checkpoint import load_checkpoint
+    from nca.jobs.further import start_from
+
+    if Path(text).is_dir():
+        return start_from(load_checkpoint(text))
+    from nca.hub import Hub, pull
+
+    pulled = pull(Hub(), text, token=None)
+    if pulled.note:
+        print(pulled.note)
+    # A card that anyone can read does not name what not everybody may see.
+    public = (None, None) if pulled.private else (pulled.repo_id, pulled.commit)
+    return start_from(load_checkpoint(pulled.folder), *public)
+
+
+def _target(options: argparse.Namespace, start: Any) -> tuple[TargetConfig, bytes, str]:
+    """What to train on, the start's own picture if no other is asked for: config, PNG, title."""
+    from nca.target import make_target, target_to_png
+
+    if not (options.emoji or options.image):
+        if start is None:
+            raise BadInput("Please choose a picture with --emoji or --image, or begin --from one.")
+        return *start.target(), start.base.title
+    how = TargetConfig.model_fields.keys() & vars(options).keys()
+    config = checked(
+        TargetConfig,
+        {k: getattr(options, k) for k in how} | {"kind": "emoji" if options.emoji else "image"},
+    )
+    title = options.emoji or options.image.stem[:80]
+    return config, target_to_png(make_target(config, options.image)), title
+
+
+def _continues(folder: Path, spec: Any, weights: bytes | None) -> bool:
+    """Whether the job in `folder` is this one, perhaps with fewer iterations."""
+    from nca.jobs.spec import START, read_spec
+
+    before = read_spec(folder).model_dump()
+    now = spec.model_dump()
     for job in (before, now):
-        job.get("train", {}).pop("iterations", None)
-        job.pop("device", None)
-    return before == now
+        job["train"].pop("iterations")
+        job.pop("device")
+    begun = (folder / START).read_bytes() if (folder / START).exists() else None
+    return before == now and begun == weights
 
 
 def _train_folder(folder: Path, spec: Any) -> int:

@@ -73,6 +73,12 @@ class TrainConfig(_Frozen):
         description="Which items become seeds; worst_after: once judged",
     )
     reseed_count: int = Field(default=1, ge=0, le=64)
+    reseed_kept: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="Share of grown seeds the pool takes in at the end of training; all at first",
+    )
     damage_count: int = Field(
         default=0, ge=0, le=64, description="Batch items wounded before a rollout"
     )
@@ -84,6 +90,7 @@ class TrainConfig(_Frozen):
     loss_window: int = Field(
         default=1, ge=1, le=256, description="Steps 'random' or 'mean_last' look at"
     )
+    optimiser: Literal["adam", "muon"] = "adam"
     learning_rate: float = Field(default=2e-3, ge=1e-7, le=0.1)
     schedule: Literal["constant", "step", "linear", "cosine"] = "step"
     milestones: tuple[Annotated[int, Field(ge=1, le=200_000)], ...] = Field(
@@ -98,7 +105,7 @@ class TrainConfig(_Frozen):
     gradient: Literal["normalise_each", "normalise_all", "clip", "none"] = "normalise_each"
     clip: float = Field(default=1.0, gt=0, le=1000)
     weight_decay: float = Field(
-        default=0.0, ge=0, le=0.1, description="L2 pull on the weights, in Adam"
+        default=0.0, ge=0, le=0.1, description="Pull of the weights towards zero"
     )
 
     @model_validator(mode="after")
@@ -146,6 +153,26 @@ class TargetConfig(_Frozen):
         return self.size + 2 * self.padding
 
 
+class Base(_Frozen):
+    """The checkpoint that a training began with; stored with every checkpoint that came of it.
+
+    Attributes:
+        title: what it says of itself.
+        iteration: how many iterations it had.
+        repo: `user/name` on the Hub when it is public there.
+        revision: the commit that was pulled.
+    """
+
+    title: str = Field(min_length=1, max_length=80)
+    iteration: int = Field(default=0, ge=0, le=200_000)
+    repo: str | None = Field(
+        default=None,
+        max_length=96,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$",
+    )
+    revision: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}$")
+
+
 class CheckpointInfo(_Frozen):
     """What a checkpoint says of itself, in its `config.json` and beside its weights."""
 
@@ -157,6 +184,7 @@ class CheckpointInfo(_Frozen):
     nca: NCAConfig = NCAConfig()
     train: TrainConfig | None = None
     target: TargetConfig | None = None
+    base: Base | None = None
 
 
 class Limits(_Frozen):

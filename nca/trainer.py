@@ -17,16 +17,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nca.config import NCAConfig, TrainConfig
+from nca.config import BadInput, NCAConfig, TrainConfig
 from nca.engine import Engine, choose
 from nca.fire import item_seeds
 from nca.model import NCA
+from nca.optimiser import Optimiser
 from nca.pool import Pool
 from nca.state import HALVES, damage
 
 GUARD_EVERY = 50  # iterations between the snapshots that a divergence returns to
 DEAD_LIMIT = 50  # iterations in a row with nothing alive that count as a collapse
 ATTEMPTS = 4  # the first, and three after a rollback
+WATCHED = 50, 10  # iterations whose mean log10 loss is compared: some before, and the last ones
+RUN_AWAY = 0.5  # by so much the last ones are worse when training has left the good weights
 
 
 class Diverged(RuntimeError):
@@ -84,6 +87,10 @@ class Trainer:
         device: "auto", "cpu", "cuda" or "cuda:N".
         seed: of the initial weights and every draw.
         clock: seconds, for iterations per second only.
+        start: an automaton of this architecture whose weights, copied, training begins with.
+
+    Raises:
+        BadInput: when `start` is of another architecture.
     """
 
     def __init__(
@@ -94,16 +101,19 @@ class Trainer:
         device: str = "auto",
         seed: int = 0,
         clock: Callable[[], float] = time.perf_counter,
+        start: NCA | None = None,
     ) -> None:
         self.device, self.message = pick_device(device)
         self.config = train_config
         self.seed = seed
         self.target = target.to(self.device, torch.float32)
         self.nca = NCA(nca_config, init_seed=seed).to(self.device)
+        if start is not None:
+            if start.config != nca_config:
+                raise BadInput("The automaton to begin with is of another architecture.")
+            self.nca.load_state_dict(start.state_dict())
         self.engine: Engine = choose(nca_config, self.device)
-        self.optimiser = torch.optim.Adam(
-            self.nca.parameters(), lr=1e-3, eps=1e-7, weight_decay=train_config.weight_decay
-        )
+        self.optimiser = Optimiser(self.nca.parameters(), train_config)
         self.seed_state = self.nca.seed(1, (self.target.shape[0], self.target.shape[1]))[0]
         self.pool = None
         if train_config.start == "pool":
@@ -111,6 +121,7 @@ class Trainer:
         self.iteration = 0
         self.attempt = 0
         self._dead = 0
+        self._losses: list[float] = []  # log10, of the last iterations
         self._clock = clock
         self._speed = 0.0
         self._guard = self.state_dict()
@@ -123,7 +134,7 @@ class Trainer:
     def train_step(self) -> IterationReport:
         """One update of the weights, or a rollback when the rollout broke down."""
         started = self._clock()
-        if self.iteration % GUARD_EVERY == 0 and self._dead == 0:
+        if self.iteration % GUARD_EVERY == 0 and self._dead == 0 and self._rise() < RUN_AWAY / 2:
             self._guard = self.state_dict()
         draw = np.random.default_rng((self.seed, self.attempt, self.iteration))
         indices, x0 = self._start(draw)
@@ -144,14 +155,19 @@ class Trainer:
         updated = (
             bool(loss.isfinite()) and bool(after.isfinite().all()) and self._update(loss, rate)
         )
-        if not updated or self._dead >= DEAD_LIMIT:
+        self._losses = [*self._losses, log10_loss(float(loss.detach()))][-sum(WATCHED) :]
+        # Muon's updates do not shrink with the gradient: at a rate a little too high they leave a
+        # good automaton within a few iterations and do not find back. That alone ends no training.
+        ran_away = self._rise() > RUN_AWAY and self.attempt < ATTEMPTS - 1
+        if not updated or self._dead >= DEAD_LIMIT or ran_away:
             message = self._roll_back()
         else:
             message, self.message = self.message, None
             self.iteration += 1
             if self.pool is not None:
                 judged = errors.detach()[last, torch.arange(len(x0), device=self.device)]
-                self.pool.commit(indices, self._reseeded(after, judged))
+                first = self._left_out(draw)
+                self.pool.commit(indices[first:], self._reseeded(after, judged)[first:])
         return IterationReport(
             iteration=self.iteration,
             loss=float(loss.detach()),
@@ -193,6 +209,18 @@ class Trainer:
                 x[item] = self._wound(x[item : item + 1], draw)[0]
         return indices, x
 
+    def _left_out(self, draw: np.random.Generator) -> int:
+        """How many items, the batch's first, stay as they were in the pool: its seeds, or none.
+
+        Early, old states only teach what young ones teach more easily; late, a pool that is not
+        refilled with young states grows old, and with it what the automaton learns to hold.
+        """
+        c = self.config
+        if c.reseed == "worst_after" or c.reseed_kept == 1:
+            return 0
+        share = 1 + (c.reseed_kept - 1) * min(1.0, self.iteration / c.iterations)
+        return 0 if draw.random() < share else c.reseed_count
+
     def _reseeded(self, after: Tensor, errors: Tensor) -> Tensor:
         """What enters the pool: `after`, [B, H, W, C], or with its worst items begun anew."""
         if self.config.reseed != "worst_after":
@@ -226,7 +254,7 @@ class Trainer:
         return keep, torch.tensor(weights, dtype=torch.float32, device=self.device)
 
     def _update(self, loss: Tensor, rate: float) -> bool:
-        """One Adam update; False, and nothing changed, when a gradient is not finite."""
+        """One update; False, and nothing changed, when a gradient is not finite."""
         self.optimiser.zero_grad()
         loss.backward()
         grads = [p.grad for p in self.nca.parameters() if p.grad is not None]
@@ -243,9 +271,15 @@ class Trainer:
             elif self.config.gradient == "clip":
                 for g in grads:
                     g *= min(1.0, self.config.clip / (float(norms.norm()) + 1e-12))
-        self.optimiser.param_groups[0]["lr"] = rate
-        self.optimiser.step()
+        self.optimiser.step(rate)
         return True
+
+    def _rise(self) -> float:
+        """By how much the loss, log10, of the last iterations is above that of those before."""
+        before, last = self._losses[: WATCHED[0]], self._losses[WATCHED[0] :]
+        if len(last) < WATCHED[1]:
+            return 0.0
+        return sum(last) / len(last) - sum(before) / len(before)
 
     def _roll_back(self) -> str:
         attempt, speed = self.attempt + 1, self._speed
@@ -267,30 +301,28 @@ class Trainer:
         return self._speed
 
     def state_dict(self) -> dict[str, Any]:
-        """What is needed to go on from here: weights, Adam's moments, pool, counters.
+        """What is needed to go on from here: weights, the optimiser's moments, pool, counters.
 
         Tensors are copies, except the pool's items, which are never written into.
         """
-        moments = self.optimiser.state_dict()["state"]
         return {
             "weights": {k: v.detach().clone() for k, v in self.nca.state_dict().items()},
-            "adam": {i: {k: v.clone() for k, v in m.items()} for i, m in moments.items()},
+            "moments": self.optimiser.state_dict(),
             "pool": None if self.pool is None else list(self.pool.items),
             "iteration": self.iteration,
             "attempt": self.attempt,
             "dead": self._dead,
+            "losses": list(self._losses),
         }
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Go on from what `state_dict` gave."""
         self.nca.load_state_dict(saved["weights"])
-        groups = self.optimiser.state_dict()["param_groups"]
-        moments = {i: {k: v.clone() for k, v in m.items()} for i, m in saved["adam"].items()}
-        self.optimiser.load_state_dict({"state": moments, "param_groups": groups})
+        self.optimiser.load_state_dict(saved["moments"])
         if self.pool is not None:
             self.pool.items = list(saved["pool"])
         self.iteration, self.attempt = saved["iteration"], saved["attempt"]
-        self._dead = saved["dead"]
+        self._dead, self._losses = saved["dead"], list(saved["losses"])
         self._guard = self.state_dict()
 
 

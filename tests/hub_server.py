@@ -83,10 +83,13 @@ class Seen:
 
 @dataclass
 class Fault:
-    """Answers requests whose "METHOD /path" matches, so many times, instead of the Hub."""
+    """Answers requests whose "METHOD /path" matches, so many times, instead of the Hub.
+
+    When the answer is True, the Hub answers too.
+    """
 
     pattern: str
-    answer: Callable[[Handler], None]
+    answer: Callable[[Handler], object]
     times: int = 10**9
     used: int = 0
 
@@ -135,7 +138,7 @@ class HubServer:
         self.repos["model", new] = repo
         self.renamed["model", old] = new
 
-    def fault(self, pattern: str, answer: Callable[[Handler], None], times: int = 10**9) -> Fault:
+    def fault(self, pattern: str, answer: Callable[[Handler], object], times: int = 10**9) -> Fault:
         self.faults.append(Fault(pattern, answer, times))
         return self.faults[-1]
 
@@ -147,6 +150,11 @@ def stall(handler: Handler) -> None:
     """Take the request and never answer."""
     handler.server.hub.closing.wait(60)
     handler.close_connection = True
+
+
+def held(until: threading.Event) -> Callable[[Handler], bool]:
+    """Answer as ever, but not before the event (or a minute)."""
+    return lambda _handler: until.wait(60) or True
 
 
 def drip(handler: Handler) -> None:
@@ -225,7 +233,8 @@ class Handler(BaseHTTPRequestHandler):
             if fault:
                 # What answers by itself may leave the body unread; the connection ends with it.
                 self.close_connection = True
-                return fault.answer(self)
+                if not fault.answer(self):
+                    return
             seen.body = self.body = self.read_body()
             with hub.lock:
                 self.route(url.path, bearer)

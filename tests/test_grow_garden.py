@@ -35,18 +35,19 @@ def still():
 
 
 def test_ten_emoji_and_every_kind_of_lizard(grow_garden):
-    names = [name for name, _, _ in grow_garden.GARDEN]
+    names = [name for name, *_ in grow_garden.GARDEN]
     assert len(names) == len(set(names)) == 15
     assert sum(name.endswith("-regenerating") for name in names) == 10
     assert {n for n in names if n.startswith("lizard")} == {
         f"lizard-{k}" for k in ("regenerating", "growing", "persistent", "cax", "jax-blog",
                                 "pytorch-blog")
     }  # fmt: skip
-    for name, emoji, kind in grow_garden.GARDEN:
-        spec = grow_garden.job(emoji, kind, name, None, "cpu")
+    for name, emoji, kind, iterations in grow_garden.GARDEN:
+        spec = grow_garden.job(emoji, kind, name, iterations, "cpu")
         assert spec.target.grid == 72 and spec.recipe == kind
-        if kind == "regenerating":
-            assert spec.nca == NCAConfig()
+        assert (iterations is None) == (kind != "quick")
+        if name.endswith("-regenerating"):
+            assert spec.nca == NCAConfig() and kind == "quick"
 
 
 def test_only_length_and_device_may_change_in_a_resumed_run(grow_garden):

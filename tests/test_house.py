@@ -15,7 +15,7 @@ FLOORS = (
     ("fire", "state", "decode", "target"),
     ("model",),
     ("engine",),
-    ("pool",),
+    ("pool", "optimiser"),
     ("trainer",),
     ("recipes", "evaluate", "render"),
     ("card", "anatomy", "life"),

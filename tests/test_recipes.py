@@ -92,6 +92,20 @@ def test_sizes(name, parameters):
     assert sum(p.numel() for p in trainer(name).nca.parameters()) == parameters
 
 
+def test_quick_learns_from_a_seed_and_a_wounded_state_each_time():
+    t = lively(trainer("quick", train={"pool_size": 4, "steps_min": 4, "steps_max": 4}))
+    t.pool.commit(range(4), shown(t, [1.0, 1.0, 1.0, 1.0]))
+    erased = set()
+    for draw in range(12):
+        indices, x = t._start(np.random.default_rng(draw))
+        assert len(indices) == 2 and torch.equal(x[0], t.seed_state)
+        whole = shown(t, [1.0])[0]
+        kept = x[1].ne(0).any(-1)
+        assert torch.equal(x[1][kept], whole[kept])
+        erased.add(int(kept.sum()))
+    assert len(erased) > 2  # halves, squares, strokes, circles
+
+
 def test_growing_never_uses_a_pool():
     t = lively(trainer("growing", train={"steps_min": 4, "steps_max": 4}))
     assert t.pool is None

@@ -3,8 +3,10 @@ import math
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
-from nca.checkpoint import load_resume, save_resume
+from nca.checkpoint import METADATA, load_resume, save_resume
 from nca.config import BadInput, NCAConfig, TrainConfig
 from nca.pool import Pool
 from nca.recipes import RECIPES, recipe
@@ -20,10 +22,12 @@ def square(size=12):
     return target
 
 
-def trainer(target=None, seed=0, nca=TINY, **changes):
-    return Trainer(
-        nca, TrainConfig(**{**QUICK, **changes}), square() if target is None else target, seed=seed
-    )
+def trainer(target=None, seed=0, nca=TINY, start=None, **changes):
+    target = square() if target is None else target
+    # `start` of the settings says where batches begin, `start` of a Trainer with which weights.
+    begins, start = (start, None) if isinstance(start, str) else ("pool", start)
+    config = TrainConfig(**{**QUICK, "start": begins, **changes})
+    return Trainer(nca, config, target, seed=seed, start=start)
 
 
 def weights(t):
@@ -46,9 +50,11 @@ def test_same_seed_same_run_other_seed_other_run():
     assert [r.loss for r in one] != [r.loss for r in other]
 
 
-@pytest.mark.parametrize("start", ["pool", "seed"])
-def test_resume_is_bit_identical(tmp_path, start):
+@pytest.mark.parametrize(("start", "optimiser"), [("pool", "adam"), ("seed", "adam"),
+                                                  ("pool", "muon")])  # fmt: skip
+def test_resume_is_bit_identical(tmp_path, start, optimiser):
     changes = dict(start=start, damage_count=2, damage_shapes=("circle", "half", "stroke"))
+    changes |= dict(optimiser=optimiser, reseed_kept=0.5)
     whole = trainer(**changes)
     losses = [r.loss for r in whole]
 
@@ -78,6 +84,26 @@ def test_resume_refuses_what_is_not_its_own(tmp_path):
         load_resume(trainer(), path)
 
 
+def test_a_resume_file_from_before_there_was_a_choice_of_optimisers(tmp_path):
+    """Its moments were called adam, it held no losses, its settings lacked what came later."""
+    path = tmp_path / "resume.safetensors"
+    whole, first = trainer(), trainer()
+    losses = [r.loss for r in whole]
+    begun = [first.train_step().loss for _ in range(10)]
+    save_resume(first, path)
+    with safe_open(path, "pt") as file:
+        about = json.loads(file.metadata()[METADATA])
+        tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
+    del about["losses"]
+    for later in ("optimiser", "reseed_kept"):
+        del about["fits"]["train"][later]
+    old = {k.replace("moments.", "adam."): v for k, v in tensors.items()}
+    save_file(old, path, {METADATA: json.dumps(about)})
+    second = trainer()
+    load_resume(second, path)
+    assert begun + [r.loss for r in second] == losses
+
+
 def test_growing_never_leaves_the_seed():
     t = trainer(start="seed", iterations=6)
     assert t.pool is None
@@ -99,6 +125,40 @@ def test_pool_gets_a_seed_for_the_worst_and_wounds_for_the_best():
     kept = before[3, ..., :4] != 0
     assert torch.equal(before[3, ..., :4][kept], best[kept])
     assert kept.sum() == (best != 0).sum() / 2
+
+
+def test_late_in_training_few_seeds_enter_the_pool():
+    """All do at first; at the end of a training that keeps none, their places stay as they were."""
+    t = trainer(pool_size=4, steps_min=8, steps_max=8, reseed_kept=0.0, iterations=1000)
+    states = torch.zeros(4, 12, 12, 6)
+    for item, share in enumerate((0.9, 0.1, 0.5, 0.7)):
+        states[item, ..., :4] = square() * share
+    t.pool.commit(range(4), states)
+    t.iteration = 999
+    report = t.train_step()
+    assert torch.equal(report.before[0], t.seed_state)
+    assert torch.equal(t.pool.sample([1])[0], states[1])
+    for item in (0, 2, 3):  # the others are what grew from them
+        assert any(torch.equal(t.pool.sample([item])[0], grown) for grown in report.after[1:])
+
+    t.iteration = 0
+    report = t.train_step()
+    pool = t.pool.sample(range(4))
+    assert all(any(torch.equal(grown, kept) for kept in pool) for grown in report.after)
+
+
+def test_training_begins_with_another_automaton():
+    parent = trainer(iterations=3)
+    list(parent)
+    child = trainer(target=square() * 0.5, start=parent.nca)
+    for name, value in weights(parent).items():
+        assert torch.equal(child.nca.state_dict()[name], value)
+    before = weights(parent)
+    child.train_step()
+    for name, value in before.items():
+        assert torch.equal(parent.nca.state_dict()[name], value)  # a copy was trained
+    with pytest.raises(BadInput, match="another architecture"):
+        trainer(nca=NCAConfig(channels=8, hidden=(16,)), start=parent.nca)
 
 
 def test_random_loss_step_returns_that_state():
@@ -176,6 +236,18 @@ def test_not_a_number_is_rolled_back_and_never_enters_the_pool():
     healthy = t.train_step()
     assert healthy.learning_rate == t.config.learning_rate / 2
     assert good["iteration"] == 55
+
+
+def test_a_loss_that_runs_away_is_rolled_back():
+    t = trainer(iterations=200, learning_rate=1e-3)
+    for _ in range(115):
+        t.train_step()
+    with torch.no_grad():
+        t.nca.layers[-1].weight.normal_(std=0.3, generator=torch.Generator().manual_seed(0))
+    messages = [t.train_step().message for _ in range(11)]
+    told = next(m for m in messages if m)
+    assert "broke down" in told and t.attempt == 1
+    assert 50 <= t.iteration < 115 and t._rise() < 0.25
 
 
 def test_three_rollbacks_then_a_plain_message():

@@ -65,13 +65,13 @@ def _explain_answer(error: errors.HfHubHTTPError, about: str) -> BadInput:
     match error:
         case errors.GatedRepoError():
             return BadInput(
-                f"{about} asks its visitors for an agreement; please accept it on the Hub, sign in "
-                "and try again."
+                f"{about} asks its visitors for an agreement; please accept it on the Hub, then "
+                "ask with the account or the token that did."
             )
         case errors.RepositoryNotFoundError():
             return BadInput(
-                f"There is no {about} on the Hub, or it is private; please check the name, or sign "
-                "in as somebody who may see it."
+                f"There is no {about} on the Hub, or it is private; please check the name, or ask "
+                "with the account or a token of somebody who may see it."
             )
         case errors.RevisionNotFoundError():
             return BadInput(f"{about} has no such revision; please check what follows the @.")

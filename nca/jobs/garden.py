@@ -25,6 +25,7 @@ from nca.jobs.spec import (
     METRICS,
     PROGRESS,
     SPEC,
+    START,
     TARGET,
     JobSpec,
     read_json,
@@ -53,6 +54,7 @@ class JobView:
         iterations: updates wanted.
         iterations_per_second: None before the first.
         loss: of the last iteration, None before the first.
+        base: title of the checkpoint it began with, None for a new automaton.
         seconds_left: None before the first iteration.
         message: a sentence, or None.
         can_resume: whether `resume` would go on, without more iterations.
@@ -71,6 +73,7 @@ class JobView:
     iterations: int
     iterations_per_second: float | None
     loss: float | None
+    base: str | None
     seconds_left: float | None
     message: str | None
     can_resume: bool
@@ -130,18 +133,26 @@ class Garden:
 
     # ------------------------------------------------------------------ changing
 
-    def submit(self, key: str, spec: JobSpec, target_png: bytes) -> str:
+    def submit(self, key: str, spec: JobSpec, target_png: bytes, start: bytes | None = None) -> str:
         """Put a training at the end of the queue and return its id.
 
+        Args:
+            key: the visitor's.
+            spec: what to train.
+            target_png: on what, the spec's grid large.
+            start: the weights to begin with, as `nca.checkpoint.weights_to_bytes` writes them;
+                together with `spec.base`, which says whose they are.
+
         Raises:
-            BadInput: the spec or the picture does not fit, the visitor has an active job, or the
-                queue is full.
+            BadInput: the spec, the picture or the weights do not fit, the visitor has an active
+                job, or the queue is full.
         """
         self._check_lead()
         owner = _owner(key)
         self._admit(owner)
         spec = checked(JobSpec, spec.model_dump() if isinstance(spec, JobSpec) else spec)
         _check_target(target_png, spec.target.grid, self.limits)
+        _check_start(start, spec, self.limits)
         job_id, now = secrets.token_hex(16), self._clock()
         device = self._device(spec.device)
         folder = self._supervisor.folders / job_id
@@ -149,6 +160,8 @@ class Garden:
             folder.mkdir(mode=0o700)
             write_atomic(folder / SPEC, spec.model_dump_json(indent=1).encode())
             write_atomic(folder / TARGET, target_png)
+            if start is not None:
+                write_atomic(folder / START, start)
             with self._store.transaction():
                 self._admit(owner)  # again, because others came meanwhile
                 self._store.add(
@@ -313,6 +326,7 @@ class Garden:
             iterations=row.iterations,
             iterations_per_second=progress.get("iterations_per_second"),
             loss=progress.get("loss"),
+            base=progress.get("base"),
             seconds_left=progress.get("seconds_left"),
             message=row.message or progress.get("message"),
             can_resume=row.state not in ACTIVE and done < row.iterations,
@@ -361,3 +375,14 @@ def _check_target(png: bytes, grid: int, limits: Limits) -> None:
     )
     if not fits:
         raise BadInput("The target picture does not fit the settings; please choose it again.")
+
+
+def _check_start(start: bytes | None, spec: JobSpec, limits: Limits) -> None:
+    """Whoever's weights they are, only sound ones of the architecture asked for get in."""
+    if (start is None) != (spec.base is None):
+        raise BadInput("Please choose again which automaton to begin with.")
+    if start is not None:
+        from nca.checkpoint import weights_from_bytes  # torch takes seconds to import
+
+        if weights_from_bytes(start, limits)[0].config != spec.nca:
+            raise BadInput("A training that begins with a checkpoint keeps its architecture.")

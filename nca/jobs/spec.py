@@ -17,10 +17,11 @@ from typing import Any
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field
 
-from nca.config import BadInput, NCAConfig, TargetConfig, TrainConfig, checked
+from nca.config import BadInput, Base, NCAConfig, TargetConfig, TrainConfig, checked
 
 SPEC = "job.json"
 TARGET = "target.png"
+START = "start.safetensors"  # the weights a training begins with; only where `base` says so
 METRICS = "metrics.jsonl"
 PROGRESS = "progress.json"
 RESULT = "result.json"
@@ -30,6 +31,7 @@ LOCK = "worker.lock"
 STOP = "stop"
 POOL, BATCH, PREVIEW = "pool.webp", "batch.webp", "preview.webp"
 SNAPSHOTS = "snapshots"
+HOME_NAME = "nca-garden"
 DEVICE_LOCKS = ".locks"  # beside the job folders
 
 FULL_DISK = "The garden's disk is full; what was saved before is kept."
@@ -46,7 +48,7 @@ class Exit(IntEnum):
 
 
 class JobSpec(BaseModel):
-    """All that a training needs besides its target picture."""
+    """All that a training needs besides its target picture and the weights it may begin with."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -57,6 +59,7 @@ class JobSpec(BaseModel):
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:[0-9])?)$")
     recipe: str | None = Field(None, max_length=40)
     title: str = Field("automaton", min_length=1, max_length=80)
+    base: Base | None = None  # whose weights are in START
 
     @property
     def work(self) -> float:
@@ -70,7 +73,7 @@ class JobSpec(BaseModel):
 def default_home(environ: Mapping[str, str] = os.environ) -> Path:
     """Where the garden keeps its jobs: $NCA_GARDEN_HOME, else the platform's user data folder."""
     home = environ.get("NCA_GARDEN_HOME")
-    return Path(home) if home else Path(platformdirs.user_data_dir("nca-garden", appauthor=False))
+    return Path(home) if home else Path(platformdirs.user_data_dir(HOME_NAME, appauthor=False))
 
 
 def read_spec(folder: Path) -> JobSpec:

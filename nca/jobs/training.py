@@ -10,8 +10,14 @@ from pathlib import Path
 
 import torch
 
-from nca.checkpoint import load_resume, save_checkpoint, save_resume, weights_to_bytes
-from nca.config import CheckpointInfo
+from nca.checkpoint import (
+    load_resume,
+    save_checkpoint,
+    save_resume,
+    weights_from_bytes,
+    weights_to_bytes,
+)
+from nca.config import BadInput, CheckpointInfo, Limits
 from nca.files import write_atomic
 from nca.jobs.lock import FileLock
 from nca.jobs.metrics import MetricsWriter
@@ -24,12 +30,14 @@ from nca.jobs.spec import (
     PROGRESS,
     RESUME,
     SNAPSHOTS,
+    START,
     TARGET,
     JobSpec,
     read_json,
     snapshots,
     to_json,
 )
+from nca.model import NCA
 from nca.render import before_after, contact_sheet, save_picture, save_webp
 from nca.target import target_from_png
 from nca.trainer import IterationReport, Trainer, log10_loss, pick_device
@@ -126,9 +134,13 @@ class Training:
         if device == "cpu":
             torch.set_num_threads(_cores())  # a resume file brings its own count
         target = target_from_png((folder / TARGET).read_bytes())
-        self.trainer = trainer = Trainer(spec.nca, spec.train, target, device, spec.seed)
+        resumes = (folder / RESUME).exists()
+        start = None if resumes or spec.base is None else self._start()
+        self.trainer = trainer = Trainer(
+            spec.nca, spec.train, target, device, spec.seed, start=start
+        )
         (folder / SNAPSHOTS).mkdir(exist_ok=True)
-        if (folder / RESUME).exists():
+        if resumes:
             load_resume(trainer, folder / RESUME)
         self.metrics = MetricsWriter(folder / METRICS, spec.train.iterations, trainer.iteration)
         for iteration, path in snapshots(folder):
@@ -170,6 +182,16 @@ class Training:
             self._grow()
             self._save(preview=True)
 
+    def _start(self) -> NCA:
+        """The automaton that this training begins with."""
+        try:
+            data = (self.folder / START).read_bytes()
+        except FileNotFoundError:
+            raise BadInput(
+                "The weights that this training begins with are missing; start it again."
+            ) from None
+        return weights_from_bytes(data, Limits())[0]
+
     def _info(self) -> CheckpointInfo:
         spec = self.spec
         return CheckpointInfo(
@@ -180,6 +202,7 @@ class Training:
             nca=spec.nca,
             train=spec.train,
             target=spec.target,
+            base=spec.base,
         )
 
     def _save(self, preview: bool = False) -> None:
@@ -216,6 +239,7 @@ class Training:
             "loss": self.loss,
             "seconds_left": round(pace * (total - done), 1),
             "message": self.message,
+            "base": self.spec.base and self.spec.base.title,
             "seconds": self._seconds(),
             "device": str(self.trainer.device),
             "threads": torch.get_num_threads(),

@@ -5,10 +5,13 @@ from __future__ import annotations
 import html
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nca.player.bundle import script
 from nca.player.models import player_model
+
+if TYPE_CHECKING:
+    from nca.checkpoint import Checkpoint
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -61,15 +64,15 @@ def page(model: dict[str, Any], credit: str = _CREDIT) -> str:
     }
 
 
-def export_html(checkpoint_folder: str | Path) -> str:
-    """A checkpoint folder as one self-contained HTML file, about 120 kB.
+def export_html(source: Checkpoint | str | Path) -> str:
+    """A checkpoint, or the folder of one, as one self-contained HTML file, about 120 kB.
 
     Raises:
         BadInput: when the folder is not a checkpoint.
     """
-    from nca.checkpoint import load_checkpoint
+    from nca.checkpoint import Checkpoint, load_checkpoint
 
-    checkpoint = load_checkpoint(checkpoint_folder)
+    checkpoint = source if isinstance(source, Checkpoint) else load_checkpoint(source)
     made = checkpoint.info.target
     emoji = made is not None and made.kind == "emoji" and made.style == "twemoji"
     return page(player_model(checkpoint), _CREDIT + (_TWEMOJI if emoji else ""))

@@ -21,7 +21,7 @@ import numpy as np
 from gradio.events import api as publish_call
 from torch import Tensor
 
-from nca.checkpoint import WEIGHTS, load_checkpoint, weights_to_bytes
+from nca.checkpoint import WEIGHTS, weights_to_bytes
 from nca.config import BadInput, TargetConfig, checked
 from nca.evaluate import Plan, evaluate, log10_error
 from nca.hub import discover
@@ -84,53 +84,63 @@ class Calls:
 
     def train(
         self,
-        emoji: str = "🦎",
+        emoji: str = "",
         recipe: str = "quick",
         size: int = 40,
         padding: int = 16,
         iterations: int = 0,
         seed: int = 0,
         picture: str = "",
+        checkpoint: str = "",
         key: str = "",
     ) -> dict:
         """Queue the training of a cellular automaton that grows an emoji or a picture.
 
         Args:
-            emoji: one emoji.
+            emoji: one emoji; the lizard when there is neither a picture nor a checkpoint.
             recipe: quick, growing, persistent, regenerating or another name from the page.
             size: longest side of the picture, 8 to 128 cells.
             padding: empty cells on each side, 0 to 64.
             iterations: updates of the weights; 0 takes the recipe's own number.
             seed: of the first weights and all draws.
             picture: a PNG, JPEG, WebP or GIF as base64, instead of the emoji.
+            checkpoint: a name from list_checkpoints, train or pull, to train that one further, on
+                its own picture if no other is given; its architecture stays.
             key: of the visitor; when empty a new one is made. Keep it: it owns the training.
 
         Returns:
             job and key, for the endpoint job; checkpoint, for grow once it has weights.
         """
         base, data = recipe_named(str(recipe)), self._picture(picture)
-        config = checked(
-            TargetConfig,
-            {"size": size, "padding": padding}
-            | ({"kind": "image"} if data else {"emoji": str(emoji).strip()[:64]}),
-        )
+        start = self.row.start(str(key), checkpoint) if checkpoint else None
+        if start and not (data or emoji):
+            (config, png), title = start.target(), start.base.title
+        else:
+            symbol = str(emoji).strip()[:64] or "🦎"
+            config = checked(
+                TargetConfig,
+                {"size": size, "padding": padding}
+                | ({"kind": "image"} if data else {"emoji": symbol}),
+            )
+            png = target_to_png(make_target(config, data, self.settings.limits))
+            title = config.emoji or "Picture"
         training = base.train.model_dump()
         if iterations:
             training["iterations"] = iterations
         spec = checked(
             JobSpec,
             {
-                "nca": base.nca.model_dump(),
+                "nca": (start or base).nca.model_dump(),
                 "train": training,
                 "target": config.model_dump(),
                 "seed": seed,
                 "recipe": base.name,
-                "title": config.emoji or "Picture",
+                "title": title,
+                "base": start and start.base,
             },
         )
-        target = make_target(config, data, self.settings.limits)
         key = str(key) or Garden.new_key()
-        job = self.garden.submit(key, spec, target_to_png(target))
+        job = self.garden.submit(key, spec, png, start and start.weights)
         return {"job": job, "key": key, "checkpoint": f"job:{job}"}
 
     def job(self, job: str, key: str) -> dict:
@@ -173,7 +183,7 @@ class Calls:
         if wound and wound not in WOUNDS:
             raise BadInput(f"Please choose a wound from {', '.join(WOUNDS)}.")
         cut = _whole(wound_at, 0, steps, "wound_at") if wound else steps
-        loaded = load_checkpoint(self.row.folder(str(key), checkpoint), self.settings.limits)
+        loaded = self.row.load(str(key), checkpoint)
         x, frames = _life(loaded.nca, loaded.nca.seed(1, loaded.size), seed, (cut, steps), wound)
         film = animation_bytes(
             frames[-most:], "gif", fps=25, scale=4, limits=self.settings.limits
@@ -196,7 +206,7 @@ class Calls:
             checkpoint itself says of the full battery, unchecked.
         """
         seed = _whole(seed, 0, 2**32 - 1, "seed")
-        loaded = load_checkpoint(self.row.folder(str(key), checkpoint), self.settings.limits)
+        loaded = self.row.load(str(key), checkpoint)
         if loaded.target is None:
             raise BadInput("This checkpoint has no picture to compare with.")
         data = weights_to_bytes(loaded.nca, loaded.info) + target_to_png(loaded.target)

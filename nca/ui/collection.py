@@ -89,7 +89,8 @@ class Collection:
                     shutil.copyfile(pulled.folder / name, folder / name)
             return load_checkpoint(folder, self.limits).info.title
 
-        return self._add(owner, fill, {"source": source, "origin": pulled.repo_id})
+        about = {"source": source, "origin": pulled.repo_id, "private": pulled.private}
+        return self._add(owner, fill, about)
 
     def add_upload(self, key: str, data: bytes) -> str:
         """Keep the checkpoint in an uploaded zip; its id. BadInput when it is not a sound one."""
@@ -98,6 +99,12 @@ class Collection:
             lambda folder: unzip_checkpoint(data, folder, self.limits).info.title,
             {"origin": ""},
         )
+
+    def public_source(self, folder: Path) -> tuple[str | None, str | None]:
+        """Which repo and commit a folder of a collection is a copy of; Nones when not public."""
+        about = read_json(folder / ABOUT) or {}
+        repo, _, commit = str(about.get("source", "")).partition("@")
+        return (repo, commit) if commit and not about.get("private") else (None, None)
 
     def forget(self, key: str) -> None:
         """Delete all that a visitor keeps here."""

@@ -9,6 +9,7 @@ import gradio as gr
 
 from nca.config import BadInput, NCAConfig, TargetConfig, TrainConfig, checked
 from nca.jobs import JobSpec
+from nca.jobs.further import Start
 from nca.recipes import RECIPES, recipe
 from nca.ui.markup import count, duration
 
@@ -21,12 +22,14 @@ FILTERS = {
 }
 # The order of the form's values: `fields` lays them out, `fill` sets and `read` takes them so.
 NAMES = (
-    "iterations", "learning_rate", "schedule", "batch", "pool_size", "damage_count", "steps_min",
-    "steps_max", "channels", "hidden", "filters", "fire_rate", "alive_threshold", "seed", "device",
+    "iterations", "learning_rate", "schedule", "optimiser", "batch", "pool_size", "damage_count",
+    "steps_min", "steps_max", "channels", "hidden", "filters", "fire_rate", "alive_threshold",
+    "seed", "device",
 )  # fmt: skip
+ARCHITECTURE = ("channels", "hidden", "filters", "fire_rate", "alive_threshold")
 # One iteration of the growing recipe on a 72 x 72 grid takes about so long; an honest range,
 # because it depends on how much of the picture is empty and on the computer.
-FASTEST, SLOWEST = 0.35, 1.6  # seconds on two cores
+FASTEST, SLOWEST = 0.2, 1.2  # seconds on two cores
 AT_LEAST = 0.008, 0.04  # however little there is to compute
 ON_CUDA = 0.02
 USUAL_WORK = checked(JobSpec, {"recipe": "growing"}).work
@@ -75,6 +78,14 @@ def fields(devices: Sequence[str]) -> list[Any]:
             value=values["schedule"],
             label="Schedule",
             info="How the rate falls",
+            filterable=False,
+            **narrow,
+        )
+        made["optimiser"] = gr.Dropdown(
+            [("Adam", "adam"), ("Muon", "muon")],
+            value=values["optimiser"],
+            label="Optimiser",
+            info="How weights change",
             filterable=False,
             **narrow,
         )
@@ -179,18 +190,44 @@ def fields(devices: Sequence[str]) -> list[Any]:
     return [made[name] for name in NAMES]
 
 
-def fill(name: str) -> list[Any]:
-    """The values of the advanced settings for a recipe, in the order of `NAMES`."""
+def fill(name: str, kept: NCAConfig | None = None) -> list[Any]:
+    """The values of the advanced settings for a recipe, in the order of `NAMES`.
+
+    Args:
+        name: of the recipe.
+        kept: the architecture of the checkpoint that it begins with; the recipe's own when None.
+    """
     made = recipe(name)
-    known = made.train.model_dump() | made.nca.model_dump() | {"seed": 0, "device": "auto"}
-    known["hidden"] = ", ".join(map(str, made.nca.hidden))
-    seen = (made.nca.perception, made.nca.laplacian)
+    nca = kept or made.nca
+    known = made.train.model_dump() | nca.model_dump() | {"seed": 0, "device": "auto"}
+    known["hidden"] = ", ".join(map(str, nca.hidden))
+    seen = (nca.perception, nca.laplacian)
     known["filters"] = next(name for name, value in FILTERS.items() if value == seen)
     return [known[name] for name in NAMES]
 
 
-def read(name: str, values: Sequence[Any], target: TargetConfig, title: str) -> JobSpec:
-    """The form as a spec; raises BadInput for the first thing that does not fit."""
+def architecture(name: str, kept: NCAConfig | None) -> list[dict[str, Any]]:
+    """Updates of the fields named in `ARCHITECTURE`: locked to `kept`, or free at the recipe's."""
+    values = dict(zip(NAMES, fill(name, kept), strict=True))
+    return [gr.update(value=values[part], interactive=kept is None) for part in ARCHITECTURE]
+
+
+def read(
+    name: str,
+    values: Sequence[Any],
+    target: TargetConfig,
+    title: str,
+    start: Start | None = None,
+) -> JobSpec:
+    """The form as a spec; raises BadInput for the first thing that does not fit.
+
+    Args:
+        name: of the recipe.
+        values: of the advanced settings, in the order of `NAMES`.
+        target: what is trained on.
+        title: for people.
+        start: what it begins with; its architecture counts, not the form's.
+    """
     base, form = recipe(name), dict(zip(NAMES, values, strict=True))
     missing = next((key for key, value in form.items() if value in (None, "")), None)
     if missing:
@@ -204,13 +241,14 @@ def read(name: str, values: Sequence[Any], target: TargetConfig, title: str) -> 
     return checked(
         JobSpec,
         {
-            "nca": checked(NCAConfig, nca).model_dump(),
+            "nca": (start.nca if start else checked(NCAConfig, nca)).model_dump(),
             "train": checked(TrainConfig, train).model_dump(),
             "target": target.model_dump(),
             "seed": form["seed"],
             "device": form["device"],
             "recipe": name,
             "title": title,
+            "base": start and start.base,
         },
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 import emoji
 import gradio as gr
 
-from nca.checkpoint import WEIGHTS, load_checkpoint, zip_checkpoint
+from nca.checkpoint import WEIGHTS, save_checkpoint, zip_checkpoint
 from nca.jobs import JobView
 from nca.player import NCAPlayer, export_html, player_model, replay
 from nca.render import animation_bytes
@@ -43,6 +44,7 @@ class GrowTab:
         chosen: the name of the checkpoint in the player.
         seen: which weights the page has, in the session.
         timer: looks for newer ones.
+        further: the button that trains it further.
         outputs: of `Handlers.choose`, for whoever opens the tab.
     """
 
@@ -50,6 +52,7 @@ class GrowTab:
     chosen: gr.Textbox
     seen: gr.State
     timer: gr.Timer
+    further: gr.Button
     outputs: list[Any]
 
 
@@ -70,6 +73,7 @@ def build(settings: Settings, row: Shelf, visitor: gr.BrowserState) -> GrowTab:
             ]
             page = gr.Button("Player (HTML)", size="md", min_width=60, elem_id="download-player")
             zipped = gr.Button("Checkpoint", size="md", min_width=60, elem_id="download-zip")
+        further = gr.Button("Train it further", elem_id="train-further")
         gr.HTML(
             '<p class="note">A film shows what you just saw, wounds and all: the last '
             f"{settings.limits.export_frames} steps. The player is a page of its own and works "
@@ -102,7 +106,7 @@ def build(settings: Settings, row: Shelf, visitor: gr.BrowserState) -> GrowTab:
     save = "() => setTimeout(() => document.querySelector('#file').click(), 100)"
     for made in films_made + folders_made:
         made.success(None, file, None, js=save, api_visibility="private")
-    return GrowTab(handlers, chosen, seen, timer, shown)
+    return GrowTab(handlers, chosen, seen, timer, further, shown)
 
 
 class Handlers:
@@ -123,7 +127,7 @@ class Handlers:
             return self.choose(stored, first)
         view = self._job(stored, name)
         row, timer = shelf.show(items, name), gr.update(active=bool(view and view.active))
-        return [gr.skip(), row, gr.skip(), gr.skip(), timer, _told(view)]
+        return [gr.skip(), row, gr.skip(), gr.skip(), timer, _told(name, view)]
 
     def pick(self, stored: Any, event: gr.EventData) -> list[Any]:
         """A checkpoint of the shelf was clicked."""
@@ -134,7 +138,7 @@ class Handlers:
         model, seen, view = self._model(stored, name)
         timer = gr.update(active=bool(view and view.active))
         row = shelf.show(self._items(stored), name)
-        return [name, row, NCAPlayer.show(model), seen, timer, _told(view)]
+        return [name, row, NCAPlayer.show(model), seen, timer, _told(name, view)]
 
     def follow(self, stored: Any, chosen: str, seen: dict[str, Any] | None) -> Any:
         """The newest weights of a training, into the automaton that lives in the canvas."""
@@ -143,9 +147,9 @@ class Handlers:
         if view is None or seen == _seen(chosen, view.folder):
             if view and view.active:
                 return gr.skip()
-            return [gr.skip(), gr.skip(), timer, _told(view)]
+            return [gr.skip(), gr.skip(), timer, _told(chosen, view)]
         model, seen, _ = self._model(stored, chosen)
-        return [NCAPlayer.refresh(model), seen, timer, _told(view)]
+        return [NCAPlayer.refresh(model), seen, timer, _told(chosen, view)]
 
     # ------------------------------------------------------------------ taking away
 
@@ -163,23 +167,22 @@ class Handlers:
 
     def player(self, stored: Any, chosen: str) -> str:
         """The automaton with its player as one HTML file."""
-        data = export_html(self._folder(stored, chosen)).encode()
+        data = export_html(self.row.load(key_of(stored), chosen)).encode()
         return self._file(stored, chosen, data, "html")
 
     def package(self, stored: Any, chosen: str) -> str:
         """The checkpoint folder as a zip."""
-        folder = self._folder(stored, chosen)
-        load_checkpoint(folder, self.settings.limits)
-        return self._file(stored, chosen, zip_checkpoint(folder), "zip")
+        loaded = self.row.load(key_of(stored), chosen)
+        if not shelf.is_snapshot(chosen):
+            return self._file(stored, chosen, zip_checkpoint(loaded.folder), "zip")
+        with tempfile.TemporaryDirectory() as folder:  # a snapshot is weights alone
+            save_checkpoint(folder, loaded.nca, loaded.info, loaded.target, preview=False)
+            return self._file(stored, chosen, zip_checkpoint(folder), "zip")
 
     # ------------------------------------------------------------------ within
 
     def _items(self, stored: Any) -> list[shelf.Item]:
         return self.row.items(key_of(stored))
-
-    def _folder(self, stored: Any, name: str) -> Path:
-        """The folder of a checkpoint that this visitor may use."""
-        return self.row.folder(key_of(stored), name)
 
     def _job(self, stored: Any, name: str) -> JobView | None:
         """The training that a name stands for; None for anything else, and when it is gone."""
@@ -189,9 +192,9 @@ class Handlers:
         self, stored: Any, name: str
     ) -> tuple[dict[str, Any], dict[str, Any], JobView | None]:
         """What the player shows, what the session notes of it, and the training if it is one."""
-        folder, view = self._folder(stored, name), self._job(stored, name)
+        view, folder = self._job(stored, name), self.row.folder(key_of(stored), name)
         seen = _seen(name, folder)  # before reading: what is written meanwhile is sent next time
-        loaded = load_checkpoint(folder, self.settings.limits)
+        loaded = self.row.load(key_of(stored), name)
         model = player_model(
             loaded, title=view.title if view else None, series=view.id if view else None
         )
@@ -199,7 +202,8 @@ class Handlers:
 
     def _file(self, stored: Any, chosen: str, data: bytes, suffix: str) -> str:
         titles = {item.name: item.title for item in self._items(stored)}
-        return self.keep(f"{file_name(titles.get(chosen, ''))}.{suffix}", data)
+        title = titles.get(chosen.partition("@")[0], "")
+        return self.keep(f"{file_name(title)}.{suffix}", data)
 
 
 def _seen(name: str, folder: Path) -> dict[str, Any]:
@@ -211,8 +215,10 @@ def _seen(name: str, folder: Path) -> dict[str, Any]:
     return {"name": name, "stamp": stamp}
 
 
-def _told(view: JobView | None) -> str:
-    """A sentence about a training that is being watched."""
+def _told(name: str, view: JobView | None) -> str:
+    """A sentence about a training that is being watched, or looked back at."""
+    if shelf.is_snapshot(name):
+        return note(f"As it was {shelf.when(name)}.")
     if view is None or not view.active:
         return ""
     return note(

@@ -8,13 +8,12 @@ from typing import Any
 
 import gradio as gr
 
-from nca.checkpoint import WEIGHTS, load_checkpoint
+from nca.checkpoint import WEIGHTS
 from nca.config import BadInput
 from nca.evaluate import Plan, evaluate
 from nca.jobs import JobView
 from nca.life import Life, Lives, live
 from nca.scorecard import recorded
-from nca.settings import Settings
 from nca.state import HALVES
 from nca.ui import rule_views, shelf, views
 from nca.ui.listen import changes, listen
@@ -45,9 +44,9 @@ class InspectTab:
     outputs: list[Any]
 
 
-def build(settings: Settings, row: Shelf, visitor: gr.BrowserState) -> InspectTab:
+def build(row: Shelf, visitor: gr.BrowserState) -> InspectTab:
     """Lay out the tab and attach its handlers."""
-    handlers = Handlers(settings, row)
+    handlers = Handlers(row)
     seen = gr.State(None, time_to_live=3600)
     with gr.Column(elem_id="inspect-tab"):
         choices = shelf.build("inspect-shelf")
@@ -108,8 +107,8 @@ class Handlers:
     `seed` and `wound` of the life, chosen `cells`.
     """
 
-    def __init__(self, settings: Settings, row: Shelf) -> None:
-        self.settings, self.row, self.lives = settings, row, Lives()
+    def __init__(self, row: Shelf) -> None:
+        self.row, self.lives = row, Lives()
 
     def open(
         self, stored: Any, seen: dict[str, Any] | None, step: int, seed: int, wound: str, grown: str
@@ -180,7 +179,7 @@ class Handlers:
     ) -> list[Any]:
         """Run the short battery now."""
         name = _chosen(seen)["name"]
-        loaded = load_checkpoint(self.row.folder(key_of(stored), name), self.settings.limits)
+        loaded = self.row.load(key_of(stored), name)
         if loaded.target is None:
             raise BadInput("This automaton came without its picture, so it cannot be scored.")
         until, done = time.monotonic() + SCORING, 0
@@ -202,10 +201,9 @@ class Handlers:
 
     def _choose(self, stored: Any, name: str, step: int, seed: int, wound: str) -> list[Any]:
         """Everything about a checkpoint, and a life of it."""
-        folder = self.row.folder(key_of(stored), name)
         seen = {"name": name, "seed": seed, "wound": wound, "cells": []}
         life = self._relive(stored, seen, step)
-        loaded = load_checkpoint(folder, self.settings.limits)
+        loaded = self.row.load(key_of(stored), name)
         scores = recorded(loaded.metrics)
         target = loaded.target
         if target is None:
@@ -245,18 +243,19 @@ class Handlers:
 
     def _life(self, stored: Any, seen: dict[str, Any]) -> Life:
         """The life that the page shows, grown anew if nobody looked at it for long."""
-        folder = self.row.folder(key_of(stored), seen["name"])
+        key, name = key_of(stored), seen["name"]
+        self.row.folder(key, name)  # what is kept of a life is only for whom the checkpoint is
         seed, wound = seen["seed"], seen["wound"]
 
         def make() -> Life:
-            loaded = load_checkpoint(folder, self.settings.limits)
+            loaded = self.row.load(key, name)
             height, width = loaded.size
             weights = sum(p.numel() for p in loaded.nca.parameters())
             if height * width * weights * LENGTH > MOST_WORK:
                 raise BadInput("This automaton is too large to be looked at here; grow it instead.")
             return live(loaded.nca, loaded.size, LENGTH, seed, wound or None)
 
-        return self.lives.get((seen["name"], seen["stamp"], seed, wound), make)
+        return self.lives.get((name, seen["stamp"], seed, wound), make)
 
 
 def _chosen(seen: dict[str, Any] | None) -> dict[str, Any]:

@@ -10,6 +10,11 @@ import base64
 import html
 from pathlib import Path
 
+FLEETING = (
+    "This Space forgets everything when it sleeps or restarts. What you want to keep, push to the "
+    "Hub on the Share tab, or download."
+)
+
 
 def data_uri(data: bytes, kind: str = "image/webp") -> str:
     """Bytes as an address that holds them."""

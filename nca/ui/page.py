@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 
+from nca.config import BadInput
 from nca.jobs import Garden
 from nca.settings import Settings
 from nca.ui import api, grow, inspect, share, theme, train
@@ -44,11 +45,11 @@ def build_ui(settings: Settings, garden: Garden) -> gr.Blocks:
         api.publish(settings, garden, row, exchange)
         with gr.Tabs() as tabs:
             with gr.Tab("Train", id="train") as train_tab:
-                training = train.build(settings, garden, visitor)
+                training = train.build(settings, row, visitor)
             with gr.Tab("Grow", id="grow") as grow_tab:
                 growing = grow.build(settings, row, visitor)
             with gr.Tab("Inspect", id="inspect") as inspect_tab:
-                inspecting = inspect.build(settings, row, visitor)
+                inspecting = inspect.build(row, visitor)
             with gr.Tab("Share", id="share") as share_tab:
                 sharing = share.build(settings, exchange, visitor)
         with gr.Accordion("What is kept here, and credits", open=False):
@@ -81,6 +82,32 @@ def build_ui(settings: Settings, garden: Garden) -> gr.Blocks:
         listen(
             training.grow_it.click, grow_it, [visitor, training.chosen], shown, **grow.HEAVY
         )  # fmt: skip
+
+        def look_back(stored: Any, job: str, iteration: float) -> Any:
+            return show_it(stored, training.handlers.past.name(stored, job, iteration))
+
+        listen(
+            training.past.grow.click, look_back,
+            [visitor, training.chosen, training.past.when], shown, **grow.HEAVY,
+        )  # fmt: skip
+
+        def further(stored: Any, name: str, recipe: str) -> list[Any]:
+            if not name:
+                raise BadInput("Please choose an automaton first.")
+            updates = training.handlers.begin.further(stored, name, recipe)
+            return [gr.update(selected="train"), *updates]
+
+        begun = listen(
+            growing.further.click, further, [visitor, growing.chosen, training.recipe],
+            [tabs, *training.begun],
+        )  # fmt: skip
+        begun.success(
+            None, None, None, api_visibility="private",
+            js="() => setTimeout(() => document.querySelector('#begin-with')"
+            "?.scrollIntoView({behavior: 'smooth', block: 'center'}), 100)",
+        )  # fmt: skip
+        for event in (opened.then, train_tab.select):
+            listen(event, training.handlers.begin.choices, visitor, training.beginning.chosen)
 
         asked = listen(
             opened.then, exchange.address, visitor, [sharing.opened, sharing.fetched],

@@ -5,8 +5,10 @@ from __future__ import annotations
 import html
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import gradio as gr
@@ -14,21 +16,21 @@ import gradio as gr
 from nca.card import LICENCES
 from nca.config import BadInput
 from nca.hub import Hub, Unreachable, pull, push
-from nca.hub.client import Token, writing_token
+from nca.hub.client import Token
 from nca.settings import Settings
 from nca.ui import shelf
 from nca.ui.gallery import SORTS, Gallery
 from nca.ui.listen import APOLOGY, listen
-from nca.ui.markup import note
+from nca.ui.markup import FLEETING, note
 from nca.ui.parcel import parcel
 from nca.ui.pictures import Chosen
 from nca.ui.shelf import Shelf
+from nca.ui.sign_in import pull_fields, push_fields, reading, writing
 from nca.ui.visitor import key_of
 
 log = logging.getLogger(__name__)
 
 NETWORK: dict[str, Any] = {"concurrency_limit": 4, "concurrency_id": "hub"}
-PASTE, OWN = "paste", "own"
 FROM_SOURCE = "source"
 _NAMES = {
     "cc-by-4.0": "CC BY 4.0", "cc-by-sa-4.0": "CC BY-SA 4.0", "cc0-1.0": "CC0, public domain",
@@ -36,8 +38,6 @@ _NAMES = {
     "other": "Other, or not known",
 }  # fmt: skip
 _PROGRESS = gr.Progress()
-_HERE = ("127.0.0.1", "::1", "localhost")
-_THROUGH = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 
 
 @dataclass(frozen=True)
@@ -68,11 +68,13 @@ def build(settings: Settings, handlers: Handlers, visitor: gr.BrowserState) -> S
     with gr.Row(equal_height=False):
         with gr.Column(scale=6, min_width=320):
             gr.HTML(_heading("Push one of yours"))
+            if not settings.lasting:
+                gr.HTML(note(FLEETING))
             what = Chosen(
                 [], value=None, label="Automaton", filterable=False, interactive=True,
                 elem_id="push-what",
             )  # fmt: skip
-            way, token = _sign_in(settings, hub)
+            way, token = push_fields(settings, hub)
             with gr.Row():
                 repo = gr.Textbox(
                     label="Name on the Hub", placeholder="user/name", max_lines=1, max_length=120,
@@ -97,6 +99,7 @@ def build(settings: Settings, handlers: Handlers, visitor: gr.BrowserState) -> S
                 label="From the Hub, by name", placeholder="user/name or user/name@revision",
                 max_lines=1, max_length=240, elem_id="pull-name",
             )  # fmt: skip
+            as_me, proof = pull_fields(settings)
             fetch = gr.Button("Pull and grow it", elem_id="pull")
             upload = gr.UploadButton(
                 "Upload a checkpoint zip", file_types=[".zip"], elem_id="upload-zip"
@@ -131,9 +134,10 @@ def build(settings: Settings, handlers: Handlers, visitor: gr.BrowserState) -> S
     results = [opened, fetched]
     brief: dict[str, Any] = {"show_progress": "minimal"} | NETWORK
     options: dict[str, Any] = {"show_progress_on": fetched, "trigger_mode": "once"} | brief
+    pulling = [visitor, name, as_me, proof], [proof, *results]
     opening = [
-        listen(fetch.click, handlers.pull, [visitor, name], results, **options),
-        listen(name.submit, handlers.pull, [visitor, name], results, **options),
+        listen(fetch.click, handlers.pull, *pulling, **options),
+        listen(name.submit, handlers.pull, *pulling, **options),
         listen(wall.select, handlers.pick, visitor, results, **options),
         listen(upload.upload, handlers.upload, [visitor, upload], results, **options),
     ]
@@ -159,10 +163,9 @@ class Handlers:
         """What can be pushed: trainings with weights and shipped checkpoints."""
         items = [i for i in self.row.items(key_of(stored)) if not i.name.startswith("kept:")]
         items.sort(key=lambda item: not item.name.startswith("job:"))
-        named = [(item.title + ("" if item.note else " (shipped)"), item.name) for item in items]
         names = [item.name for item in items]
         value = chosen if chosen in names else next(iter(names), None)
-        return gr.update(choices=named, value=value)
+        return gr.update(choices=shelf.labels(items), value=value)
 
     def push(
         self,
@@ -180,7 +183,7 @@ class Handlers:
     ) -> tuple[str, str]:
         """Push a checkpoint; the token field is emptied whatever happens."""
         try:
-            proof = self._token(way, token, signed_in, request)
+            proof = writing(self.settings, way, token, signed_in, request)
             folder = self.row.folder(key_of(stored), what or "")
 
             def report(share: float, words: str) -> None:
@@ -215,31 +218,32 @@ class Handlers:
             words = f"It is on the Hub: {link}"
         return "", f'<p class="done" role="status">{words}</p>'
 
-    def _token(
-        self, way: str, pasted: str, signed_in: gr.OAuthToken | None, request: gr.Request
-    ) -> Token:
-        """The token to push with: what the visitor chose, and never another one instead."""
-        if self.settings.sign_in:
-            if signed_in is None:
-                raise BadInput("Please sign in first; it takes you to the Hub and back.")
-            return writing_token(signed_in.token)
-        if way == OWN:
-            if not (self.settings.own_token and is_here(request)):
-                raise BadInput("This machine's own token is only for whoever sits at it.")
-            return writing_token(None)
-        if not isinstance(pasted, str) or not pasted.strip():
-            raise BadInput("Please paste a token with write access.")
-        return writing_token(pasted)
-
     # ------------------------------------------------------------------ fetching
 
-    def pull(self, stored: Any, name: str) -> tuple[str, str]:
-        """Fetch a checkpoint by name; what to open, and words."""
-        return _told(lambda: self.fetch(key_of(stored), name))
+    def pull(
+        self,
+        stored: Any,
+        name: str,
+        as_me: bool,
+        pasted: str,
+        signed_in: gr.OAuthToken | None,
+    ) -> tuple[str, str, str]:
+        """Fetch a checkpoint by name; the token field, emptied, what to open, and words."""
+
+        def take() -> tuple[str, str]:
+            token = reading(self.settings, as_me, pasted, signed_in)
+            return self.fetch(key_of(stored), name, token)
+
+        try:
+            return "", *_told(take)
+        except Exception as error:
+            # Its type alone: what the error says or holds could repeat the token.
+            log.error("A pull failed: %s", type(error).__name__)
+            return "", "", note(APOLOGY, "refusal")
 
     def pick(self, stored: Any, event: gr.EventData) -> tuple[str, str]:
         """A card of the gallery was clicked."""
-        return self.pull(stored, str(event.name))
+        return _told(lambda: self.fetch(key_of(stored), str(event.name)))
 
     def upload(self, stored: Any, path: str | None) -> tuple[str, str]:
         """Take in a checkpoint zip."""
@@ -261,10 +265,15 @@ class Handlers:
         opened, words = self.fetch(key_of(stored), name)
         return opened, note(words)
 
-    def fetch(self, key: str, name: str) -> tuple[str, str]:
-        """Pull without a token into a visitor's collection; its name there, and a sentence."""
-        pulled = pull(self.hub, str(name or ""), token=False)
-        return f"kept:{self.row.collection.add_pulled(key, pulled)}", pulled.note or ""
+    def fetch(self, key: str, name: str, token: Token = False) -> tuple[str, str]:
+        """Pull into a visitor's collection; its name there, and a sentence."""
+        with ExitStack() as stack:
+            hub = self.hub
+            if token:  # what only this visitor may see does not lie in the cache of all
+                cache = stack.enter_context(TemporaryDirectory())
+                hub = replace(hub, cache=Path(cache))
+            pulled = pull(hub, str(name or ""), token=token)
+            return f"kept:{self.row.collection.add_pulled(key, pulled)}", pulled.note or ""
 
     def forget(self, stored: Any) -> str:
         """Delete what the visitor fetched."""
@@ -289,41 +298,6 @@ def _told(take: Callable[[], tuple[str, str]]) -> tuple[str, str]:
     return opened, note(words)
 
 
-def is_here(request: gr.Request) -> bool:
-    """Whether a request comes from a browser on this very machine, not through anything."""
-    host = request.headers.get("host", "").rpartition(":")[0] or request.headers.get("host", "")
-    client = request.client.host if request.client else ""
-    through = any(request.headers.get(name) for name in _THROUGH)
-    return client in _HERE[:2] and host.strip("[]") in _HERE and not through
-
-
-def _sign_in(settings: Settings, hub: Hub) -> tuple[Any, Any]:
-    """How a visitor says who they are: the way, and the field for a token."""
-    if settings.sign_in:
-        gr.LoginButton(size="md", elem_id="sign-in")
-        return gr.Textbox(PASTE, visible=False), gr.Textbox("", visible=False, elem_id="token")
-    ways = [("Paste a token", PASTE), ("The token of this computer", OWN)]
-    way = gr.Radio(
-        ways, value=PASTE, label="Sign in with", visible=settings.own_token, elem_id="way"
-    )
-    token = gr.Textbox(
-        "", label="Token with write access", type="password", placeholder="hf_…",
-        max_lines=1, max_length=4096,
-        elem_id="token",
-        html_attributes=gr.InputHTMLAttributes(autocomplete="off", spellcheck=False),
-        info="Used for this push, then forgotten; it is never stored",
-    )  # fmt: skip
-    gr.HTML(
-        f'<p class="note"><a href="{html.escape(hub.endpoint)}/settings/tokens" target="_blank" '
-        'rel="noopener">Make one in your settings on the Hub</a></p>'
-    )
-    way.change(
-        None, way, token, js="(way) => ({__type__: 'update', visible: way === 'paste'})",
-        api_visibility="private",
-    )  # fmt: skip
-    return way, token
-
-
 def _heading(text: str) -> str:
     return f'<div class="steps"><h2>{text}</h2></div>'
 
@@ -332,6 +306,5 @@ def _duplicate(hub: Hub, space: str) -> str:
     link = html.escape(f"{hub.endpoint}/spaces/{space}?duplicate=true")
     return (
         f'<p class="note">A garden of your own, with a GPU if you like: <a href="{link}" '
-        'target="_blank" rel="noopener">Duplicate this Space</a>. Trainings here are lost when '
-        "the Space sleeps; push what you want to keep.</p>"
+        'target="_blank" rel="noopener">Duplicate this Space</a>.</p>'
     )

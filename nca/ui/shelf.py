@@ -10,11 +10,14 @@ from pathlib import Path
 
 import gradio as gr
 
+from nca.checkpoint import Checkpoint, load_checkpoint, weights_from_bytes
 from nca.config import BadInput
-from nca.jobs import NOT_YOURS, TARGET, Garden, JobView
+from nca.jobs import NOT_YOURS, TARGET, Garden, JobView, snapshots
+from nca.jobs.further import Start, start_from
 from nca.settings import Settings
+from nca.target import target_from_png
 from nca.ui.collection import Collection, Kept
-from nca.ui.markup import data_uri
+from nca.ui.markup import count, data_uri
 
 MOST = 24
 
@@ -51,7 +54,7 @@ class Shelf:
 
     def folder(self, key: str, name: str) -> Path:
         """The folder of a checkpoint; BadInput when this visitor may not use it."""
-        kind, _, rest = str(name).partition(":")
+        kind, _, rest = str(name).partition("@")[0].partition(":")
         if kind == "job":
             return self.garden.view(key, rest).folder
         if kind == "kept":
@@ -62,6 +65,27 @@ class Shelf:
                 return item.folder
         raise BadInput(NOT_YOURS if name else "Please choose an automaton first.")
 
+    def load(self, key: str, name: str) -> Checkpoint:
+        """A checkpoint, or `job:<id>@<iteration>`, a snapshot of a training.
+
+        Raises:
+            BadInput: this visitor may not use it, or it is not sound.
+        """
+        folder, limits = self.folder(key, name), self.settings.limits
+        if not is_snapshot(name):
+            return load_checkpoint(folder, limits)
+        kept = {f"{number}": path for number, path in snapshots(folder)}
+        path = kept.get(name.partition("@")[2])
+        if path is None:
+            raise BadInput("This snapshot is no longer kept; please choose another.")
+        nca, info = weights_from_bytes(path.read_bytes(), limits)
+        return Checkpoint(nca, info, target_from_png(folder / TARGET), {}, folder)
+
+    def start(self, key: str, name: str) -> Start:
+        """What a training begins with when it begins with this checkpoint."""
+        checkpoint = self.load(key, name)
+        return start_from(checkpoint, *self.collection.public_source(checkpoint.folder))
+
     def job(self, key: str, name: str) -> JobView | None:
         """The training that a name stands for; None for anything else, and when it is gone."""
         kind, _, job = str(name).partition(":")
@@ -69,6 +93,22 @@ class Shelf:
             return self.garden.view(key, job) if kind == "job" else None
         except BadInput:
             return None
+
+
+def is_snapshot(name: str) -> bool:
+    """Whether a name stands for a training as it was: `job:<id>@<iteration>`."""
+    return "@" in str(name)
+
+
+def when(name: str) -> str:
+    """When a snapshot was, in words."""
+    number = int(name.partition("@")[2])
+    return f"after {count(number)} iterations" if number > 1 else "after its first iteration"
+
+
+def labels(items: Sequence[Item]) -> list[tuple[str, str]]:
+    """The shelf for a selector: words for people and the name."""
+    return [(f"{item.title} · {item.note or 'shipped'}", item.name) for item in items]
 
 
 def shipped(folder: Path) -> list[Item]:

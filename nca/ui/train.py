@@ -8,14 +8,16 @@ from typing import Any
 import gradio as gr
 
 from nca.config import BadInput, checked
-from nca.jobs import Garden, JobSpec, JobView
+from nca.jobs import JobSpec, JobView
 from nca.recipes import recipe
 from nca.settings import Settings
 from nca.target import target_to_png
-from nca.ui import form, source, watch
+from nca.ui import begin, form, past, source, watch
+from nca.ui.grow import HEAVY
 from nca.ui.listen import changes, listen
-from nca.ui.markup import note
+from nca.ui.markup import FLEETING, note
 from nca.ui.pictures import Chosen
+from nca.ui.shelf import Shelf
 from nca.ui.visitor import key_of
 
 EVERY = 1.5  # seconds between looks at a job that is active
@@ -31,6 +33,10 @@ class TrainTab:
         seen: what the page shows already, in the session.
         outputs: of `attach`, for when the page opens.
         grow_it: the button that opens the other tab.
+        beginning: the selector of what to begin with.
+        recipe: the selector of the recipe.
+        past: the slider over its snapshots.
+        begun: the outputs of `begin.Handlers.further`.
     """
 
     handlers: Handlers
@@ -38,24 +44,41 @@ class TrainTab:
     seen: gr.State
     outputs: list[Any]
     grow_it: gr.Button
+    beginning: begin.Beginning
+    recipe: gr.Radio
+    begun: list[Any]
+    past: past.Past
 
 
-def build(settings: Settings, garden: Garden, visitor: gr.BrowserState) -> TrainTab:
+def build(settings: Settings, row: Shelf, visitor: gr.BrowserState) -> TrainTab:
     """Lay out the tab and attach its handlers."""
-    handlers = Handlers(settings, garden)
+    garden = row.garden
+    handlers = Handlers(settings, row)
     with gr.Row(equal_height=False):
         with gr.Column(scale=5, min_width=320):
-            picture = source.build(settings.limits)
+            with gr.Column() as picture_form:
+                picture = source.build(settings.limits)
+            beginning = begin.build()
             name = gr.Radio(
                 form.recipe_choices(), value=form.DEFAULT_RECIPE, label="Recipe", elem_id="recipe"
             )
             about = gr.HTML(
-                handlers.about(None, 40, 16, form.DEFAULT_RECIPE, *form.fill(form.DEFAULT_RECIPE)),
+                handlers.about(
+                    None,
+                    begin.NEW,
+                    False,
+                    source.DEFAULT.size,
+                    source.DEFAULT.padding,
+                    form.DEFAULT_RECIPE,
+                    *form.fill(form.DEFAULT_RECIPE),
+                ),
                 elem_id="about-recipe",
             )
             with gr.Accordion("Advanced settings", open=False, elem_id="advanced"):
                 advanced = form.fields(garden.devices)
             start = gr.Button("Start training", variant="primary", elem_id="start")
+            if not settings.lasting:
+                gr.HTML(note(FLEETING))
         with gr.Column(scale=7, min_width=320):
             with gr.Row(visible=False) as top:
                 chosen = Chosen(
@@ -65,7 +88,7 @@ def build(settings: Settings, garden: Garden, visitor: gr.BrowserState) -> Train
             status = gr.HTML(watch.EMPTY, elem_id="status")
             with gr.Row(visible=False) as actions:
                 stop = gr.Button("Stop", size="md", min_width=70, elem_id="stop")
-                resume = gr.Button("Resume", size="md", min_width=70, elem_id="resume")
+                resume = gr.Button("Resume", size="md", min_width=90, elem_id="resume")
                 delete = gr.Button(
                     "Delete", variant="stop", size="md", min_width=70, elem_id="delete"
                 )
@@ -73,6 +96,7 @@ def build(settings: Settings, garden: Garden, visitor: gr.BrowserState) -> Train
                     "Grow it", variant="primary", size="md", min_width=90, elem_id="grow-it"
                 )
             portraits = gr.HTML("", elem_id="portraits")
+            looking = past.build()
             plot = gr.LinePlot(
                 watch.curve([]), x="iteration", y="log10 loss", height=230, visible="hidden",
                 label="Loss: lower is better; -2 looks alike, -3 looks the same",
@@ -83,13 +107,23 @@ def build(settings: Settings, garden: Garden, visitor: gr.BrowserState) -> Train
     seen = gr.State({}, time_to_live=3600)
     timer = gr.Timer(EVERY, active=False)
 
-    panel = [status, plot, portraits, sheets, stop, resume, delete, grow_it, start, timer, seen]
+    panel = [
+        status, plot, portraits, sheets, *looking.outputs, stop, resume, delete, grow_it, start,
+        timer, seen,
+    ]  # fmt: skip
     attached = [chosen, top, actions, *panel]
-    asked = [visitor, *picture.inputs, name, *advanced]
+    asked = [visitor, *beginning.asked, *picture.inputs, name, *advanced]
     size, padding = picture.inputs[5:7]
 
-    listen(name.change, form.fill, name, advanced)
-    described = [size, padding, name, *advanced]
+    listen(name.change, handlers.fill, [visitor, beginning.chosen, name], advanced)
+    fixed = [advanced[form.NAMES.index(part)] for part in form.ARCHITECTURE]
+    begun = [beginning.about, beginning.keep, picture_form, *fixed]
+    listen(
+        beginning.chosen.input, handlers.begin.choose, [visitor, beginning.chosen, name], begun,
+        trigger_mode="always_last",
+    )  # fmt: skip
+    listen(beginning.keep.input, begin.hidden, beginning.keep, picture_form)
+    described = [*beginning.asked, size, padding, name, *advanced]
     listen(
         changes(described), handlers.about, [visitor, *described], about,
         quiet=True, trigger_mode="always_last",
@@ -109,6 +143,10 @@ def build(settings: Settings, garden: Garden, visitor: gr.BrowserState) -> Train
         timer.tick, handlers.tick, [visitor, chosen, seen], panel,
         quiet=True, trigger_mode="always_last",
     )  # fmt: skip
+    listen(
+        looking.when.input, handlers.past.show, [visitor, chosen, looking.when], looking.life,
+        trigger_mode="always_last", **HEAVY,
+    )  # fmt: skip
     listen(stop.click, handlers.stop, [visitor, chosen], panel)
     listen(resume.click, handlers.resume, [visitor, chosen], panel)
     listen(
@@ -116,31 +154,58 @@ def build(settings: Settings, garden: Garden, visitor: gr.BrowserState) -> Train
         js="(visitor, job) => [visitor, confirm('Delete this training, its picture and all that "
         "it has grown?') ? job : null]",
     )  # fmt: skip
-    return TrainTab(handlers, chosen, seen, attached, grow_it)
+    return TrainTab(
+        handlers, chosen, seen, attached, grow_it, beginning, name, [beginning.chosen, *begun],
+        looking,
+    )  # fmt: skip
 
 
 class Handlers:
     """What happens when something is pressed; each method returns what its outputs show."""
 
-    def __init__(self, settings: Settings, garden: Garden) -> None:
-        self.settings, self.garden = settings, garden
+    def __init__(self, settings: Settings, row: Shelf) -> None:
+        self.settings, self.garden = settings, row.garden
+        self.begin, self.past = begin.Handlers(row), past.Handlers(row)
 
-    def about(self, stored: Any, size: float, padding: float, name: str, *values: Any) -> str:
+    def fill(self, stored: Any, beginning: str, name: str) -> list[Any]:
+        """The advanced settings of a recipe; the architecture of what it begins with stays."""
+        start = self.begin.read(stored, beginning)
+        return form.fill(name, start.nca if start else None)
+
+    def about(
+        self,
+        stored: Any,
+        beginning: str,
+        keep: bool,
+        size: float,
+        padding: float,
+        name: str,
+        *values: Any,
+    ) -> str:
         """What the recipe does and how long it may take."""
         target = checked(form.TargetConfig, {"emoji": "", "size": size, "padding": padding})
         try:
-            spec = form.read(name, values, target, "estimate")
+            start = self.begin.read(stored, beginning)
+            if start and keep:
+                target, _ = start.target()
+            spec = form.read(name, values, target, "estimate", start)
         except BadInput as problem:
             return note(str(problem), "refusal")
         time = form.expected(spec, self.garden.devices[0] != "cpu", self._pace(stored, spec))
         return note(f"{recipe(name).summary} {time}")
 
-    def start(self, stored: Any, *values: Any) -> list[Any]:
+    def start(self, stored: Any, beginning: str, keep: bool, *values: Any) -> list[Any]:
         """Queue a training of what the form says."""
         sources, (name, *advanced) = values[:9], values[9:]
-        config, target = source.read(self.settings.limits, *sources)
-        spec = form.read(name, advanced, config, source.title(config, sources[0]))
-        job = self.garden.submit(key_of(stored), spec, target_to_png(target))
+        start = self.begin.read(stored, beginning)
+        if start and keep:
+            config, png = start.target()
+            title = start.base.title
+        else:
+            config, target = source.read(self.settings.limits, *sources)
+            png, title = target_to_png(target), source.title(config, sources[0])
+        spec = form.read(name, advanced, config, title, start)
+        job = self.garden.submit(key_of(stored), spec, png, start and start.weights)
         return self.attach(stored, job)
 
     def attach(self, stored: Any, job: str | None = None) -> list[Any]:
@@ -160,7 +225,8 @@ class Handlers:
         """The panel of a job, complete."""
         if not job:
             return [
-                watch.EMPTY, gr.update(visible="hidden"), "", "", *watch.buttons(None),
+                watch.EMPTY, gr.update(visible="hidden"), "", "", *past.update([], []),
+                *watch.buttons(None),
                 gr.update(interactive=True), gr.update(active=False), {},
             ]  # fmt: skip
         return self._panel(stored, self.garden.view(key_of(stored), job), {})
@@ -191,8 +257,10 @@ class Handlers:
         return self.look(stored, job)
 
     def resume(self, stored: Any, job: str) -> list[Any]:
-        """Let it go on."""
-        self.garden.resume(key_of(stored), job)
+        """Let it go on, and longer than it was to when it has finished."""
+        view = self.garden.view(key_of(stored), job)
+        added = watch.more(view)
+        self.garden.resume(key_of(stored), job, view.iterations + added if added else None)
         return self.look(stored, job)
 
     def delete(self, stored: Any, job: str | None) -> Any:
@@ -203,7 +271,7 @@ class Handlers:
         return self.attach(stored)
 
     def _panel(self, stored: Any, view: JobView, seen: dict[str, Any]) -> Any:
-        now = watch.stamps(view) | {"status": watch.status(view)}
+        now: dict[str, Any] = watch.stamps(view) | {"status": watch.status(view)}
         points = self.garden.metrics(key_of(stored), view.id, POINTS)
         now["points"] = points[-1] if points else None
 
@@ -219,6 +287,7 @@ class Handlers:
             plot if changed("points") else gr.skip(),
             watch.portraits(view) if changed("portraits") else gr.skip(),
             watch.sheets(view) if changed("sheets") else gr.skip(),
+            *past.update(now["past"], seen.get("past", [])),
             *(watch.buttons(view) if changed("buttons") else [gr.skip()] * 4),
             gr.update(interactive=not busy) if changed("buttons") else gr.skip(),
             gr.update(active=view.active) if changed("active") else gr.skip(),

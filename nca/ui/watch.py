@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 import pandas as pd
 
-from nca.jobs import BATCH, POOL, PREVIEW, TARGET, JobView
+from nca.jobs import BATCH, POOL, PREVIEW, TARGET, JobView, snapshots
 from nca.ui.markup import (
     count,
     duration,
@@ -60,6 +60,8 @@ def status(view: JobView) -> str:
         facts += [place(view)]
         if view.ahead and view.wait_seconds is not None:
             facts.append(f"expected wait {duration(view.wait_seconds)}")
+    if view.base:
+        facts.append(f"began with {view.base}")
     if view.loss:
         facts.append(f"loss {view.loss:.2g}")
     if view.deleted_at is not None:
@@ -117,15 +119,28 @@ def _soon(caption: str) -> str:
 
 
 def buttons(view: JobView | None) -> list[dict[str, Any]]:
-    """Updates of Stop, Resume, Delete and Grow it: each only where it makes sense."""
+    """Updates of Stop, Resume, Delete and Grow it: each only where it makes sense.
+
+    Stop and Resume take turns. What has finished cannot be resumed, but trained longer.
+    """
     if view is None:
         return [gr.update(interactive=False)] * 4
+    added, stops = more(view), view.active and not view.stopping
     return [
-        gr.update(interactive=view.active and not view.stopping),
-        gr.update(interactive=view.can_resume or view.stopping),
+        gr.update(interactive=stops, visible=stops),
+        gr.update(
+            value=f"+{count(added)} iterations" if added else "Resume",
+            interactive=view.can_resume or view.stopping or added > 0,
+            visible=not stops,
+        ),
         gr.update(interactive=True),
         gr.update(interactive=(view.folder / "model.safetensors").exists()),
     ]
+
+
+def more(view: JobView) -> int:
+    """Iterations that are added to a training when it has finished: half of what it had."""
+    return max(10, view.iterations // 2) if view.state == "finished" else 0
 
 
 def stamps(view: JobView) -> dict[str, Any]:
@@ -135,7 +150,14 @@ def stamps(view: JobView) -> dict[str, Any]:
         "job": view.id,
         "portraits": now[PREVIEW],
         "sheets": (now[POOL], now[BATCH]),
-        "buttons": (view.state, view.stopping, view.can_resume, bool(now["model.safetensors"])),
+        "buttons": (
+            view.state,
+            view.stopping,
+            view.can_resume,
+            view.iterations,
+            bool(now["model.safetensors"]),
+        ),
+        "past": [iteration for iteration, _ in snapshots(view.folder)],
         "active": view.active,
     }
 

@@ -2,21 +2,27 @@
 
 import io
 import re
+import threading
 import zipfile
 from pathlib import Path
 
 import pytest
-from hub_server import status
+from hub_server import held, status
 from visit import MACHINE_TOKEN
 
 from nca.checkpoint import load_checkpoint
 
 
-def push(page, token: str, repo: str) -> str:
-    """Fill in the form, push, and give what the page says."""
+def send(page, token: str, repo: str) -> None:
+    """Fill in the form and press the button."""
     page.page.locator("#token input").fill(token)
     page.page.locator("#push-repo").locator("input, textarea").fill(repo)
     page.page.locator("#push").click()
+
+
+def push(page, token: str, repo: str) -> str:
+    """Push, and give what the page says."""
+    send(page, token, repo)
     field = page.page.locator("#token input")
     page.until(lambda: not field.input_value() and page.page.locator("#pushed p").count())
     return page.page.locator("#pushed p").inner_text()
@@ -155,7 +161,13 @@ def test_refused_tokens_and_where_they_are_not(share_visit, hub, trained, garden
     fault = hub.fault(r"POST .*/commit/", status(503), times=1)
     assert "can be pushed again" in push(page, good, "dan/again")
     assert fault.used == 1
-    assert "It is on the Hub" in push(page, good, "dan/again")
+    # While it uploads, the page says how far it is.
+    arrived = threading.Event()
+    hub.fault(r"POST .*/commit/", held(arrived), times=1)
+    send(page, good, "dan/again")
+    page.wait("#pushed", r"Committing - 80\.0%")
+    arrived.set()
+    page.wait("#pushed", "It is on the Hub")
 
     said = page.page.content() + page.page.evaluate("JSON.stringify([localStorage, location.href])")
     kept = everything(garden_server.home.parent) + said.encode()

@@ -10,11 +10,12 @@ from nca.checkpoint import save_checkpoint
 from nca.config import BadInput, CheckpointInfo, NCAConfig
 from nca.jobs import Garden
 from nca.model import NCA
-from nca.settings import Settings
+from nca.settings import Settings, can_hold_a_garden
 from nca.ui import build_ui
 from nca.ui.collection import MINE, Collection
-from nca.ui.share import FROM_SOURCE, OWN, PASTE, Handlers, is_here
+from nca.ui.share import FROM_SOURCE, Handlers
 from nca.ui.shelf import Shelf
+from nca.ui.sign_in import OWN, PASTE, is_here
 
 SPACE = {"SPACE_ID": "ann/garden", "SYSTEM": "spaces", "OAUTH_CLIENT_ID": "x"}
 STORED = {"own": "a" * 32, "link": None}
@@ -65,6 +66,23 @@ def test_settings_follow_the_environment(tmp_path):
     assert own.own_token and own.mcp
 
 
+def test_on_a_space_a_garden_lives_on_the_disk_that_lasts(tmp_path):
+    data = tmp_path / "data"
+    elsewhere = Settings.from_environment(SPACE | {"NCA_GARDEN_HOME": str(tmp_path / "h")}, data)
+    assert elsewhere.home == tmp_path / "h" and not elsewhere.lasting
+    data.mkdir()
+    found = Settings.from_environment(SPACE, data)
+    assert found.home == data / "nca-garden" and found.lasting
+    assert not list(found.home.glob(".probe*")) and (found.home / "secret").is_file()
+    named = Settings.from_environment(SPACE | {"NCA_GARDEN_HOME": str(data / "mine")}, data)
+    assert named.home == data / "mine" and named.lasting
+    assert Settings.from_environment({"NCA_GARDEN_HOME": str(tmp_path / "h")}, data).lasting
+    # A mount on which no file can be made.
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "bare/nca-garden").write_text("in the way")
+    assert not can_hold_a_garden(tmp_path / "bare/nca-garden")
+
+
 def test_here_is_only_this_machine():
     assert (
         is_here(request())
@@ -89,6 +107,26 @@ def test_on_a_space_the_visitor_signs_in(garden, hub):
     assert "spaces/ann/garden?checkpoint=fay/dot" in card
 
 
+def test_a_private_pull_asks_as_whom_the_visitor_says(garden, hub, tmp_path):
+    made, token = handlers(garden, hub, space="ann/garden", sign_in=True), hub.user("hal")
+    repo = hub.repo("hal/dot", private=True)
+    weights = "model.safetensors"
+    repo.commit({weights: (tmp_path / "shipped/dot" / weights).read_bytes()})
+    signed = gr.OAuthToken(token=token, scope="contribute-repos", expires_at=2**33)
+    # Signed in or with a token in a forged field: nobody's account is guessed.
+    for as_me, pasted, who, sentence in (
+        (False, "", signed, "or it is private"), (False, token, None, "or it is private"),
+        (True, token, None, "sign in first"),
+    ):  # fmt: skip
+        field, opened, words = made.pull(STORED, "hal/dot", as_me, pasted, who)
+        assert (field, opened) == ("", "") and sentence in words
+    field, opened, words = made.pull(STORED, "hal/dot", True, "", signed)
+    assert field == "" and opened.startswith("kept:") and words == ""
+    assert made.row.start(STORED["own"], opened).base.repo is None
+    # Without the Hub, nobody can say whether it is still theirs: there is no copy of it here.
+    assert not list(garden.home.glob("hub/*hal*"))
+
+
 def test_the_page_of_a_space(garden, hub, monkeypatch):
     """A button to sign in instead of a field for a token, and a way to a garden of one's own."""
     pytest.importorskip("authlib")  # on every Gradio Space
@@ -101,6 +139,12 @@ def test_the_page_of_a_space(garden, hub, monkeypatch):
     config = str(build_ui(settings, garden).get_config_file())
     assert "Sign in with Hugging Face" in config and "Duplicate this Space" in config
     assert "Token with write access" not in config
+
+
+def test_a_space_that_forgets_says_so(garden, hub):
+    settings = handlers(garden, hub, space="ann/garden", lasting=False).settings
+    said = str(build_ui(settings, garden).get_config_file())
+    assert said.count("This Space forgets everything") == 2  # where it is made, and shared
 
 
 def test_the_machines_own_token_is_never_a_guess(garden, hub, monkeypatch):

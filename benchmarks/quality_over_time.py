@@ -1,0 +1,261 @@
+"""How good an automaton gets in how much time: recipes, and what makes wounds heal.
+
+    python benchmarks/quality_over_time.py recipes      quick beside regenerating
+    python benchmarks/quality_over_time.py healing      quick with one thing changed at a time
+    python benchmarks/quality_over_time.py photo        a full frame without an edge
+    python benchmarks/quality_over_time.py recipes --table
+
+Runs are kept, one line each, in quality_over_time.jsonl; a second start does what is missing. Time
+is processor time of one thread, so that what else the machine does matters little; the battery that
+scores along the way (4 lives, no strokes, no rotation) is not counted. Pictures are small (24 cells
+with 8 of padding) unless --size says otherwise, because there are many runs.
+"""
+# ruff: noqa: E402
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from torch import Tensor
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a script, beside nca/
+
+from skyline import skyline
+
+from nca.config import TrainConfig
+from nca.evaluate import Plan, evaluate
+from nca.recipes import recipe
+from nca.target import emoji_target
+from nca.trainer import Diverged, Trainer
+
+KEPT = Path(__file__).with_suffix(".jsonl")
+EMOJI = ("🦎", "🦋", "🐠")
+FRAME = "skyline"
+BATTERY = Plan(lives=4, strokes=0, angles=(0,), persistence=1000, larger=1.0)
+# What the table looks for: recognisable, then Distill's regenerating row, without and with wounds.
+RECOGNISABLE = {"96": -2.0}
+PERSISTENT = {"96": -3.0, "200": -3.37, "1000": -3.51}
+REGENERATING = {**PERSISTENT, "halves": -2.41, "square": -2.73}
+COLUMNS = tuple(REGENERATING)
+
+
+class Noisy(Trainer):
+    """Rolls out with weights a little off, and updates the weights themselves."""
+
+    def train_step(self) -> Any:
+        """One iteration; noise of a thousandth of a weight's usual size."""
+        draw = torch.Generator().manual_seed(self.iteration)
+        noise = [1e-3 * torch.randn(p.shape, generator=draw) for p in self.nca.parameters()]
+        self._shift(noise, 1)
+        before = self.iteration
+        report = super().train_step()
+        if self.iteration > before:  # a rollback has brought back weights without noise
+            self._shift(noise, -1)
+        return report
+
+    def _shift(self, noise: list[Tensor], sign: int) -> None:
+        with torch.no_grad():
+            for p, n in zip(self.nca.parameters(), noise, strict=True):
+                p.add_(n, alpha=sign)
+
+
+class Averaged(Trainer):
+    """Also keeps a running mean of the weights, and is judged by that."""
+
+    def train_step(self) -> Any:
+        """One iteration; the mean looks back over about a hundred."""
+        report = super().train_step()
+        now = {k: v.detach().clone() for k, v in self.nca.state_dict().items()}
+        mean = getattr(self, "mean", now)
+        self.mean = {k: mean[k].lerp(v, 0.01) for k, v in now.items()}
+        return report
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to train: a recipe, what is changed in it, how long, by which kind of trainer."""
+
+    recipe: str
+    seconds: float
+    changes: dict[str, Any] = field(default_factory=dict)
+    trainer: type[Trainer] = Trainer
+
+
+def _quick(trainer: type[Trainer] = Trainer, **changes: Any) -> Arm:
+    return Arm("quick", 40.0, changes, trainer)
+
+
+SUITES: dict[str, dict[str, Arm]] = {
+    "recipes": {"quick": Arm("quick", 120.0), "regenerating": Arm("regenerating", 120.0)},
+    "healing": {
+        "quick": _quick(),
+        "no wounds": _quick(damage_count=0),
+        "circles only": _quick(damage_shapes=("circle",)),
+        "circles, halves": _quick(damage_shapes=("circle", "half")),
+        "circles, halves, strokes": _quick(damage_shapes=("circle", "half", "stroke")),
+        "64 to 128 steps": _quick(steps_max=128),
+        "48 to 80 steps": _quick(steps_min=48, steps_max=80),
+        "pool of 64": _quick(pool_size=64),
+        "pool of 1024": _quick(pool_size=1024),
+        "every seed enters the pool": _quick(reseed_kept=1.0),
+        "no seed enters it in the end": _quick(reseed_kept=0.0),
+        "batches of 4, 2 wounds": _quick(batch=4, damage_count=2),
+        "batches of 8, 3 wounds": _quick(batch=8, damage_count=3),
+        "Adam": _quick(optimiser="adam", learning_rate=2e-3),
+        "half the rate": _quick(learning_rate=2.5e-3),
+        "weight decay 0.01": _quick(weight_decay=0.01),
+        "noise on the weights": _quick(Noisy),
+        "running mean of the weights": _quick(Averaged),
+    },
+    "photo": {"photo": Arm("photo", 200.0), "regenerating": Arm("regenerating", 200.0)},
+}
+
+
+def run(suite: str, name: str, emoji: str, seed: int, size: int) -> dict[str, Any]:
+    """Train one arm for its processor time, scored along the way and at the end."""
+    torch.set_num_threads(1)
+    arm = SUITES[suite][name]
+    base = recipe(arm.recipe)
+    frame = emoji == FRAME
+    target = skyline(size) if frame else emoji_target(emoji, size=size, padding=round(size * 0.4))
+    seconds = arm.seconds * (size / 24) ** 2
+    train = TrainConfig.model_validate(base.train.model_dump() | arm.changes)
+    pace = _pace(arm, train, target, seed)
+    fades = train.schedule == "cosine"
+    if fades:  # the rate falls to the end, so the end must be where time is up
+        train = train.model_copy(update={"iterations": max(1, round(seconds / pace))})
+    trainer = arm.trainer(base.nca, train, target, device="cpu", seed=seed)
+    points, spent, marks = [], 0.0, [seconds * share for share in (1 / 16, 1 / 8, 1 / 4, 1 / 2)]
+    broke = 0
+    try:
+        while trainer.iteration < train.iterations and spent < 1.5 * seconds:
+            started = time.process_time()
+            broke += bool(trainer.train_step().message)
+            spent += time.process_time() - started
+            if not fades and spent >= seconds:
+                break
+            if marks and spent >= marks[0]:
+                del marks[0]
+                points.append(_score(trainer, target, spent))
+    except Diverged:
+        broke += 1
+    points.append(_score(trainer, target, spent))
+    return {"suite": suite, "arm": name, "emoji": emoji, "seed": seed, "size": size,
+            "broke": broke, "points": points}  # fmt: skip
+
+
+def _pace(arm: Arm, train: TrainConfig, target: Tensor, seed: int) -> float:
+    """Processor seconds of one iteration, once the picture has grown; a hundred are enough."""
+    trainer = arm.trainer(recipe(arm.recipe).nca, train, target, device="cpu", seed=seed)
+    took: list[float] = []
+    while len(took) < 100:
+        started = time.process_time()
+        trainer.train_step()
+        took.append(time.process_time() - started)
+    return median(took[60:])
+
+
+def _score(trainer: Trainer, target: Tensor, spent: float) -> dict[str, float]:
+    """The battery's figures, and after how many seconds and iterations."""
+    own = {k: v.clone() for k, v in trainer.nca.state_dict().items()}
+    trainer.nca.load_state_dict(getattr(trainer, "mean", own))
+    found = evaluate(trainer.nca, target, plan=BATTERY)
+    trainer.nca.load_state_dict(own)
+    return {
+        "seconds": round(spent, 1),
+        "iteration": trainer.iteration,
+        **{str(step): score for step, score in found.growth.items()},
+        "halves": found.halves,
+        "square": found.centre,
+    }
+
+
+def reached(points: list[dict[str, float]], bar: dict[str, float]) -> float:
+    """Seconds to the first point from which on every score is under the bar; infinite if none."""
+    since = math.inf
+    for point in reversed(points):
+        if not all(point[column] <= limit for column, limit in bar.items()):
+            break
+        since = point["seconds"]
+    return since
+
+
+def table(runs: list[dict[str, Any]]) -> str:
+    """Medians of every arm over emoji and seeds, as Markdown."""
+    lines = [
+        "| | runs | 96 | 200 | 1000 | halves | square | seconds | recognisable | persistent "
+        "| regenerating | broke down |",
+        "|---" * 12 + "|",
+    ]
+    for arm in dict.fromkeys(run["arm"] for run in runs):
+        own = [run for run in runs if run["arm"] == arm]
+        last = [run["points"][-1] for run in own]
+        shown = [f"{median(point[column] for point in last):.2f}" for column in COLUMNS]
+        shown.append(f"{median(point['seconds'] for point in last):.0f}")
+        for bar in (RECOGNISABLE, PERSISTENT, REGENERATING):
+            when = median(reached(run["points"], bar) for run in own)
+            shown.append(f"{when:.0f} s" if math.isfinite(when) else "not")
+        broke = sum(bool(run["broke"]) for run in own)
+        lines.append(f"| {arm} | {len(own)} | " + " | ".join([*shown, str(broke)]) + " |")
+    return "\n".join(lines)
+
+
+def kept(suite: str, size: int) -> list[dict[str, Any]]:
+    """What has been run of a suite, in the order of its arms."""
+    lines = KEPT.read_text().splitlines() if KEPT.exists() else []
+    runs = [json.loads(line) for line in lines]
+    order = list(SUITES[suite])
+    own = [run for run in runs if (run["suite"], run["size"]) == (suite, size)]
+    return sorted((run for run in own if run["arm"] in order), key=lambda r: order.index(r["arm"]))
+
+
+def main() -> None:
+    """Run what is missing of a suite, and print its table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("suite", choices=SUITES)
+    parser.add_argument("--seeds", type=int, default=1, help="runs of every arm and emoji")
+    parser.add_argument("--size", type=int, default=24, help="cells of the picture's longest side")
+    parser.add_argument("--only", action="append", default=[], metavar="ARM")
+    parser.add_argument("--emoji", action="append", default=[], help="other pictures")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time, one thread each")
+    parser.add_argument("--table", action="store_true", help="run nothing")
+    options = parser.parse_args()
+    there = {(r["arm"], r["emoji"], r["seed"]) for r in kept(options.suite, options.size)}
+    missing = [
+        (options.suite, arm, emoji, seed, options.size)
+        for seed in range(options.seeds)
+        for arm in options.only or SUITES[options.suite]
+        for emoji in options.emoji or ((FRAME,) if options.suite == "photo" else EMOJI)
+        if (arm, emoji, seed) not in there
+    ]
+    if missing and not options.table:
+        _all(missing, options.jobs, lambda found: print(found["arm"], found["points"][-1]))
+    print(table(kept(options.suite, options.size)))
+
+
+def _all(missing: list[tuple], jobs: int, tell: Callable[[dict[str, Any]], object]) -> None:
+    """Run these, each in a process, and keep every one as soon as it is done."""
+    with ProcessPoolExecutor(jobs, max_tasks_per_child=1) as pool:
+        for found in pool.map(_unpacked, missing):
+            with KEPT.open("a") as file:
+                file.write(json.dumps(found, ensure_ascii=False) + "\n")
+            tell(found)
+
+
+def _unpacked(arguments: tuple) -> dict[str, Any]:
+    return run(*arguments)
+
+
+if __name__ == "__main__":
+    main()

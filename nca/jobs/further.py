@@ -1,0 +1,60 @@
+"""Training further: what a checkpoint gives to a training that begins with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nca.checkpoint import Checkpoint, weights_to_bytes
+from nca.config import BadInput, Base, NCAConfig, TargetConfig, checked
+from nca.target import target_to_png
+
+
+@dataclass(frozen=True)
+class Start:
+    """A checkpoint as the beginning of a training.
+
+    Attributes:
+        checkpoint: it, checked.
+        base: what the training says of it.
+        weights: what a job's folder keeps of it.
+    """
+
+    checkpoint: Checkpoint
+    base: Base
+    weights: bytes
+
+    @property
+    def nca(self) -> NCAConfig:
+        """The architecture, which stays."""
+        return self.checkpoint.nca.config
+
+    def target(self) -> tuple[TargetConfig, bytes]:
+        """The picture it was trained on, as a config and a PNG.
+
+        Raises:
+            BadInput: it has none, or one that no training of this garden could have had.
+        """
+        picture, made = self.checkpoint.target, self.checkpoint.info.target
+        if picture is None:
+            raise BadInput("This checkpoint has no picture of its own; please choose one.")
+        height, width = picture.shape[:2]
+        if made is None or (height, width) != (made.grid, made.grid):
+            if height != width:
+                raise BadInput("This checkpoint's own picture is not square; please choose one.")
+            made = checked(TargetConfig, {"kind": "image", "size": height, "padding": 0})
+        return made, target_to_png(picture)
+
+
+def start_from(
+    checkpoint: Checkpoint, repo: str | None = None, revision: str | None = None
+) -> Start:
+    """A checkpoint as the beginning of a training.
+
+    Args:
+        checkpoint: loaded, and so checked.
+        repo: `user/name` where it is public on the Hub, for the model card.
+        revision: the commit it is there.
+    """
+    info = checkpoint.info
+    base = Base(title=info.title, iteration=info.iteration, repo=repo, revision=revision)
+    return Start(checkpoint, base, weights_to_bytes(checkpoint.nca, info))
