@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--padding", type=int, default=made["padding"].default, help="empty cells")
     train.add_argument("--no-crop", dest="crop", action="store_false", help="keep empty borders")
     train.add_argument("--background", default="keep", help="keep, or transparent (even borders)")
-    train.add_argument("--recipe", default="regenerating", help="growing, regenerating, quick ...")
+    train.add_argument("--recipe", default="quick", help="quick, growing, regenerating, photo ...")
     train.add_argument("--iterations", type=int, help="instead of the recipe's")
     train.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="another setting, by name"

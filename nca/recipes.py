@@ -44,7 +44,7 @@ PHOTO_NCA = NCAConfig(channels=24, hidden=(160,))
 PHOTO_TRAIN = TrainConfig(
     iterations=2000,
     batch=2,
-    pool_size=256,
+    pool_size=64,
     reseed_kept=0.1,
     steps_min=64,
     steps_max=128,
