@@ -37,9 +37,7 @@ def handlers(tmp_path: Path) -> Iterator[Handlers]:
     settings = Settings(home=tmp_path / "home", checkpoints=shipped, secret="s" * 16)
     garden = Garden(settings.home, settings.limits)
     try:
-        yield Handlers(
-            settings, Shelf(settings, garden, Collection(settings.home, settings.limits))
-        )
+        yield Handlers(Shelf(settings, garden, Collection(settings.home, settings.limits)))
     finally:
         garden.close()
 
