@@ -40,10 +40,10 @@ from nca.trainer import Diverged, IterationReport, log10_loss
 # for longer than a visitor waits; the larger the picture, the longer.
 GARDEN: tuple[tuple[str, str, str, int | None], ...] = (
     ("lizard-regenerating", "🦎", "quick", 6000),
-    ("face-regenerating", "😀", "quick", 6000),
+    ("face-regenerating", "😀", "quick", 10_000),
     ("explosion-regenerating", "💥", "quick", 6000),
     ("eye-regenerating", "👁", "quick", 6000),
-    ("fish-regenerating", "🐠", "quick", 6000),
+    ("fish-regenerating", "🐠", "quick", 10_000),
     ("butterfly-regenerating", "🦋", "quick", 6000),
     ("ladybug-regenerating", "🐞", "quick", 6000),
     ("web-regenerating", "🕸", "quick", 6000),
@@ -55,6 +55,12 @@ GARDEN: tuple[tuple[str, str, str, int | None], ...] = (
     ("lizard-jax-blog", "🦎", "jax-blog", None),
     ("lizard-pytorch-blog", "🦎", "pytorch-blog", None),
 )
+
+
+def title(emoji: str, name: str) -> str:
+    """What a checkpoint is called: "🦎 Lizard", or "🦎 Lizard, growing" for the other kinds."""
+    word, _, kind = name.partition("-")
+    return f"{emoji} {word.capitalize()}" + ("" if kind == "regenerating" else f", {kind}")
 
 
 def job(emoji: str, kind: str, title: str, iterations: int | None, device: str) -> JobSpec:
@@ -186,13 +192,8 @@ def main() -> int:
     for name, emoji, kind, longer in GARDEN:
         if options.table or stopped or (options.only and name not in options.only):
             continue
-        spec = job(
-            emoji,
-            kind,
-            f"{emoji} {name.replace('-', ', ', 1)}",
-            options.iterations or longer,
-            options.device,
-        )
+        called, iterations = title(emoji, name), options.iterations or longer
+        spec = job(emoji, kind, called, iterations, options.device)
         if done(options.out / name, spec):
             print(f"{name}: already there", file=sys.stderr)
             continue

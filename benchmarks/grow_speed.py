@@ -27,7 +27,7 @@ def main() -> None:
     options = parser.parse_args()
 
     lizard = Work("grow")
-    ours, dense = Process("ours"), better_dense("grow")
+    ours, dense = Process("ours"), better_dense(Work("grow"))
     rivals = able([Process(name) for name in PEERS], lizard) if options.peers else []
     print(f"{os.cpu_count()} cores; {dense.name}; medians of {options.rounds}, alternating")
     cases = {

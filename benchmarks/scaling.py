@@ -26,7 +26,7 @@ def measure(rounds: int) -> list[Panel]:
         "batch": [(n, replace(base, batch=n)) for n in (1, 2, 4, 8, 16)],
         "threads": [(n, replace(base, threads=n)) for n in threads],
     }
-    ours, dense = Process("ours"), better_dense("train")
+    ours, dense = Process("ours"), better_dense(Work())
     panels = []
     for title, points in sweeps.items():
         curves: dict[str, Curve] = {"ours": [], "dense": []}

@@ -18,8 +18,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 DENSE = ("dense channels-first", "dense channels-last")
+COMPILED = "torch.compile, CUDA graph"
 PEERS = ("jax", "cax")
-NAMES = ("ours", *DENSE, *PEERS)
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,8 @@ class Work:
     steps: int = 96
     share: float | None = None
     threads: int | None = None
+    device: str = "cpu"
+    precision: str = "highest"  # of float32 matrix products, as torch names it
 
 
 class Process:
@@ -76,10 +78,10 @@ def alternate(processes: list[Process], work: Work, rounds: int) -> dict[str, fl
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
-def better_dense(kind: str) -> Process:
+def better_dense(work: Work) -> Process:
     """The faster of the two memory layouts of the plain dense version."""
     processes = [Process(name) for name in DENSE]
-    seconds = alternate(processes, Work(kind, steps=12), 2)
+    seconds = alternate(processes, replace(work, steps=12), 2)
     best = min(seconds, key=seconds.__getitem__)
     for process in processes:
         if process.name != best:
@@ -92,7 +94,7 @@ def memory(name: str, work: Work) -> int:
     process = Process(name)
     try:
         # A tiny run first: compilers and thread pools are not what is measured.
-        process.ask(Work(work.kind, grid=24, batch=1, steps=2, share=0.1))
+        process.ask(replace(work, grid=24, batch=1, steps=2, share=0.1))
         return process.ask(work)["bytes"]
     finally:
         process.close()
@@ -149,7 +151,8 @@ class Ours:
         from nca.fire import item_seeds
         from nca.model import NCA
 
-        nca, (x, rgba) = NCA(NCAConfig()), map(torch.from_numpy, start_state(work))
+        nca = NCA(NCAConfig()).to(work.device)
+        x, rgba = (torch.from_numpy(a).to(work.device) for a in start_state(work))
         first, last = start_weights()
         with torch.no_grad():
             nca.layers[0].weight.copy_(torch.from_numpy(first))
@@ -158,7 +161,7 @@ class Ours:
             return lambda: nca.grow(x, work.steps)
         # The rate is too small to change anything: every round does the same work.
         adam = torch.optim.Adam(nca.parameters(), 1e-12)
-        engine, seeds = choose(nca.config, "cpu"), item_seeds(0, work.batch)
+        engine, seeds = choose(nca.config, work.device), item_seeds(0, work.batch)
 
         def train() -> None:
             adam.zero_grad()
@@ -170,10 +173,15 @@ class Ours:
 
 
 class Dense:
-    """What a user would write: depthwise conv2d, two 1x1 convolutions, autograd."""
+    """What a user would write: depthwise conv2d, two 1x1 convolutions, autograd.
 
-    def __init__(self, channels_last: bool) -> None:
-        self.channels_last = channels_last
+    Args:
+        channels_last: the memory layout.
+        compiled: a step goes through `torch.compile`, an iteration becomes one CUDA graph.
+    """
+
+    def __init__(self, channels_last: bool, compiled: bool = False) -> None:
+        self.channels_last, self.compiled = channels_last, compiled
 
     def prepare(self, work: Work) -> Any:
         """A function that runs the work once."""
@@ -182,39 +190,69 @@ class Dense:
 
         from nca.model import fixed_filters
 
-        x, rgba = (torch.from_numpy(a.transpose(*range(a.ndim - 3), -1, -3, -2).copy())
-                   for a in start_state(work))  # fmt: skip
-        bank = fixed_filters(False)[None].repeat(16, 1, 1, 1).reshape(48, 1, 3, 3)
+        x, rgba = (
+            torch.from_numpy(a.transpose(*range(a.ndim - 3), -1, -3, -2).copy()).to(work.device)
+            for a in start_state(work)
+        )
+        bank = fixed_filters(False)[None].repeat(16, 1, 1, 1).reshape(48, 1, 3, 3).to(work.device)
         first, last = (torch.from_numpy(w) for w in start_weights())
         first = by_channel(first)
         weights = [first[..., None, None], torch.zeros(128), last[..., None, None], torch.zeros(16)]
-        weights = [torch.nn.Parameter(w.clone()) for w in weights]
+        weights = [torch.nn.Parameter(w.clone().to(work.device)) for w in weights]
         if self.channels_last:
             x = x.to(memory_format=torch.channels_last)
             bank = bank.to(memory_format=torch.channels_last)
 
+        def step(state: torch.Tensor) -> torch.Tensor:
+            pre = F.max_pool2d(state[:, 3:4], 3, 1, 1) > 0.1
+            seen = F.conv2d(state, bank, padding=1, groups=16)
+            hidden = F.conv2d(seen, weights[0], weights[1]).relu()
+            dx = F.conv2d(hidden, weights[2], weights[3])
+            state = state + dx * (torch.rand_like(state[:, :1]) < 0.5)
+            post = F.max_pool2d(state[:, 3:4], 3, 1, 1) > 0.1
+            return state * (pre & post)
+
+        if self.compiled:
+            step = torch.compile(step)
+
         def rollout() -> torch.Tensor:
             state = x
             for _ in range(work.steps):
-                pre = F.max_pool2d(state[:, 3:4], 3, 1, 1) > 0.1
-                seen = F.conv2d(state, bank, padding=1, groups=16)
-                hidden = F.conv2d(seen, weights[0], weights[1]).relu()
-                dx = F.conv2d(hidden, weights[2], weights[3])
-                state = state + dx * (torch.rand_like(state[:, :1]) < 0.5)
-                post = F.max_pool2d(state[:, 3:4], 3, 1, 1) > 0.1
-                state = state * (pre & post)
+                state = step(state)
             return state
 
-        if work.kind == "grow":
-            return torch.no_grad()(rollout)
-        adam = torch.optim.Adam(weights, 1e-12)
-
-        def train() -> None:
+        def differentiate() -> None:
             adam.zero_grad()
             (rollout()[:, :4] - rgba).square().mean().backward()
+
+        adam = torch.optim.Adam(weights, 1e-12)
+        run = torch.no_grad()(rollout) if work.kind == "grow" else differentiate
+        if self.compiled:
+            run = self._captured(run)
+        if work.kind == "grow":
+            return run
+
+        def train() -> None:
+            run()
             adam.step()
 
         return train
+
+    @staticmethod
+    def _captured(run: Any) -> Any:
+        """`run` as one CUDA graph, recorded as torch's documentation asks for."""
+        import torch
+
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(3):
+                run()
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            run()
+        return graph.replay
 
 
 def _resident(field: str) -> int:
@@ -233,6 +271,26 @@ def _reset_peak() -> None:
         pass
 
 
+def _on_cpu(run: Any) -> tuple[float, int]:
+    """Seconds, and bytes of memory at the peak above those before."""
+    _reset_peak()
+    before, start = _resident("VmRSS"), time.perf_counter()
+    run()
+    return time.perf_counter() - start, _resident("VmHWM") - before
+
+
+def _on_card(run: Any) -> tuple[float, int]:
+    """The same on the graphics card, whose work must have ended before a clock is read."""
+    import torch
+
+    torch.cuda.reset_peak_memory_stats()
+    torch.cuda.synchronize()
+    before, start = torch.cuda.memory_allocated(), time.perf_counter()
+    run()
+    torch.cuda.synchronize()
+    return time.perf_counter() - start, torch.cuda.max_memory_allocated() - before
+
+
 def serve(name: str) -> None:
     """Answer requests on standard input until it closes."""
     sys.path.insert(0, str(ROOT))
@@ -242,6 +300,7 @@ def serve(name: str) -> None:
         "ours": Ours,
         "dense channels-first": lambda: Dense(False),
         "dense channels-last": lambda: Dense(True),
+        COMPILED: lambda: Dense(False, compiled=True),
         "jax": peers.Jax,
         "cax": peers.Cax,
     }
@@ -255,14 +314,13 @@ def serve(name: str) -> None:
 
             threads = threads or torch.get_num_threads()
             torch.set_num_threads(work.threads or threads)
+            torch.set_float32_matmul_precision(work.precision)
+            torch.backends.cudnn.allow_tf32 = work.precision != "highest"
             if work not in ready:
                 ready = {work: system.prepare(work)}
-            _reset_peak()
-            before = _resident("VmRSS")
-            start = time.perf_counter()
-            ready[work]()
-            seconds = time.perf_counter() - start
-            answer = {"seconds": seconds, "bytes": _resident("VmHWM") - before}
+            run, measured = ready[work], _on_card if work.device == "cuda" else _on_cpu
+            seconds, size = measured(run)
+            answer = {"seconds": seconds, "bytes": size}
         except ImportError as error:
             answer = {"error": f"not installed ({error})"}
         print(json.dumps(answer), flush=True)

@@ -24,6 +24,7 @@ FILTERS = ("identity", "Sobel x", "Sobel y", "Laplacian")
 CHANNELS = ("red", "green", "blue", "alpha")
 HUGE = 100.0  # a healthy automaton stays within about 10; one source reports -1700 to 1000
 KINDS = {"mature": "#2c6e49", "growing": "#f5cf3d", "empty": "#ffffff"}
+_SHADES = 120
 _COLD, _HOT = np.array([53, 87, 165]), np.array([200, 52, 45])
 Cell = tuple[int, int]  # row, column
 
@@ -44,7 +45,8 @@ def diverging(values: Tensor | np.ndarray, limit: float | None = None) -> np.nda
     finite = np.isfinite(v)
     v = np.where(finite, v, 0)
     size = limit or np.abs(v).max(initial=0) or 1.0
-    share = np.clip(np.abs(v) / size, 0, 1)[..., None]
+    # At most 241 colours, which nobody sees and which halves the files.
+    share = (np.clip(np.abs(v) / size, 0, 1)[..., None] * _SHADES).round() / _SHADES
     colour = 255 + share * (np.where(v[..., None] < 0, _COLD, _HOT) - 255)
     return np.where(finite[..., None], colour.round(), 0).astype(np.uint8)
 
@@ -117,6 +119,48 @@ def cell_kinds_picture(nca: NCA, x: Tensor, scale: int = 3) -> Image.Image:
 # ---------------------------------------------------------------------------- over time
 
 
+def channel_pictures(x: Tensor, scale: int = 1) -> list[tuple[str, Image.Image]]:
+    """Every channel of one state [H, W, C], colours too: (name, picture), each on its own scale."""
+    planes = x.detach().cpu().numpy().transpose(2, 0, 1)
+    return [
+        (channel_name(index), Image.fromarray(upscale(diverging(plane, _usual(plane)), scale)))
+        for index, plane in enumerate(planes)
+    ]
+
+
+def channel_strips(
+    states: Tensor, scale: int = 1, gap: int = 2
+) -> list[tuple[str, float, Image.Image]]:
+    """Alpha and every hidden channel over time: (name, limit, the states side by side).
+
+    Args:
+        states: float [T, H, W, C].
+        scale: pixels per cell.
+        gap: white pixels to the right of each state.
+
+    Returns:
+        One strip per channel, [H * scale, T * (W * scale + gap)] pixels; `limit` is the size that
+        has the full colour, which one living value in a hundred exceeds.
+    """
+    x = states.detach().cpu().numpy()
+    strips = []
+    for channel in range(3, x.shape[-1]):
+        values = x[..., channel]
+        limit = _usual(values)
+        pixels = upscale(diverging(values, limit), scale)
+        pixels = np.pad(pixels, ((0, 0), (0, 0), (0, gap), (0, 0)), constant_values=255)
+        height, width = pixels.shape[1], pixels.shape[0] * pixels.shape[2]
+        strip = Image.fromarray(pixels.transpose(1, 0, 2, 3).reshape(height, width, 3))
+        strips.append((channel_name(channel), limit, strip))
+    return strips
+
+
+def _usual(values: np.ndarray) -> float:
+    """The size that all but a hundredth of what is not 0 stays within; 1 when nothing is."""
+    sizes = np.abs(values[np.isfinite(values) & (values != 0)])
+    return float(np.quantile(sizes, 0.99)) if len(sizes) else 1.0
+
+
 def channels_over_time(
     states: Tensor, steps: list[int], scale: int = 1, gap: int = 2
 ) -> Image.Image:
@@ -130,24 +174,19 @@ def channels_over_time(
         scale: pixels per cell.
         gap: pixels between pictures.
     """
-    x = states.detach().cpu().numpy()[..., 3:]
-    count, height, width, channels = x.shape
+    count, height, width, channels = states.shape
     label, head = 74, 16
     across, down = width * scale + gap, height * scale + gap
-    page = Image.new("RGB", (label + count * across, head + channels * down), "white")
+    page = Image.new("RGB", (label + count * across, head + (channels - 3) * down), "white")
     pen, font = ImageDraw.Draw(page), ImageFont.load_default(11)
     for column, step in enumerate(steps):
         middle = label + column * across + width * scale // 2
         pen.text((middle, 2), str(step), fill="#1f2430", font=font, anchor="mt")
-    for channel in range(channels):
-        values = x[..., channel]
-        limit = float(np.abs(values[np.isfinite(values)]).max(initial=0)) or 1.0
-        top = head + channel * down
-        words = f"{channel_name(channel + 3)}\n\u00b1{limit:.3g}"
+    for row, (name, limit, strip) in enumerate(channel_strips(states, scale, gap)):
+        top = head + row * down
+        words = f"{name}\n\u00b1{limit:.3g}"
         pen.multiline_text((2, top + 2), words, fill="#1f2430", font=font, spacing=2)
-        for column in range(count):
-            pixels = upscale(diverging(values[column], limit), scale)
-            page.paste(Image.fromarray(pixels), (label + column * across, top))
+        page.paste(strip, (label, top))
     return page
 
 

@@ -111,12 +111,15 @@ def before_after(before: States, after: States, gap: int = 1, scale: int = 1) ->
 
 def save_picture(picture: Image.Image, path: str | os.PathLike[str]) -> None:
     """Write a picture losslessly, atomically: WebP, or PNG if the path says so."""
+    write_atomic(path, picture_bytes(picture, "PNG" if Path(path).suffix == ".png" else "WEBP"))
+
+
+def picture_bytes(picture: Image.Image, format: Literal["WEBP", "PNG"] = "WEBP") -> bytes:
+    """The lossless file that `save_picture` would write."""
     buffer = io.BytesIO()
-    if Path(path).suffix == ".png":
-        picture.save(buffer, "PNG")
-    else:
-        picture.save(buffer, "WEBP", lossless=True, exact=True, quality=20, method=0)
-    write_atomic(path, buffer.getvalue())
+    options = {"lossless": True, "exact": True, "quality": 20, "method": 0}
+    picture.save(buffer, format, **(options if format == "WEBP" else {}))
+    return buffer.getvalue()
 
 
 def save_animation(

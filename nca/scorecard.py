@@ -69,8 +69,8 @@ def _cell(value: Any) -> str:
     return value if isinstance(value, str) else "" if value is None else f"{value:.2f}"
 
 
-def curves(scores: Scores) -> Image.Image:
-    """Growth, the long run and the healing of every wound side by side: RGB, 1200 x 250.
+def lines(scores: Scores) -> dict[str, dict[str, list[tuple[float, float]]]]:
+    """What the curves show: title -> name of the line -> points (step, log10 error).
 
     Errors above 1 are drawn at 1, or an automaton that breaks down would flatten all the rest.
     """
@@ -85,18 +85,18 @@ def curves(scores: Scores) -> Image.Image:
         f"Staying, to step {scores.persistence[0]}": {"staying": later},
         "Healing: log10 error by steps since the wound": healing,
     }
-    return sheet(
-        [
-            chart(
-                title,
-                {name: [(t, min(v, _SHOWN)) for t, v in line] for name, line in lines.items()},
-                size=(400, 250),
-                guide=HEALED,
-            )
-            for title, lines in parts.items()
-        ],
-        columns=3,
-    )
+    return {
+        title: {name: [(t, min(v, _SHOWN)) for t, v in line] for name, line in named.items()}
+        for title, named in parts.items()
+    }
+
+
+def curves(scores: Scores) -> Image.Image:
+    """Growth, the long run and the healing of every wound side by side: RGB, 1200 x 250."""
+    charts = [
+        chart(title, named, size=(400, 250), guide=HEALED) for title, named in lines(scores).items()
+    ]
+    return sheet(charts, columns=3)
 
 
 def picture_bytes(scores: Scores) -> bytes:

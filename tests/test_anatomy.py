@@ -9,6 +9,8 @@ from nca.anatomy import (
     cell_kinds,
     cell_kinds_picture,
     channel_name,
+    channel_pictures,
+    channel_strips,
     channels_over_time,
     diverging,
     fire_pictures,
@@ -161,3 +163,17 @@ def test_weights_as_pictures():
 def test_regeneration_chart():
     wound = Wound(score=-3.0, healed=1.0, curve=((0, -1.0), (100, -2.6), (200, -3.0)))
     assert regeneration_chart({"centre": wound, "half-left": wound}).size == (560, 300)
+
+
+def test_channels_side_by_side_and_one_by_one():
+    states = torch.zeros(3, 4, 5, 6)
+    states[1, 2, 3, 4] = -2.0
+    states[2, :, :, 4] = 1.0
+    strips = channel_strips(states, scale=2, gap=1)
+    assert [name for name, _, _ in strips] == ["alpha", "hidden 4", "hidden 5"]
+    _, limit, strip = strips[1]
+    assert strip.size == (3 * 11, 8) and 1 < limit < 2  # one value in a hundred may exceed it
+    assert strip.getpixel((11 + 6, 4)) == (53, 87, 165) and strip.getpixel((0, 0)) == (255,) * 3
+    assert strips[2][1] == 1 and strips[2][2].getcolors() == [(33 * 8, (255, 255, 255))]
+    pictures = dict(channel_pictures(states[2]))
+    assert len(pictures) == 6 and pictures["hidden 4"].getcolors() == [(20, (200, 52, 45))]

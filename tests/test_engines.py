@@ -35,7 +35,8 @@ def differentiate(engine, nca, x, steps, keep=None, angle=0.0, seed=5):
     nca.zero_grad()
     states = engine.rollout(nca, x, steps, item_seeds(seed, len(x)), T0, keep, angle)
     draw = torch.Generator().manual_seed(9)
-    (states * torch.randn(states.shape, generator=draw, dtype=x.dtype)).sum().backward()
+    weigh = torch.randn(states.shape, generator=draw, dtype=torch.float64).to(states)
+    (states * weigh).sum().backward()
     results = {"states": states.detach(), "x": x.grad}
     for name, parameter in nca.named_parameters():
         results[name] = parameter.grad.clone()

@@ -18,7 +18,7 @@ FLOORS = (
     ("pool", "optimiser"),
     ("trainer",),
     ("recipes", "evaluate", "render"),
-    ("card", "anatomy"),
+    ("card", "anatomy", "life"),
     ("checkpoint", "scorecard"),
     ("hub",),
     ("jobs",),

@@ -55,4 +55,12 @@ def choose(config: NCAConfig, device: torch.device | str) -> Engine:
             warnings.warn(f"Numba is missing, so everything is slower: {error}", stacklevel=2)
         else:
             return sparse
+    elif torch.device(device).type == "cuda":
+        # Triton comes with the CUDA builds of torch, and not everywhere.
+        try:
+            from nca.engine import cuda
+        except ImportError:
+            return dense
+        if cuda.fits(config) and cuda.works(config, str(device)):
+            return cuda
     return dense

@@ -18,7 +18,6 @@ import emoji
 import gradio as gr
 
 from nca.checkpoint import WEIGHTS, save_checkpoint, zip_checkpoint
-from nca.config import BadInput
 from nca.jobs import JobView
 from nca.player import NCAPlayer, export_html, player_model, replay
 from nca.render import animation_bytes
@@ -187,11 +186,7 @@ class Handlers:
 
     def _job(self, stored: Any, name: str) -> JobView | None:
         """The training that a name stands for; None for anything else, and when it is gone."""
-        kind, _, job = str(name).partition(":")
-        try:
-            return self.row.garden.view(key_of(stored), job) if kind == "job" else None
-        except BadInput:
-            return None
+        return self.row.job(key_of(stored), name)
 
     def _model(
         self, stored: Any, name: str

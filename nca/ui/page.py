@@ -11,7 +11,7 @@ import gradio as gr
 from nca.config import BadInput
 from nca.jobs import Garden
 from nca.settings import Settings
-from nca.ui import api, grow, share, theme, train
+from nca.ui import api, grow, inspect, share, theme, train
 from nca.ui.collection import Collection
 from nca.ui.listen import listen
 from nca.ui.shelf import Shelf
@@ -48,6 +48,8 @@ def build_ui(settings: Settings, garden: Garden) -> gr.Blocks:
                 training = train.build(settings, row, visitor)
             with gr.Tab("Grow", id="grow") as grow_tab:
                 growing = grow.build(settings, row, visitor)
+            with gr.Tab("Inspect", id="inspect") as inspect_tab:
+                inspecting = inspect.build(row, visitor)
             with gr.Tab("Share", id="share") as share_tab:
                 sharing = share.build(settings, exchange, visitor)
         with gr.Accordion("What is kept here, and credits", open=False):
@@ -60,7 +62,11 @@ def build_ui(settings: Settings, garden: Garden) -> gr.Blocks:
             grow_tab.select, growing.handlers.open, [visitor, growing.chosen, growing.seen],
             growing.outputs, **grow.HEAVY,
         )  # fmt: skip
-        for other in (train_tab, share_tab):
+        listen(
+            inspect_tab.select, inspecting.handlers.open, [*inspecting.inputs, growing.chosen],
+            inspecting.outputs, **inspect.HEAVY,
+        )  # fmt: skip
+        for other in (train_tab, inspect_tab, share_tab):
             other.select(None, None, growing.timer, js=grow.REST, api_visibility="private")
 
         def grow_it(stored: Any, job: str) -> list[Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import html
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,6 @@ from nca.config import BadInput, TargetConfig, checked
 from nca.target import make_target, target_to_png
 from nca.ui.markup import data_uri
 
-SCRIPTS = Path(__file__).parent
 COLOURS = {
     "#1f2430": "black", "#ffffff": "white", "#d9473f": "red", "#f08c2e": "orange",
     "#f5cf3d": "yellow", "#5aa845": "green", "#2c6e49": "dark green", "#3fa7d6": "sky blue",
@@ -57,6 +57,12 @@ class Chosen(gr.Dropdown):
         return payload if isinstance(payload, str) else None
 
 
+def script(name: str) -> str:
+    """A script beside this file, for `js_on_load`, without its comments and indentation."""
+    text = (Path(__file__).parent / name).read_text(encoding="utf-8")
+    return re.sub(r"^\s*//.*\n|^\s+", "", text, flags=re.MULTILINE)
+
+
 def drawing_pad(elem_id: str) -> gr.HTML:
     """A canvas with brush, eraser, colours, undo; its value is the drawing as a data address.
 
@@ -83,7 +89,7 @@ def drawing_pad(elem_id: str) -> gr.HTML:
               </div>
             </div>
           </div>""",
-        js_on_load=(SCRIPTS / "pad.js").read_text(),
+        js_on_load=script("pad.js"),
         elem_id=elem_id,
         apply_default_css=False,
     )

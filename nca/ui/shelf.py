@@ -86,6 +86,14 @@ class Shelf:
         checkpoint = self.load(key, name)
         return start_from(checkpoint, *self.collection.public_source(checkpoint.folder))
 
+    def job(self, key: str, name: str) -> JobView | None:
+        """The training that a name stands for; None for anything else, and when it is gone."""
+        kind, _, job = str(name).partition(":")
+        try:
+            return self.garden.view(key, job) if kind == "job" else None
+        except BadInput:
+            return None
+
 
 def is_snapshot(name: str) -> bool:
     """Whether a name stands for a training as it was: `job:<id>@<iteration>`."""

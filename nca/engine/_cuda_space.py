@@ -1,0 +1,159 @@
+"""Where the CUDA engine's rollouts run: buffers at fixed addresses and CUDA graphs on them."""
+
+from __future__ import annotations
+
+import functools
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import triton
+from torch import Tensor
+
+from nca.config import NCAConfig
+from nca.engine import _cuda_kernels as kernels
+from nca.fire import threshold
+
+CHUNK = 8  # steps in a captured graph
+SIDE = 8  # of a tile, in cells
+BLOCK = 32  # hidden units on the chip at a time; with more, registers spill
+ROOM = 32  # buffers are made for a multiple of so many steps
+IDLE = 2  # spaces kept for later rollouts
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Everything that buffers and compiled kernels depend on.
+
+    Args:
+        config: the architecture.
+        shape: of the states, [B, H, W, C].
+        dtype: theirs.
+        device: theirs.
+        room: how many steps there is room for.
+        kept: how many kept states there is room for; 0 when no gradients are wanted.
+        precision: of matrix products, as Triton names it.
+    """
+
+    config: NCAConfig
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    device: torch.device
+    room: int
+    kept: int
+    precision: str
+
+
+def round_up(n: int, unit: int) -> int:
+    """The smallest multiple of `unit` that is at least n."""
+    return -(-n // unit) * unit
+
+
+@functools.cache
+def idle() -> deque[Space]:
+    """Spaces that no rollout uses just now; those of the latest rollouts are kept."""
+    return deque(maxlen=IDLE)
+
+
+def take(kind: Kind) -> Space:
+    """An idle space of this kind, or a new one. Whoever is done with it appends it to `idle`."""
+    for space in list(idle()):
+        if space.kind == kind:
+            try:
+                idle().remove(space)
+            except ValueError:  # another thread was faster
+                continue
+            return space
+    return Space(kind)
+
+
+class Space:
+    """The buffers of one rollout at a time. `_cuda_kernels` says what they hold.
+
+    States of every step are kept for the backward pass; without gradients, those of one chunk.
+    `advance()` grows the next CHUNK steps, `retreat()` takes gradients back through as many; which
+    ones they are, `clock` says on the device, so that a graph serves rollouts of any length.
+    """
+
+    def __init__(self, kind: Kind) -> None:
+        self.kind = kind
+        config, (batch, height, width, channels) = kind.config, kind.shape
+        self.slots = kind.room + 1 if kind.kept else CHUNK + 1
+        inputs, hidden = config.filters * channels, config.hidden[0]
+        real = functools.partial(torch.zeros, dtype=kind.dtype, device=kind.device)
+        whole = functools.partial(torch.zeros, dtype=torch.int64, device=kind.device)
+        byte = functools.partial(torch.zeros, dtype=torch.uint8, device=kind.device)
+        self.states, self.life = real(self.slots, *kind.shape), byte(self.slots, *kind.shape[:3])
+        self.keys, self.places = whole(kind.room, batch), whole(kind.room + 1)
+        self.clock, self.anywhere, self.filters = whole(2), whole(1), real(config.filters, 3, 3)
+        self.weights = (real(inputs, hidden), real(hidden), real(hidden, channels), real(channels))
+        self.grid = round_up(height, SIDE) * round_up(width, SIDE) // SIDE**2, batch
+        self.sizes = {"slots": self.slots, "height": height, "width": width}
+        self.compiled = {
+            "CIRCULAR": config.padding == "circular",
+            "C": channels,
+            "CP": max(16, triton.next_power_of_2(channels)),
+            "SIDE": SIDE,
+        }
+        self.network = {
+            "LAPLACIAN": config.laplacian,
+            "HIDDEN": hidden,
+            "BLOCK": min(BLOCK, max(16, triton.next_power_of_2(hidden))),
+            "PRECISION": kind.precision,
+        }
+        if kind.kept:
+            self.grads = real(kind.kept, *kind.shape)
+            self.direct, self.flags = real(CHUNK, *kind.shape), byte(CHUNK, *kind.shape[:3])
+            self.seen = real(CHUNK, batch, height, width, inputs)
+            programs = 2
+            if kind.device.type == "cuda":
+                programs *= torch.cuda.get_device_properties(kind.device).multi_processor_count
+            self.sums = tuple(real(programs, *weight.shape) for weight in self.weights)
+            self.retreat = self._captured(self._retreat, -1 - CHUNK)
+        self.advance = self._captured(self._advance, 0)
+
+    def _captured(self, launches: Callable[[], None], idle_at: int) -> Callable[[], None]:
+        """The launches as one CUDA graph; on the CPU, in the interpreter, as they are."""
+        if self.kind.device.type != "cuda":
+            return launches
+        # Once outside the graph, to compile and load the kernels, at a step where they do nothing.
+        self.clock.copy_(torch.tensor([idle_at, 0]))
+        launches()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            launches()
+        return graph.replay
+
+    def _advance(self) -> None:
+        config = self.kind.config
+        for i in range(CHUNK):
+            kernels.step[self.grid](
+                self.states, self.life, self.keys, self.filters, *self.weights, self.anywhere,
+                self.clock, i, **self.sizes, below=threshold(config.fire_rate),
+                THRESHOLD=config.alive_threshold, PRE_POST=config.alive_mask == "pre_post",
+                **self.compiled, **self.network,
+            )  # fmt: skip
+        self.clock[:1] += CHUNK
+
+    def settle(self, step: int, out: Tensor) -> None:
+        """Copy the state after so many steps to `out`, [B, H, W, C]; it is of the latest chunk."""
+        kernels.settle[self.grid](self.states, self.life, out, step, **self.sizes, **self.compiled)
+
+    def _retreat(self) -> None:
+        config, batch = self.kind.config, self.kind.shape[0]
+        first, first_bias, last, _ = self.weights
+        for i in range(CHUNK):
+            kernels.flow[self.grid](
+                self.states, self.life, self.keys, self.filters, first, first_bias, last,
+                self.clock, self.places, self.grads, self.direct, self.seen, self.flags, i,
+                **self.sizes, below=threshold(config.fire_rate), CHUNK=CHUNK, **self.compiled,
+                **self.network,
+            )  # fmt: skip
+        blocks = triton.cdiv(self.network["HIDDEN"], self.network["BLOCK"])
+        kernels.learn[len(self.sums[0]), blocks](
+            self.states, self.life, self.filters, first, first_bias, last, self.clock,
+            self.direct, self.flags, *self.sums, items=batch, **self.sizes, CHUNK=CHUNK,
+            **self.compiled, **self.network,
+        )  # fmt: skip
+        self.clock[:1] -= CHUNK

@@ -1,0 +1,74 @@
+"""The rule behind a life: what it senses, what it has learned, how it heals; HTML with lessons."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+from nca.anatomy import perception_pictures, weight_pictures
+from nca.chart import COLOURS
+from nca.evaluate import HEALED, Scores
+from nca.model import NCA
+from nca.scorecard import lines
+from nca.ui.markup import count, figure
+from nca.ui.views import line_charts, number, pixels, section, short
+
+
+def perceived(nca: NCA, target: Tensor) -> str:
+    """A picture through each of the filters that the cells sense with."""
+    shown = "".join(
+        figure(pixels(seen, f"Seen through {name}"), f"{name[0].upper()}{name[1:]}")
+        for name, seen in perception_pictures(nca, target, scale=1)
+    )
+    return section(
+        "What a cell perceives",
+        "No cell sees the picture: it knows its own values and how those around it rise (red) or "
+        "fall (blue) from left to right and from top to bottom, and that is all.",
+        f'<div class="row filters">{shown}</div>',
+    )
+
+
+def weights(nca: NCA) -> str:
+    """Every layer as a picture."""
+    layers = "".join(
+        f'<figure style="width:{shown.width * 4}px">'
+        f"{pixels(shown, f'Weights of {name}')}<figcaption>{name}</figcaption></figure>"
+        for name, shown in weight_pictures(nca, scale=1)
+    )
+    total = sum(p.numel() for p in nca.parameters())
+    return section(
+        "All that it has learned",
+        f"These {count(total)} numbers are the whole automaton, shared by every cell: a row per "
+        "output, a column per input, red for what excites and blue for what holds back.",
+        f'<div class="weights">{layers}</div>',
+    )
+
+
+def curves(scores: Scores) -> str:
+    """Error against steps: after each wound, while growing, and in the long run."""
+    titled = [(title, named) for title, named in lines(scores).items() if any(named.values())]
+    shown = ""
+    for title, named in [*titled[-1:], *titled[:-1]]:  # healing first
+        x = sorted({t for line in named.values() for t, _ in line})
+        at = [dict(line) for line in named.values()]
+        values = [[short(line.get(t, math.nan)) for t in x] for line in at]
+        series = [(name, COLOURS[i % len(COLOURS)], 2) for i, name in enumerate(named)]
+        shown += line_charts(
+            name=title, series=series, guide=HEALED,
+            charts=[{"title": title, "x": x, "lines": values}],
+        )  # fmt: skip
+    return section(
+        "How it heals",
+        "How far it is from its picture, as log10 of the mean squared error, median of "
+        f"{scores.lives} lives: below the line at {number(HEALED)} a wound counts as healed, "
+        "which an automaton that was never wounded in training rarely reaches.",
+        f'<div class="curves">{shown}</div>',
+    )
+
+
+def unscored(may: bool) -> str:
+    """In place of the curves while there are none."""
+    words = "Nobody has scored this automaton yet: let it be cut in five ways and watch the error."
+    missing = "It came without the picture it was trained on, so there is nothing to compare with."
+    return section("How it heals", words if may else missing, "")

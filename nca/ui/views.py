@@ -1,0 +1,273 @@
+"""A life as the Inspect tab shows it: views in HTML, each with the one thing it teaches."""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import gradio as gr
+import torch
+from PIL import Image
+
+from nca.anatomy import (
+    HUGE,
+    KINDS,
+    Cell,
+    ChannelRange,
+    cell_kinds,
+    cell_kinds_picture,
+    channel_name,
+    channel_pictures,
+    channel_strips,
+    fire_pictures,
+    usual_cells,
+)
+from nca.life import Life
+from nca.render import image, picture_bytes
+from nca.ui.markup import count, figure, picture
+from nca.ui.pictures import script
+
+MOST_CELLS = 3  # chosen ones, besides the usual three
+COLUMNS = 11  # of the strips
+NOTHING = (
+    '<div class="empty"><strong>One life, step by step</strong>'
+    "Choose an automaton: it is grown here from its seed, and you can stop at any step.</div>"
+)
+_RGBA = ("#d9473f", "#2c8a57", "#3f6fd1", "currentColor")
+
+
+def stage_box(elem_id: str) -> gr.HTML:
+    """Where `stage` goes. A click on a cell triggers `cell`, `.row`, `.column`."""
+    return gr.HTML(NOTHING, js_on_load=script("stage.js"), elem_id=elem_id, apply_default_css=False)
+
+
+def charts_box(elem_id: str) -> gr.HTML:
+    """Where `traces` go; also what draws every `<line-charts>`. Triggers `seek`, `.step`."""
+    return gr.HTML("", js_on_load=script("charts.js"), elem_id=elem_id, apply_default_css=False)
+
+
+# ---------------------------------------------------------------------------- one step
+
+
+def stage(life: Life, t: int, chosen: list[Cell]) -> str:
+    """One step: the picture, who lives and fires, every channel."""
+    x, config = life.state(t), life.nca.config
+    height, width = life.size
+    kinds = cell_kinds(life.nca, x)
+    mature, growing = (count(int((kinds == kind).sum())) for kind in (2, 1))
+    keys = "".join(
+        f'<span><i style="background:{KINDS[kind]}"></i>{kind}</span>'
+        for kind in ("mature", "growing")
+    )
+    living = figure(
+        pixels(cell_kinds_picture(life.nca, x, 1), "Mature and growing cells"),
+        f'<span class="keys">{keys}</span>',
+    )
+    fires = "".join(
+        figure(pixels(shown, f"Cells that fire at a rate of {rate}"), rate)
+        for rate, shown in fire_pictures(life.size, t, life.seed, scale=1)
+    )
+    channels = "".join(
+        figure(pixels(shown, f"Channel {name}"), name)
+        for name, shown in channel_pictures(x[life.box])
+    )
+    return f"""
+    <div class="stage">
+      <figure class="whole">
+        <button type="button" class="life" data-rows="{height}" data-columns="{width}"
+          aria-label="The automaton. Arrow keys move a crosshair, Enter follows the cell there.">
+          {pixels(image(x), "", "checker")}<span class="marks">{_marks(life, chosen)}</span>
+          <i class="cursor" hidden></i>
+        </button>
+        <figcaption>Step {t} of {life.steps}: {mature} mature and {growing} growing cells.
+          Click a cell to follow it.</figcaption>
+      </figure>
+      <div class="around">
+        <h3>Who lives, who fires</h3>
+        <p>A cell is mature once its alpha is above {config.alive_threshold:g} and growing while
+          only a neighbour's is; at every step a new draw lets the dark cells update, here
+          {config.fire_rate:.0%} of them, and no clock keeps them in time.</p>
+        <div class="row four">{living}{fires}</div>
+        <h3>Every channel at this step</h3>
+        <p>Only red, green, blue and alpha are painted; the others are what cells tell each other,
+          red above zero, blue below.</p>
+        <div class="row eight">{channels}</div>
+      </div>
+    </div>"""
+
+
+def _marks(life: Life, chosen: list[Cell]) -> str:
+    """Numbers on the cells that are followed."""
+    height, width = life.size
+    return "".join(
+        f'<i style="left:{(column + 0.5) / width:.2%};top:{(row + 0.5) / height:.2%}">{number}</i>'
+        for number, (_, (row, column)) in enumerate(followed(life, chosen), 1)
+    )
+
+
+def followed(life: Life, chosen: list[Cell]) -> list[tuple[str, Cell]]:
+    """The cells whose traces are shown: centre, midway and edge of the grown body, then chosen."""
+    grown = life.state(life.wounded_at - 1 if life.wounded_at else life.steps)
+    found: dict[Cell, str] = {}
+    for name, cell in usual_cells(life.nca, grown).items():
+        found.setdefault(cell, name)  # in a small body they may be the same
+    for cell in chosen:
+        found.setdefault(cell, "chosen")
+    return [(name, cell) for cell, name in found.items()]
+
+
+# ---------------------------------------------------------------------------- over time
+
+
+def traces(life: Life, t: int, chosen: list[Cell]) -> str:
+    """Every channel of the followed cells by step."""
+    hues = [f"hsl({round(280 + index * 137.5) % 360} 55% 52%)" for index in range(28)]
+    series = [
+        (channel_name(i), *((_RGBA[i], 2.2) if i < 4 else (hues[i - 4], 1.2)))
+        for i in range(life.nca.config.channels)
+    ]
+    charts = [
+        {
+            "title": f"{number} \u00b7 {name}, row {row}, column {column}",
+            "x": life.kept,
+            "lines": [[short(v) for v in line] for line in life.trace(row, column).T.tolist()],
+        }
+        for number, (name, (row, column)) in enumerate(followed(life, chosen), 1)
+    ]
+    return section(
+        "What single cells go through",
+        "The same rule runs in all of them: a cell's numbers settle into those of its place once "
+        "its neighbours have, and are shaken up again by a wound. Click a name to hide its line, "
+        "double-click it (or hold Shift) to see it alone; click in a chart to go to that step.",
+        line_charts(
+            name="traces",
+            series=series,
+            charts=charts,
+            at=t,
+            cut=life.wounded_at,
+            seek="#inspect-step",
+        ),  # fmt: skip
+    )
+
+
+def strips(life: Life) -> str:
+    """Alpha and every hidden channel at some steps, closer together while it grows and heals."""
+    steps = _telling_steps(life)
+    states = torch.stack([life.state(step)[life.box] for step in steps])
+    head = "".join(f"<span>{step}</span>" for step in steps)
+    rows = "".join(
+        f'<div class="strip"><span><b>{name}</b> \u00b1{number(limit)}</span>'
+        f"{pixels(shown, f'Channel {name} over time')}</div>"
+        for name, limit, shown in channel_strips(states)
+    )
+    cut = f"; it is wounded at step {life.wounded_at}" if life.wounded_at else ""
+    return section(
+        "Hidden channels over time",
+        "What no picture asks for turns into a map that says where head and tail are: watch a "
+        f"channel divide the body long before the body is there{cut}.",
+        '<div class="strips" tabindex="0" role="group" aria-label="Channels over time">'
+        f'<div class="strip head"><span>step</span><div>{head}</div></div>{rows}</div>',
+    )
+
+
+def _telling_steps(life: Life) -> list[int]:
+    """Steps to show: more and more apart from the seed on, and again from the wound on."""
+
+    def spread(first: int, last: int, number: int) -> list[int]:
+        shares = [(i / (number - 1)) ** 1.6 for i in range(number)]
+        return [first + round((last - first) * share) for share in shares]
+
+    if life.wounded_at is None:
+        return spread(0, life.steps, COLUMNS)
+    before = spread(0, life.wounded_at - 1, COLUMNS // 2)
+    return before + spread(life.wounded_at, life.steps, COLUMNS - len(before))
+
+
+def ranges(found: Sequence[ChannelRange]) -> str:
+    """How far the values of each channel reach, and a word of warning if it is too far."""
+    sizes = [abs(v) for r in found for v in (r.low, r.high) if math.isfinite(v)]
+    most = max([1.0, *sizes])
+
+    def share(value: float) -> float:
+        # A square root, so that small channels are seen beside large ones.
+        at = math.copysign(math.sqrt(min(1.0, abs(value) / most)), value)
+        return 50 + 50 * (at if math.isfinite(at) else 1)
+
+    rows = "".join(
+        f'<tr class="{"odd" if r.flagged else ""}"><th scope="row">{r.name}</th>'
+        f"<td>{number(r.low)}</td><td class='reach'><i style='left:{share(r.low):.1f}%;"
+        f"right:{100 - share(r.high):.1f}%'></i></td><td>{number(r.high)}</td></tr>"
+        for r in found
+    )
+    return section(
+        "How far the numbers go",
+        _verdict(found),
+        f'<table class="ranges"><thead><tr><th>channel</th><th>lowest</th><th></th><th>highest'
+        f"</th></tr></thead><tbody>{rows}</tbody></table>",
+    )
+
+
+def wild(found: Sequence[ChannelRange]) -> str:
+    """A sentence about values that are out of hand; empty when none are."""
+    odd = [r for r in found if r.flagged]
+    if not odd:
+        return ""
+    worst = max(odd, key=lambda r: _size(r))
+    reach = "is no longer a number" if not math.isfinite(_size(worst)) else (
+        f"runs from {number(worst.low)} to {number(worst.high)}"
+    )  # fmt: skip
+    return (
+        f"Take care: {worst.name} {reach}. Values beyond {HUGE:g} mean an automaton on the edge of "
+        "breaking down, which may look different on another machine."
+    )
+
+
+def _verdict(found: Sequence[ChannelRange]) -> str:
+    low, high = min(r.low for r in found), max(r.high for r in found)
+    if wild(found):
+        return f"Only training keeps numbers small, and here it does not: red rows leave {HUGE:g}."
+    return (
+        f"Over the whole life every number stays between {number(low)} and {number(high)}: "
+        "nothing holds them there but training; in a healthy automaton that is about 10."
+    )
+
+
+def _size(found: ChannelRange) -> float:
+    size = max(abs(found.low), abs(found.high))
+    return size if math.isfinite(size) else math.inf
+
+
+# ---------------------------------------------------------------------------- pieces
+
+
+def section(title: str, lesson: str, content: str) -> str:
+    """A view under its heading and its lesson, which are plain text; the content is HTML."""
+    lesson = html.escape(lesson)
+    return f'<section class="view"><h2>{title}</h2><p>{lesson}</p>{content}</section>'
+
+
+def line_charts(**data: Any) -> str:
+    """Charts that the page draws; charts.js says what it takes."""
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    return f'<line-charts data-charts="{html.escape(text)}"></line-charts>'
+
+
+def pixels(shown: Image.Image, alt: str, css: str = "") -> str:
+    """A picture with a pixel per cell, which the page enlarges."""
+    return picture(picture_bytes(shown), alt, css=css)
+
+
+def short(value: float) -> float | None:
+    """Three digits, which is what a chart can show; None for what JSON cannot say."""
+    return float(f"{value:.3g}") if math.isfinite(value) else None
+
+
+def number(value: float) -> str:
+    """Three digits, for people."""
+    if not math.isfinite(value):
+        return "not a number"
+    whole = 100 <= abs(value) < 1e6
+    return (count(round(value)) if whole else f"{value:.3g}").replace("-", "\u2212")

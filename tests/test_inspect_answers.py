@@ -1,0 +1,111 @@
+"""What the Inspect tab answers, without a browser."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import gradio as gr
+import pytest
+from jobs_kit import tiny_target
+from test_anatomy import lively
+
+from nca.checkpoint import save_checkpoint
+from nca.config import BadInput, CheckpointInfo, NCAConfig, TargetConfig
+from nca.jobs import Garden
+from nca.model import NCA
+from nca.scorecard import record, score
+from nca.settings import Settings
+from nca.ui.collection import Collection
+from nca.ui.inspect import PLAN, Handlers
+from nca.ui.shelf import Shelf
+
+ME = {"own": "a" * 32, "link": None}
+SEEN, TOLD, NEWEST, STAGE, TRACES, STRIPS, RANGES, ROW, PERCEIVED, WEIGHTS, CURVES, SCORE = range(
+    12
+)
+
+
+@pytest.fixture
+def handlers(tmp_path: Path) -> Iterator[Handlers]:
+    """A garden with a small automaton, a wild one, and one without its picture."""
+    shipped, tame = tmp_path / "shipped", lively()
+    tame.layers[-1].weight.data.mul_(0.01)  # changes little in 300 steps
+    save_checkpoint(shipped / "tame", tame, target=tiny_target(), preview=False)
+    save_checkpoint(shipped / "wild", lively(), target=tiny_target(), preview=False)
+    save_checkpoint(shipped / "blind", lively(laplacian=True), preview=False)
+    settings = Settings(home=tmp_path / "home", checkpoints=shipped, secret="s" * 16)
+    garden = Garden(settings.home, settings.limits)
+    try:
+        yield Handlers(
+            settings, Shelf(settings, garden, Collection(settings.home, settings.limits))
+        )
+    finally:
+        garden.close()
+
+
+def choose(handlers: Handlers, name: str) -> list:
+    return handlers.open(ME, None, 30, 1, "", f"shipped:{name}")
+
+
+def test_every_view_is_there_and_a_wild_automaton_is_told(handlers):
+    tame = choose(handlers, "tame")
+    assert len(tame) == 12 and tame[SEEN]["name"] == "shipped:tame"
+    assert "Step 30 of 300" in tame[STAGE] and tame[TOLD] == ""
+    assert tame[STAGE].count("<img") == 1 + 4 + 6 and tame[STRIPS].count("<img") == 3
+    assert tame[PERCEIVED].count("<img") == 3 and tame[WEIGHTS].count("<img") == 2
+    assert not tame[NEWEST]["visible"] and 'class="odd"' not in tame[RANGES]
+    wild = choose(handlers, "wild")
+    assert "Take care" in wild[TOLD] and 'class="odd"' in wild[RANGES]
+    assert "NaN" not in wild[TRACES] and "Infinity" not in wild[TRACES]
+
+
+def test_scores_are_shown_or_made(handlers):
+    tame = choose(handlers, "tame")
+    assert "line-charts" not in tame[CURVES] and tame[SCORE]["visible"]
+    curves, button = handlers.score(ME, tame[SEEN])
+    assert not button["visible"] and curves.count("<line-charts") == 3
+    first = json.loads(re.search(r'data-charts="([^"]*)"', curves)[1].replace("&quot;", '"'))
+    names = [name for name, *_ in first["series"]]
+    assert names == ["left", "right", "top", "bottom", "centre", "strokes"]
+    assert first["charts"][0]["x"][-1] == PLAN.healing
+    # What was recorded with a checkpoint is shown at once.
+    folder = handlers.row.folder("", "shipped:tame")
+    record(folder, score(folder, plan=PLAN))
+    again = choose(handlers, "tame")
+    assert again[CURVES] == curves and not again[SCORE]["visible"]
+    blind = choose(handlers, "blind")
+    assert not blind[SCORE]["visible"] and blind[PERCEIVED].count("<img") == 4
+    with pytest.raises(BadInput, match="picture"):
+        handlers.score(ME, blind[SEEN])
+
+
+def test_a_life_stays_as_it_was_until_newer_weights_are_asked_for(handlers):
+    seen, *_ = first = choose(handlers, "tame")
+    back = handlers.open(ME, seen, 30, 1, "", "shipped:wild")
+    assert "shipped:tame" in back[ROW] and back[STAGE] == gr.skip()
+    folder = handlers.row.folder("", "shipped:tame")
+    save_checkpoint(folder, lively(), target=tiny_target(), preview=False)
+    assert handlers.look(ME, seen, 30) == first[STAGE]
+    assert handlers.open(ME, seen, 30, 1, "", "")[STAGE] != first[STAGE]
+    assert handlers.again(ME, seen, 30, 1, "")[STAGE] != first[STAGE]
+
+
+def test_what_is_forged_or_foreign_is_refused(handlers):
+    for name in ("job:" + "0" * 32, "kept:" + "0" * 32, "shipped:../shipped/tame", "/etc"):
+        with pytest.raises(BadInput):
+            handlers.pick(ME, None, 30, 1, "", gr.EventData(None, {"name": name}))
+        assert handlers.open(ME, None, 30, 1, "", name)[SEEN]["name"] == "shipped:blind"
+    for seed in (None, -1, 2**40, "1", 1.5):
+        with pytest.raises(BadInput, match="seed"):
+            handlers.open(ME, None, 30, seed, "", "shipped:tame")
+    with pytest.raises(BadInput):
+        handlers.open(ME, None, 30, 1, "../x", "shipped:tame")
+    huge = NCA(NCAConfig(channels=16, hidden=(512, 256)))
+    info = CheckpointInfo(target=TargetConfig(size=128, padding=64))
+    folder = handlers.row.folder("", "shipped:tame")
+    save_checkpoint(folder.parent / "huge", huge, info, preview=False)
+    with pytest.raises(BadInput, match="too large"):
+        choose(handlers, "huge")
+    with pytest.raises(BadInput, match="choose an automaton"):
+        handlers.score(ME, None)
