@@ -9,7 +9,12 @@ from gradio_client import Client
 from jobs_kit import wait_for
 from visit import Visit
 
-from nca.checkpoint import load_checkpoint, save_checkpoint, weights_from_bytes
+from nca.checkpoint import (
+    load_checkpoint,
+    save_checkpoint,
+    unzip_checkpoint,
+    weights_from_bytes,
+)
 from nca.config import CheckpointInfo, Limits, NCAConfig, TargetConfig, TrainConfig
 from nca.model import NCA
 from nca.player import player_model
@@ -46,7 +51,7 @@ def jobs(server) -> dict[str, dict]:
     }
 
 
-def test_pull_train_further_look_back_and_grow(share_visit, hub, garden_server, old):
+def test_pull_train_further_look_back_and_grow(share_visit, hub, garden_server, old, tmp_path):
     token, wrong = hub.user("ida"), "hf_wrong" + "w" * 24
     repo = hub.repo("ida/old", private=True)
     repo.commit({name: (old / name).read_bytes() for name in NAMES})
@@ -107,7 +112,12 @@ def test_pull_train_further_look_back_and_grow(share_visit, hub, garden_server, 
     first, info = weights_from_bytes(
         (folder / "snapshots/0000001.safetensors").read_bytes(), Limits()
     )
-    assert info.iteration == 1 and page.grows() == player_model(first)["version"]
+    then = player_model(first)["version"]
+    assert info.iteration == 1 and page.grows() == then
+    with page.page.expect_download() as waiting:
+        page.page.locator("#download-zip").click()
+    taken = unzip_checkpoint(Path(waiting.value.path()).read_bytes(), tmp_path / "then")
+    assert player_model(taken)["version"] == then and taken.info.iteration == 1
 
     # Longer, and back to a new automaton.
     page.tab("Train")
