@@ -25,7 +25,7 @@ class Visit:
         self.page, self.url = page, url
         self.requests: list[str] = []
         self.errors: list[str] = []
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(120_000)
         page.on("request", lambda request: self.requests.append(request.url))
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.open()
@@ -51,7 +51,7 @@ class Visit:
             self.number(selector, value)
         self.page.locator("#hidden").locator("input, textarea").fill("16")
 
-    def wait(self, selector: str, pattern: str, seconds: float = 60) -> str:
+    def wait(self, selector: str, pattern: str, seconds: float = 120) -> str:
         """The text of an element once it matches."""
         until = time.monotonic() + seconds
         while True:
@@ -61,7 +61,7 @@ class Visit:
             assert time.monotonic() < until, f"{selector} says {text!r}, not {pattern!r}"
             self.page.wait_for_timeout(100)
 
-    def until(self, holds: Callable[[], object], seconds: float = 60) -> None:
+    def until(self, holds: Callable[[], object], seconds: float = 120) -> None:
         """Wait until something holds."""
         end = time.monotonic() + seconds
         while not holds():
