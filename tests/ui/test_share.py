@@ -33,6 +33,7 @@ def everything(folder: Path) -> bytes:
 
 
 def test_push_gallery_pull_and_grow_bit_for_bit(share_visit, hub, trained, garden_server):
+    hub.repos.clear()  # what other tests have shared
     token = hub.user("ann")
     ann = share_visit()
     ann.open(f"?key={trained['key']}")

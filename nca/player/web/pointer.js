@@ -55,7 +55,10 @@ export class Pointer {
       this.down = false;
       this.pressed = null;
     } else if (player.tool === "look") player.inspect({ x: at.x, y: at.y });
-    else player.erase(at.x, at.y);
+    else {
+      player.erase(at.x, at.y);
+      this.heldAt = player.run.t; // done for this step
+    }
     player.wake();
   }
 
