@@ -216,7 +216,7 @@ class Trainer:
         refilled with young states grows old, and with it what the automaton learns to hold.
         """
         c = self.config
-        if c.reseed == "worst_after" or c.reseed_kept == 1:
+        if c.reseed != "worst" or c.reseed_kept == 1:
             return 0
         share = 1 + (c.reseed_kept - 1) * min(1.0, self.iteration / c.iterations)
         return 0 if draw.random() < share else c.reseed_count
