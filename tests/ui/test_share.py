@@ -150,6 +150,7 @@ def test_refused_tokens_and_where_they_are_not(share_visit, hub, trained, garden
     planted = [reading, expired, good, "hf_planted" + "p" * 24]
     page = share_visit()
     page.open(f"?key={trained['key']}")
+    page.page.locator("#grow-it").wait_for()  # the page has found out whose it is
     page.tab("Share")
     page.until(lambda: "🐞" in page.page.locator("#push-what input").input_value())
     assert "paste a token" in push(page, "", "dan/beetle")
