@@ -14,8 +14,6 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from nca.chart import chart
-from nca.evaluate import HEALED, Wound
 from nca.fire import Seed, fire_mask, item_seeds
 from nca.model import NCA
 from nca.render import to_rgb8, upscale
@@ -211,21 +209,6 @@ def usual_cells(nca: NCA, x: Tensor) -> dict[str, Cell]:
     }
 
 
-def traces(states: Tensor, cells: list[Cell]) -> np.ndarray:
-    """Every channel of some cells over time, float [cells, T, C], from states [T, H, W, C]."""
-    rows, columns = zip(*cells, strict=True)
-    picked = states[:, list(rows), list(columns)].detach().cpu().numpy()
-    return picked.transpose(1, 0, 2)
-
-
-def trace_chart(states: Tensor, cell: Cell, channels: list[int] | None = None) -> Image.Image:
-    """The channels of one cell by step as a line chart; all of them when None."""
-    values = traces(states, [cell])[0]
-    shown = range(values.shape[1]) if channels is None else channels
-    lines = {channel_name(c): list(enumerate(values[:, c].tolist())) for c in shown}
-    return chart(f"Cell at row {cell[0]}, column {cell[1]}", lines, size=(560, 300))
-
-
 @dataclass(frozen=True)
 class ChannelRange:
     """The values one channel took: its number and name, lowest, highest, and whether it is odd."""
@@ -252,7 +235,7 @@ def value_ranges(states: Tensor) -> list[ChannelRange]:
     return ranges
 
 
-# ---------------------------------------------------------------------------- weights, healing
+# ---------------------------------------------------------------------------- weights
 
 
 def weight_pictures(nca: NCA, scale: int = 4) -> list[tuple[str, Image.Image]]:
@@ -273,12 +256,6 @@ def weight_pictures(nca: NCA, scale: int = 4) -> list[tuple[str, Image.Image]]:
         name = "trained filters: a row per filter, a column per channel"
         pictures.append((name, Image.fromarray(upscale(rows, scale * 2))))
     return pictures
-
-
-def regeneration_chart(wounds: dict[str, Wound]) -> Image.Image:
-    """Error against steps since the wound, a line per wound, from `Scores.wounds`."""
-    lines = {name: wound.curve for name, wound in wounds.items()}
-    return chart("log10 error since the wound", lines, size=(560, 300), guide=HEALED)
 
 
 def _rgb(code: str) -> tuple[int, int, int]:

@@ -16,15 +16,11 @@ from nca.anatomy import (
     fire_pictures,
     perception,
     perception_pictures,
-    regeneration_chart,
-    trace_chart,
-    traces,
     usual_cells,
     value_ranges,
     weight_pictures,
 )
 from nca.config import NCAConfig
-from nca.evaluate import Wound
 from nca.model import NCA
 
 
@@ -114,16 +110,6 @@ def test_hidden_channels_over_time():
     assert channels_over_time(broken, [0, 3, 6]).size == (74 + 3 * 14, 16 + 3 * 14)
 
 
-def test_traces_follow_single_cells():
-    nca = lively()
-    states = nca.grow(nca.seed(1, 12), 10, 1, all_steps=True)[:, 0]
-    found = traces(states, [(6, 6), (0, 0)])
-    assert found.shape == (2, 11, 6)
-    np.testing.assert_array_equal(found[0], states[:, 6, 6].numpy())
-    assert not found[1].any()
-    assert trace_chart(states, (6, 6)).size == trace_chart(states, (6, 6), [3]).size == (560, 300)
-
-
 def test_usual_cells_are_centre_midway_and_edge():
     nca = NCA(NCAConfig(channels=6))
     assert usual_cells(nca, state(nca, disc())) == {
@@ -158,11 +144,6 @@ def test_weights_as_pictures():
     assert pixels[2, 5].tolist() == [53, 87, 165] and (pixels == 255).all(-1).sum() == 47
     trained = dict(weight_pictures(lively(perception="learned"), scale=1))
     assert [p.size for n, p in trained.items() if n.startswith("trained")] == [(48, 24)]
-
-
-def test_regeneration_chart():
-    wound = Wound(score=-3.0, healed=1.0, curve=((0, -1.0), (100, -2.6), (200, -3.0)))
-    assert regeneration_chart({"centre": wound, "half-left": wound}).size == (560, 300)
 
 
 def test_channels_side_by_side_and_one_by_one():
