@@ -51,9 +51,13 @@ def item_seeds(seed: Seed, batch: int) -> Tensor:
     return seeds
 
 
-def step_keys(seeds: Tensor, t: int) -> Tensor:
-    """The 32-bit key of each item at step t, int64 [B]; all that a step adds to the hash."""
-    return lowbias32(seeds ^ lowbias32((t + GOLDEN) & MASK))
+def step_keys(seeds: Tensor, t: int, steps: int = 1) -> Tensor:
+    """The 32-bit key of each item at `steps` steps from t on, int64 [B, steps].
+
+    It is all that a step adds to the hash.
+    """
+    counters = torch.arange(t, t + steps, dtype=torch.int64)
+    return lowbias32(seeds[:, None] ^ lowbias32((counters + GOLDEN) & MASK))
 
 
 def threshold(fire_rate: float) -> int:
@@ -75,5 +79,5 @@ def fire_mask(
         device: where the mask is needed.
     """
     cell = torch.arange(height * width, device=device, dtype=torch.int64) * GOLDEN & MASK
-    h = lowbias32(step_keys(seeds, t).to(device)[:, None] ^ cell)
+    h = lowbias32(step_keys(seeds, t).to(device) ^ cell)
     return ((h >> 8) < threshold(fire_rate)).view(-1, height, width)

@@ -19,6 +19,8 @@ CELLS = (0, 1, 72, 5183, 65535)
 def test_hash_vectors(seed, step, hashes):
     key = int(step_keys(torch.tensor([seed]), step))
     assert tuple(lowbias32(key ^ (cell * GOLDEN & MASK)) for cell in CELLS) == hashes
+    several = step_keys(torch.tensor([7, seed]), max(0, step - 2), 4)
+    assert several.shape == (2, 4) and int(several[1, min(step, 2)]) == key
 
 
 @pytest.mark.parametrize(("seed", "step", "hashes"), VECTORS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from nca.engine._jit import jit
 from nca.engine._kernels import (
     ACT_IN,
     ACT_OUT,
@@ -20,38 +21,47 @@ from nca.engine._kernels import (
     ZEROS,
     fires,
     hidden_layers,
-    jit,
     perceive,
     wrap,
 )
 from nca.engine._product import PLAIN, WHERE_POSITIVE, matmul
 from nca.engine._simd import vadd, vfma, vload, vstore, vzero
+from nca.engine._team import (
+    COUNT,
+    FIRST,
+    FLAG,
+    ask,
+    first_part,
+    hand_in,
+    taken_back,
+    wait_for_ticket,
+)
 
 
 @jit
-def scatter(cells, first, m, grid, cp, lanes, tap_end, tap_offset, tap_weight, deltas, ld):
-    """Add to the grid's gradient what the perceptions' gradients give: perceive, transposed.
+def scatter(cells, m, grid, cp, lanes, tap_end, tap_offset, tap_weight, flow, ld):
+    """Add to the grid's gradient what the perceptions' gradients `flow` give: perceive, transposed.
 
     Four cells at a time, so that no sum waits for the one just stored; beyond m the last cell is
     repeated, with nothing to add.
     """
-    last = first + m - 1
+    last = m - 1
     for i in range(m, m + 3):
         for c in range(0, tap_end.size * cp, lanes):
-            vstore(deltas, i * ld + c, vzero(grid))
+            vstore(flow, i * ld + c, vzero(grid))
     for i in range(0, m, 4):
-        at0 = cells[first + i] * cp
-        at1 = cells[min(first + i + 1, last)] * cp
-        at2 = cells[min(first + i + 2, last)] * cp
-        at3 = cells[min(first + i + 3, last)] * cp
+        at0 = cells[i] * cp
+        at1 = cells[min(i + 1, last)] * cp
+        at2 = cells[min(i + 2, last)] * cp
+        at3 = cells[min(i + 3, last)] * cp
         tap = 0
         for k in range(tap_end.size):
             for c in range(0, cp, lanes):
                 row = i * ld + k * cp + c
-                delta0 = vload(deltas, row)
-                delta1 = vload(deltas, row + ld)
-                delta2 = vload(deltas, row + 2 * ld)
-                delta3 = vload(deltas, row + 3 * ld)
+                delta0 = vload(flow, row)
+                delta1 = vload(flow, row + ld)
+                delta2 = vload(flow, row + 2 * ld)
+                delta3 = vload(flow, row + 3 * ld)
                 for s in range(tap, tap_end[k]):
                     offset = tap_offset[s] * cp + c
                     weight = vload(tap_weight, s * cp + c)
@@ -67,14 +77,14 @@ def scatter(cells, first, m, grid, cp, lanes, tap_end, tap_offset, tap_weight, d
 
 
 @jit
-def tap_gradients(cells, first, m, grid, cp, lanes, tap_end, tap_offset, deltas, ld, totals):
+def tap_gradients(cells, first, m, grid, cp, lanes, tap_end, tap_offset, flow, ld, totals):
     """Add to `totals` the gradients of the perception filters."""
     for i in range(m):
         base = cells[first + i] * cp
         tap = 0
         for k in range(tap_end.size):
             for c in range(0, cp, lanes):
-                delta = vload(deltas, i * ld + k * cp + c)
+                delta = vload(flow, (first + i) * ld + k * cp + c)
                 for s in range(tap, tap_end[k]):
                     seen = vload(grid, base + tap_offset[s] * cp + c)
                     vstore(totals, s * cp + c, vfma(seen, delta, vload(totals, s * cp + c)))
@@ -82,10 +92,13 @@ def tap_gradients(cells, first, m, grid, cp, lanes, tap_end, tap_offset, deltas,
 
 
 @jit
-def layer_gradients(product, m, plan, weights, buffer, deltas, totals, lanes, to_input):
+def layer_gradients(
+    product, m, plan, weights, buffer, deltas, flow, row, totals, lanes, to_input
+):  # fmt: skip
     """From the last layer's gradients to the perceptions', adding those of the weights.
 
-    Both activations and their gradients are those of one block of m cells.
+    Both activations and their gradients are those of one block of m cells; the perceptions'
+    gradients are put into `flow` from `row` on.
     """
     for back in range(plan.shape[0]):
         layer = plan.shape[0] - 1 - back
@@ -105,19 +118,55 @@ def layer_gradients(product, m, plan, weights, buffer, deltas, totals, lanes, to
             if m % 2:
                 even = vadd(even, vload(deltas, at + (m - 1) * p[LD_OUT]))
             vstore(totals, p[SUM_BIAS] + c, vadd(total, even))
-        if layer > 0 or to_input:
-            mode = WHERE_POSITIVE if layer > 0 else PLAIN
+        if layer > 0:
             matmul(
                 product, m, p[IN], p[OUT], deltas, p[ACT_OUT], p[LD_OUT], 0,
                 weights, p[BY_OUT], p[LD_IN], deltas, p[ACT_IN], p[LD_IN],
-                weights, ZEROS, 0, mode, buffer, p[ACT_IN],
+                weights, ZEROS, 0, WHERE_POSITIVE, buffer, p[ACT_IN],
+            )  # fmt: skip
+        elif to_input:
+            matmul(
+                product, m, p[IN], p[OUT], deltas, p[ACT_OUT], p[LD_OUT], 0,
+                weights, p[BY_OUT], p[LD_IN], flow, row * p[LD_IN], p[LD_IN],
+                weights, ZEROS, 0, PLAIN, flow, row * p[LD_IN],
+            )  # fmt: skip
+
+
+@jit
+def rows_back(
+    product, fired, first, n, grid, cp, lanes, tap_end, tap_offset, tap_weight, plan, weights,
+    buffer, deltas, dx, flow, flows, learn_filters, totals, tap_totals,
+):  # fmt: skip
+    """The gradients of rows `first` to `first` + n: adds those of the weights, sets `flow`.
+
+    dx: the gradients of what the cells `fired` added to their states, row by row.
+    """
+    p = plan[plan.shape[0] - 1]
+    for row in range(first, first + n, BLOCK):
+        m = min(BLOCK, first + n - row)
+        perceive(
+            fired, row, m, grid, cp, lanes, tap_end, tap_offset, tap_weight, buffer, plan[0, LD_IN]
+        )
+        hidden_layers(product, m, plan, weights, buffer, lanes)
+        for i in range(m):
+            for c in range(0, cp, lanes):
+                vstore(deltas, p[ACT_OUT] + i * p[LD_OUT] + c, vload(dx, (row + i) * cp + c))
+        layer_gradients(
+            product, m, plan, weights, buffer, deltas, flow, row, totals, lanes,
+            flows or learn_filters,
+        )  # fmt: skip
+        if learn_filters:
+            tap_gradients(
+                fired, row, m, grid, cp, lanes, tap_end, tap_offset, flow, plan[0, LD_IN],
+                tap_totals,
             )  # fmt: skip
 
 
 @jit
 def backward(
-    product, first_step, end, keys, below, places, cp, lanes, channels, ghosts, home, number,
-    tap_end, tap_offset, tap_weight, plan, weights, grid, gradient, buffer, deltas, dx,
+    desk, give_way, product, first_step, end, keys, below, places, cp, lanes, channels,
+    ghosts, home, number, tap_end, tap_offset, tap_weight, plan, weights,
+    grid, gradient, buffer, deltas, dx, flow,
     lists, maps, saved_cells, saved_states, saved_from, grad_states,
     learn_filters, to_input, totals, tap_totals,
 ):  # fmt: skip
@@ -125,7 +174,8 @@ def backward(
 
     gradient: the grid of d loss / d state, which carries from one call to the next. grad_states:
     the gradient of what was kept, laid out as `forward`'s `states`. to_input: whether the gradient
-    of the state before step 0 is wanted too. Adds to `totals` and `tap_totals`.
+    of the state before step 0 is wanted too. Adds to `totals` and `tap_totals`, [2, n], one sum for
+    each part of the rows. desk: where a helper may sit, see `_team`; it runs `help_backward`.
     """
     fired, stamp = lists[FIRED], maps[STAMP]
     for back in range(end - first_step):
@@ -172,32 +222,47 @@ def backward(
             for c in range(0, cp, lanes):
                 vstore(gradient, g * cp + c, vzero(grid))
 
-        p = plan[plan.shape[0] - 1]
-        for row in range(0, n_fired, BLOCK):
-            m = min(BLOCK, n_fired - row)
-            perceive(
-                fired, row, m, grid, cp, lanes, tap_end, tap_offset, tap_weight, buffer,
+        flows = step > 0 or to_input
+        mine = first_part(n_fired)
+        asked = ask(desk, mine, n_fired - mine, flows)
+        rows_back(
+            product, fired, np.int64(0), mine, grid, cp, lanes, tap_end, tap_offset, tap_weight,
+            plan, weights, buffer, deltas, dx, flow, flows, learn_filters,
+            totals[0], tap_totals[0],
+        )  # fmt: skip
+        if not asked or taken_back(desk, give_way):
+            rows_back(
+                product, fired, mine, n_fired - mine, grid, cp, lanes, tap_end, tap_offset,
+                tap_weight, plan, weights, buffer, deltas, dx, flow, flows, learn_filters,
+                totals[1], tap_totals[1],
+            )  # fmt: skip
+        if flows:
+            scatter(
+                fired, n_fired, gradient, cp, lanes, tap_end, tap_offset, tap_weight, flow,
                 plan[0, LD_IN],
             )  # fmt: skip
-            hidden_layers(product, m, plan, weights, buffer, lanes)
-            for i in range(m):
-                for c in range(0, cp, lanes):
-                    vstore(deltas, p[ACT_OUT] + i * p[LD_OUT] + c, vload(dx, (row + i) * cp + c))
-            flows = step > 0 or to_input
-            layer_gradients(
-                product, m, plan, weights, buffer, deltas, totals, lanes, flows or learn_filters
-            )
-            if learn_filters:
-                tap_gradients(
-                    fired, row, m, grid, cp, lanes, tap_end, tap_offset, deltas, plan[0, LD_IN],
-                    tap_totals,
-                )  # fmt: skip
-            if flows:
-                scatter(
-                    fired, row, m, gradient, cp, lanes, tap_end, tap_offset, tap_weight, deltas,
-                    plan[0, LD_IN],
-                )  # fmt: skip
         for g in ghosts:
             for c in range(0, cp, lanes):
                 at = home[g] * cp + c
                 vstore(gradient, at, vadd(vload(gradient, at), vload(gradient, g * cp + c)))
+
+
+@jit
+def help_backward(
+    desk, give_way, product, fired, grid, cp, lanes, tap_end, tap_offset, tap_weight, plan,
+    weights, buffer, deltas, dx, flow, learn_filters, totals, tap_totals,
+):  # fmt: skip
+    """Do what `backward` asks for at its desk until its item is over.
+
+    `buffer` and `deltas` are the helper's.
+    """
+    while True:
+        ticket = wait_for_ticket(desk, give_way)
+        if ticket < 0:
+            return
+        rows_back(
+            product, fired, desk[FIRST], desk[COUNT], grid, cp, lanes, tap_end, tap_offset,
+            tap_weight, plan, weights, buffer, deltas, dx, flow, desk[FLAG] != 0, learn_filters,
+            totals[1], tap_totals[1],
+        )  # fmt: skip
+        hand_in(desk, ticket)

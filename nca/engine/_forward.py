@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from nca.engine._jit import jit
 from nca.engine._kernels import (
     CANDIDATES,
     FIRED,
@@ -17,11 +18,11 @@ from nca.engine._kernels import (
     dilate,
     every_cell,
     fires,
-    jit,
     update,
     wrap,
 )
 from nca.engine._simd import vadd, vload, vstore, vzero
+from nca.engine._team import COUNT, FIRST, ask, first_part, hand_in, taken_back, wait_for_ticket
 
 
 @jit
@@ -60,14 +61,15 @@ def begin(grid, threshold, pre_post, everywhere, cp, offsets, home, number, list
 
 @jit
 def forward(
-    product, first_step, steps, keys, below, threshold, pre_post, everywhere, places,
-    cp, lanes, channels, offsets, home, ghosts, number,
+    desk, give_way, product, first_step, steps, keys, below, threshold, pre_post, everywhere,
+    places, cp, lanes, channels, offsets, home, ghosts, number,
     tap_end, tap_offset, tap_weight, plan, weights,
     grid, buffer, dx, row_of, lists, maps, sizes,
     saved_cells, saved_states, saved_from, states,
 ):  # fmt: skip
     """Run an item from `first_step` to `steps`, or until what is saved fills its buffers.
 
+    desk: where a helper may sit, see `_team`; it runs `help_forward`.
     lists, maps, sizes and grid carry a run over from one call to the next, as `begin` makes them:
 
     - LIVE: the cells that are not 0. CANDIDATES: those whose state may change at the next step
@@ -111,10 +113,17 @@ def forward(
             fired[n_fired] = candidates[i]
             row_of[i] = n_fired * yes
             n_fired += yes
+        mine = first_part(n_fired - 1)
+        asked = ask(desk, 1 + mine, n_fired - 1 - mine, False)
         update(
-            product, fired, np.int64(1), n_fired - 1, grid, cp, lanes, tap_end, tap_offset,
+            product, fired, np.int64(1), mine, grid, cp, lanes, tap_end, tap_offset,
             tap_weight, plan, weights, buffer, dx,
         )  # fmt: skip
+        if not asked or taken_back(desk, give_way):
+            update(
+                product, fired, 1 + mine, n_fired - 1 - mine, grid, cp, lanes, tap_end,
+                tap_offset, tap_weight, plan, weights, buffer, dx,
+            )  # fmt: skip
 
         # "Not at most" rather than "above": NaN lives on, so that who looks at the result sees it.
         extra = np.int64(0)
@@ -208,3 +217,20 @@ def forward(
                 for c in range(channels):
                     states[target + c] = grid[live[i] * cp + c]
     return steps
+
+
+@jit
+def help_forward(
+    desk, give_way, product, fired, grid, cp, lanes, tap_end, tap_offset, tap_weight, plan,
+    weights, buffer, dx,
+):  # fmt: skip
+    """Do what `forward` asks for at its desk until its item is over; `buffer` is the helper's."""
+    while True:
+        ticket = wait_for_ticket(desk, give_way)
+        if ticket < 0:
+            return
+        update(
+            product, fired, desk[FIRST], desk[COUNT], grid, cp, lanes, tap_end, tap_offset,
+            tap_weight, plan, weights, buffer, dx,
+        )  # fmt: skip
+        hand_in(desk, ticket)

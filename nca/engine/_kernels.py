@@ -11,13 +11,9 @@ Lists of such numbers say which cells an operation visits; nothing else is visit
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
-
 import numpy as np
-from numba import njit
 
+from nca.engine._jit import jit
 from nca.engine._product import PLAIN, RELU, matmul
 from nca.engine._simd import vfma, vload, vstore, vzero
 
@@ -33,24 +29,6 @@ NEAR, HIGH, LISTED, STAMP = range(4)  # rows of `maps`
 ZEROS = 0  # `weights` begins with a row of zeros
 
 _MASK = 0xFFFFFFFF
-
-
-def _sources() -> tuple[tuple[float, int], ...]:
-    """Stamp of this package's files: a kernel is compiled anew when any of them has changed."""
-    files = sorted(Path(__file__).parent.glob("_*.py"))
-    return tuple((status.st_mtime, status.st_size) for status in (f.stat() for f in files))
-
-
-def jit(function: Callable[..., Any]) -> Any:
-    """Compile lazily; keep the machine code on disk where any place for it can be written."""
-    options = {"nogil": True, "error_model": "numpy", "boundscheck": False}
-    try:
-        dispatcher = njit(cache=True, **options)(function)
-    except RuntimeError:  # there is no such place
-        return njit(**options)(function)
-    # Numba looks at the function's own file only, but code of the others is inlined into it.
-    dispatcher._cache._cache_file._source_stamp = _sources()
-    return dispatcher
 
 
 @jit

@@ -75,7 +75,7 @@ def rollout(
         kept=round_up(len(kept), CHUNK) if records else 0,
         precision=PRECISION[torch.get_float32_matmul_precision()],
     )
-    keys = [step_keys(seeds, t0 + step) for step in range(kept[-1])]
+    keys = step_keys(seeds, t0, kept[-1])
     with torch.cuda.device_of(x):
         run = _Run(take(kind), kept, keys, nca.rotated_filters(angle)[:, 0])
         return _Rollout.apply(run, x, *weights)
@@ -108,11 +108,11 @@ class _Run:
     Args:
         space: where it runs.
         kept: the steps to return, ascending.
-        keys: of each step, int64 [B], for the fire mask.
+        keys: of each step for the fire mask, int64 [B, steps].
         filters: the perception filters, [K, 3, 3].
     """
 
-    def __init__(self, space: Space, kept: list[int], keys: list[Tensor], filters: Tensor) -> None:
+    def __init__(self, space: Space, kept: list[int], keys: Tensor, filters: Tensor) -> None:
         self.space, self.kept, self.steps = space, kept, kept[-1]
         self.keys, self.filters = keys, filters
         weakref.finalize(self, idle().append, space).atexit = False
@@ -140,8 +140,7 @@ class _Run:
         for buffer, weight, scale in zip(space.weights, weights, scales, strict=True):
             if weight is not None:
                 torch.mul(weight.t(), scale, out=buffer)
-        if self.keys:
-            space.keys[: self.steps] = torch.stack(self.keys).to(x.device)
+        space.keys[: self.steps] = self.keys.T.to(x.device)
         if config.alive_mask == "post":
             # A cell that sees nothing but zeros may come alive by itself. A little early is right.
             _, first_bias, last, last_bias = space.weights

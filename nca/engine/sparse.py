@@ -7,13 +7,14 @@ whatever it computes, and where such a cell could still keep a neighbour alive (
 the alive mask), it is computed too. Nothing else is skipped.
 
 A rollout is one autograd function. It saves the living cells and their states, recomputes hidden
-activations, and gives whole batch items to threads. Results do not depend on how many.
+activations, and gives whole batch items to threads; those left over help with the items that still
+run. Results do not depend on how many there are.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +25,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from nca.config import NCAConfig
-from nca.engine import _backward, _forward, dense
+from nca.engine import _backward, _forward, _team, dense
 from nca.engine import _kernels as kernels
 from nca.engine._layout import Grid, Network, empty, zeros
 from nca.engine._product import product_address
@@ -58,8 +59,7 @@ def rollout(
     for layer in nca.layers:
         inputs += [layer.weight, layer.bias]
     records = torch.is_grad_enabled() and any(i is not None and i.requires_grad for i in inputs)
-    keys = [step_keys(seeds, t0 + step) for step in range(kept[-1])]
-    keys = torch.stack(keys, 1) if keys else torch.empty(len(x), 0, dtype=torch.int64)
+    keys = step_keys(seeds, t0, kept[-1])
     run = _Run(nca.config, tuple(x.shape), x.dtype, kept, keys, records)
     return _Rollout.apply(run, *inputs)
 
@@ -105,19 +105,37 @@ class _Saved:
 
 
 class _Workspace:
-    """What one thread needs to run an item; both passes leave `grid` empty."""
+    """What running an item needs; both passes leave `grid` empty."""
 
     def __init__(self, grid: Grid, network: Network, with_gradient: bool) -> None:
         dtype, cp, padded = network.dtype, network.cp, grid.number.size
         self.grid = zeros(padded * cp, dtype)
         self.gradient = zeros(padded * cp if with_gradient else 0, dtype)
-        self.buffer = zeros(network.n_activations, dtype)
-        self.deltas = zeros(network.n_activations if with_gradient else 0, dtype)
-        self.dx = empty((grid.cells + kernels.BLOCK) * cp, dtype)
+        rows = grid.cells + kernels.BLOCK
+        self.dx = empty(rows * cp, dtype)
+        self.flow = empty(rows * network.plan[0, kernels.LD_IN] if with_gradient else 0, dtype)
         self.row_of = np.empty(grid.cells, np.int32)
         self.lists = np.empty((5, grid.cells + 2), np.int32)
         self.maps = np.zeros((4, padded), np.int32)
         self.sizes = np.zeros(5, np.int64)
+
+
+class _Scratch:
+    """What a thread needs, whether it runs an item or helps with one."""
+
+    def __init__(self, network: Network, with_gradient: bool) -> None:
+        self.buffer = zeros(network.n_activations, network.dtype)
+        self.deltas = zeros(network.n_activations if with_gradient else 0, network.dtype)
+
+
+@dataclass
+class _Item:
+    """An item that a thread runs, and the desk at which another may help."""
+
+    number: int
+    space: _Workspace
+    desk: np.ndarray
+    helped: bool = False
 
 
 class _Run:
@@ -151,6 +169,8 @@ class _Run:
         self.saved: list[list[_Saved]] = [[] for _ in range(self.batch)]
         self.product = product_address(self.dtype)
         self.network: Network
+        self.give_way = _team.give_way()
+        self._spaces: list[_Workspace] = []
 
     def _places(self, item: int) -> np.ndarray:
         """Where in the flat result the item's state after each step begins, or -1."""
@@ -159,26 +179,54 @@ class _Run:
         places[self.kept] = (np.arange(len(self.kept)) * self.batch + item) * size
         return places
 
-    def _each_item(self, task: Callable[[int, _Workspace], None]) -> None:
-        """Run task(item, workspace) for every item, on as many threads as torch would use."""
-        threads = min(torch.get_num_threads(), self.batch)
-        items: Iterator[int] = iter(range(self.batch))
+    def _each_item(
+        self, task: Callable[[_Item, _Scratch], None], help_with: Callable[[_Item, _Scratch], None]
+    ) -> None:
+        """Run `task` for every item, on as many threads as torch would use.
+
+        Those that find no item left to begin help with one that still runs, one with each.
+        """
+        threads = min(torch.get_num_threads(), 2 * self.batch)
+        waiting = list(reversed(range(self.batch)))
+        running: list[_Item] = []
         lock = threading.Lock()
 
         def work() -> None:
-            workspace = _Workspace(self.grid, self.network, self.records)
+            scratch = _Scratch(self.network, self.records)
             while True:
                 with lock:
-                    item = next(items, None)
-                if item is None:
-                    return
-                task(item, workspace)
+                    if not waiting:
+                        break
+                    item = _Item(waiting.pop(), self._workspace(), _team.desk())
+                    running.append(item)
+                try:
+                    task(item, scratch)
+                finally:
+                    item.desk[_team.OVER] = 1
+                    with lock:
+                        running.remove(item)
+                self._spaces.append(item.space)
+            while True:
+                with lock:
+                    alone = next((item for item in running if not item.helped), None)
+                    if alone is None:
+                        return
+                    alone.helped = True
+                help_with(alone, scratch)
 
-        if threads <= 1:
-            return work()
-        with ThreadPoolExecutor(threads) as pool:
-            for future in [pool.submit(work) for _ in range(threads)]:
-                future.result()
+        with ThreadPoolExecutor(max(1, threads - 1)) as pool:
+            others = [pool.submit(work) for _ in range(threads - 1)]
+            work()
+            for other in others:
+                other.result()
+
+    def _workspace(self) -> _Workspace:
+        """One that no item needs any more, or a new one."""
+        return (
+            self._spaces.pop()
+            if self._spaces
+            else _Workspace(self.grid, self.network, self.records)
+        )
 
     def forward(self, x: Tensor, filters: Tensor, layers: Sequence[Tensor | None]) -> Tensor:
         """The kept states, [K, B, H, W, C]."""
@@ -189,11 +237,15 @@ class _Run:
         if self.steps:
             flat = states.numpy().reshape(-1)
             start = x.detach().contiguous().numpy().reshape(self.batch, -1)
-            self._each_item(lambda item, space: self._grow(item, space, start[item], flat))
+            self._each_item(
+                lambda item, scratch: self._grow(item, scratch, start[item.number], flat),
+                self._help_grow,
+            )
         return states
 
-    def _grow(self, item: int, space: _Workspace, x: np.ndarray, states: np.ndarray) -> None:
-        grid, net, lists, sizes = self.grid, self.network, space.lists, space.sizes
+    def _grow(self, item: _Item, scratch: _Scratch, x: np.ndarray, states: np.ndarray) -> None:
+        grid, net, space = self.grid, self.network, item.space
+        lists, sizes = space.lists, space.sizes
         limit = self.dtype(self.config.alive_threshold)
         pre_post = self.config.alive_mask == "pre_post"
         sizes[:] = 0
@@ -204,7 +256,7 @@ class _Run:
             space.grid, limit, pre_post, net.everywhere, net.cp, grid.offsets, grid.home,
             grid.number, lists, space.maps, sizes,
         )  # fmt: skip
-        places = self._places(item)
+        places = self._places(item.number)
         step = 0
         while step < self.steps:
             # How much will live is not known beforehand, so room is made as it goes.
@@ -214,16 +266,24 @@ class _Run:
             values = empty(cells.size * net.cp, self.dtype)
             starts = np.zeros(self.steps - step + 2 if self.records else 0, np.int64)
             reached = _forward.forward(
-                self.product, step, self.steps, self.keys[item], self.below, limit, pre_post,
-                net.everywhere, places, net.cp, net.lanes, self.channels, grid.offsets, grid.home,
-                grid.ghosts, grid.number, net.tap_end, net.tap_offset, net.tap_weight, net.plan,
-                net.weights, space.grid, space.buffer, space.dx, space.row_of, lists, space.maps,
-                sizes, cells, values, starts, states,
+                item.desk, self.give_way, self.product, step, self.steps, self.keys[item.number],
+                self.below, limit, pre_post, net.everywhere, places, net.cp, net.lanes,
+                self.channels, grid.offsets, grid.home, grid.ghosts, grid.number, net.tap_end,
+                net.tap_offset, net.tap_weight, net.plan, net.weights, space.grid, scratch.buffer,
+                space.dx, space.row_of, lists, space.maps, sizes, cells, values, starts, states,
             )  # fmt: skip
             if self.records:
-                self.saved[item].append(_Saved(step, reached, cells, values, starts))
+                self.saved[item.number].append(_Saved(step, reached, cells, values, starts))
             step = reached
         kernels.clear(space.grid, lists[kernels.LIVE, : sizes[kernels.LIVE]], net.cp)
+
+    def _help_grow(self, item: _Item, scratch: _Scratch) -> None:
+        net, space = self.network, item.space
+        _forward.help_forward(
+            item.desk, self.give_way, self.product, space.lists[kernels.FIRED], space.grid, net.cp,
+            net.lanes, net.tap_end, net.tap_offset, net.tap_weight, net.plan, net.weights,
+            scratch.buffer, space.dx,
+        )  # fmt: skip
 
     def backward(
         self, grad: Tensor, to_x: bool, to_filters: bool
@@ -232,44 +292,53 @@ class _Run:
         grad, net = grad.contiguous(), self.network
         flat = grad.numpy().reshape(-1)
         x = torch.zeros(grad.shape[1:], dtype=grad.dtype) if to_x else None
-        # One sum per item, added up in order: the same bits whichever thread ran which item.
-        totals = zeros((self.batch, net.n_totals), self.dtype)
-        tap_totals = zeros((self.batch, net.tap_weight.size), self.dtype)
+        # One sum per item and part, added up in order: the same bits whichever thread ran which.
+        totals = zeros((self.batch, 2, net.n_totals), self.dtype)
+        tap_totals = zeros((self.batch, 2, net.tap_weight.size), self.dtype)
 
-        def task(item: int, space: _Workspace) -> None:
-            target = None if x is None else x[item].numpy().reshape(-1)
-            sums = totals[item], tap_totals[item]
-            self._flow_back(item, space, flat, target, to_filters, *sums)
+        def task(item: _Item, scratch: _Scratch) -> None:
+            target = None if x is None else x[item.number].numpy().reshape(-1)
+            sums = totals[item.number], tap_totals[item.number]
+            self._flow_back(item, scratch, flat, target, to_filters, *sums)
+
+        def help_with(item: _Item, scratch: _Scratch) -> None:
+            space = item.space
+            _backward.help_backward(
+                item.desk, self.give_way, self.product, space.lists[kernels.FIRED], space.grid,
+                net.cp, net.lanes, net.tap_end, net.tap_offset, net.tap_weight, net.plan,
+                net.weights, scratch.buffer, scratch.deltas, space.dx, space.flow, to_filters,
+                totals[item.number], tap_totals[item.number],
+            )  # fmt: skip
 
         if self.steps:
-            self._each_item(task)
+            self._each_item(task, help_with)
         if x is not None and self.kept[0] == 0:
             x += grad[0]
-        filters = net.filter_gradient(tap_totals.sum(0)) if to_filters else None
-        return x, filters, net.layer_gradients(totals.sum(0))
+        filters = net.filter_gradient(tap_totals.sum((0, 1))) if to_filters else None
+        return x, filters, net.layer_gradients(totals.sum((0, 1)))
 
     def _flow_back(
         self,
-        item: int,
-        space: _Workspace,
+        item: _Item,
+        scratch: _Scratch,
         grad_states: np.ndarray,
         x: np.ndarray | None,
         to_filters: bool,
         totals: np.ndarray,
         tap_totals: np.ndarray,
     ) -> None:
-        grid, net, saved = self.grid, self.network, self.saved[item]
-        places = self._places(item)
+        grid, net, space, saved = self.grid, self.network, item.space, self.saved[item.number]
+        places = self._places(item.number)
         space.maps[:] = 0
         kernels.clear(space.gradient, saved[-1].living(self.steps), net.cp)
         for part in reversed(saved):
             _backward.backward(
-                self.product, part.first_step, part.end, self.keys[item], self.below, places,
-                net.cp, net.lanes, self.channels, grid.ghosts, grid.home, grid.number,
-                net.tap_end, net.tap_offset, net.tap_weight, net.plan, net.weights, space.grid,
-                space.gradient, space.buffer, space.deltas, space.dx, space.lists, space.maps,
-                part.cells, part.states, part.starts, grad_states, to_filters, x is not None,
-                totals, tap_totals,
+                item.desk, self.give_way, self.product, part.first_step, part.end,
+                self.keys[item.number], self.below, places, net.cp, net.lanes, self.channels,
+                grid.ghosts, grid.home, grid.number, net.tap_end, net.tap_offset, net.tap_weight,
+                net.plan, net.weights, space.grid, space.gradient, scratch.buffer, scratch.deltas,
+                space.dx, space.flow, space.lists, space.maps, part.cells, part.states,
+                part.starts, grad_states, to_filters, x is not None, totals, tap_totals,
             )  # fmt: skip
         kernels.clear(space.grid, saved[0].living(0), net.cp)
         if x is not None:

@@ -116,10 +116,6 @@ def _bound_log() -> None:
 def _be_modest() -> None:
     """Let the page go first, and if memory runs out, let it be this process that ends."""
     os.nice(max(0, NICENESS - os.nice(0)))
-    # Threads that wait by spinning take the cores from the page, and on shared cores also from
-    # each other: sleeping ones trained 3 times faster while something else was running. Read when
-    # torch is imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         Path("/proc/self/oom_score_adj").write_text("500")
     except OSError:

@@ -33,7 +33,7 @@ def fire_values() -> list[int]:
     """What the hash must give for FIRE: the upper 24 bits."""
     found = []
     for cell, t, seed in FIRE:
-        key = int(step_keys(item_seeds([seed], 1), t)[0])
+        key = int(step_keys(item_seeds([seed], 1), t))
         found.append(int(lowbias32(key ^ (cell * 0x9E3779B9 & 0xFFFFFFFF))) >> 8)
     return found
 

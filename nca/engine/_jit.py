@@ -1,0 +1,27 @@
+"""How the kernels of the sparse engine are compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from numba import njit
+
+
+def _sources() -> tuple[tuple[float, int], ...]:
+    """Stamp of this package's files: a kernel is compiled anew when any of them has changed."""
+    files = sorted(Path(__file__).parent.glob("_*.py"))
+    return tuple((status.st_mtime, status.st_size) for status in (f.stat() for f in files))
+
+
+def jit(function: Callable[..., Any]) -> Any:
+    """Compile lazily; keep the machine code on disk where any place for it can be written."""
+    options = {"nogil": True, "error_model": "numpy", "boundscheck": False}
+    try:
+        dispatcher = njit(cache=True, **options)(function)
+    except RuntimeError:  # there is no such place
+        return njit(**options)(function)
+    # Numba looks at the function's own file only, but code of the others is inlined into it.
+    dispatcher._cache._cache_file._source_stamp = _sources()
+    return dispatcher
