@@ -19,21 +19,16 @@ import signal
 import sys
 from pathlib import Path
 
-from tqdm import tqdm
-
 sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a script, beside nca/
 
 from nca.checkpoint import FILES, load_checkpoint
+from nca.cli import train_in
 from nca.config import BadInput, TargetConfig, TrainConfig
 from nca.evaluate import HEALED, Scores
-from nca.files import write_atomic
-from nca.jobs.lock import FileLock
-from nca.jobs.spec import LOCK, RESUME, SPEC, TARGET, JobSpec, read_spec
-from nca.jobs.training import Training
+from nca.jobs.spec import JobSpec
 from nca.recipes import recipe
 from nca.scorecard import PICTURE, record, recorded, row, score, table
 from nca.target import make_target, target_to_png
-from nca.trainer import Diverged, IterationReport, log10_loss
 
 # Name, emoji, recipe, iterations where they are not the recipe's. The ten of the Distill article,
 # in its order, then for the lizard one of every other kind. What is to heal well learns by `quick`,
@@ -75,37 +70,6 @@ def job(emoji: str, kind: str, title: str, iterations: int | None, device: str) 
         title=title,
         device=device,
     )
-
-
-def trained(folder: Path, spec: JobSpec, stopped: list[int]) -> bool:
-    """Train in `folder` from where it stands to the end of `spec`; False when it was stopped."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / LOCK)
-    if not lock.acquire():
-        raise BadInput(f"Another process is training in {folder}.")
-    try:
-        if (folder / RESUME).exists() and not same_training(read_spec(folder), spec):
-            raise BadInput(f"{folder} holds a training with other settings; move it away.")
-        write_atomic(folder / SPEC, spec.model_dump_json(indent=2).encode())
-        write_atomic(folder / TARGET, target_to_png(make_target(spec.target)))
-        with tqdm(total=spec.train.iterations, unit="it", desc=folder.name) as bar:
-
-            def show(report: IterationReport) -> None:
-                bar.update(report.iteration - bar.n)
-                bar.set_postfix_str(f"log10 loss {log10_loss(report.loss):.2f}", refresh=False)
-                if report.message:
-                    bar.write(report.message, file=sys.stderr)
-
-            return Training(folder, spec, stop=lambda: bool(stopped), on_report=show).run()
-    finally:
-        lock.release()
-
-
-def same_training(one: JobSpec, other: JobSpec) -> bool:
-    """Whether one resumes the other: equal but for the device and the number of iterations."""
-    plain = [spec.model_dump(exclude={"device": True, "train": {"iterations"}})
-             for spec in (one, other)]  # fmt: skip
-    return plain[0] == plain[1]
 
 
 def shipped(run: Path, folder: Path, scores: Scores) -> None:
@@ -198,10 +162,11 @@ def main() -> int:
             print(f"{name}: already there", file=sys.stderr)
             continue
         try:
-            if trained(options.runs / name, spec, stopped):
+            png = target_to_png(make_target(spec.target))
+            if train_in(options.runs / name, spec, png, None, stop=lambda: bool(stopped)):
                 scores = score(options.runs / name, bar=True)
                 shipped(options.runs / name, options.out / name, scores)
-        except (BadInput, Diverged) as error:  # the others shall still grow
+        except BadInput as error:  # the others shall still grow
             print(f"{name}: {error}", file=sys.stderr)
             missed += 1
     print(report(options.out))

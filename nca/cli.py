@@ -6,6 +6,7 @@ import argparse
 import json
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -92,9 +93,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from nca.files import write_atomic
-    from nca.jobs.lock import FileLock
-    from nca.jobs.spec import LOCK, RESUME, SPEC, START, TARGET, JobSpec
+    from nca.jobs.spec import JobSpec
     from nca.recipes import recipe
 
     found = recipe(options.recipe)
@@ -128,25 +127,17 @@ def _train(options: argparse.Namespace) -> int:
     folder: Path = options.out
     if start and folder.resolve() == Path(options.begin).resolve():
         raise BadInput("Please let --out be another folder than --from.")
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / LOCK)
-    if not lock.acquire():
-        raise BadInput(f"Another process is training in {folder}; choose another --out.")
+    stopped: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _frame: stopped.append(number))
     try:
-        written = spec.model_dump_json(indent=2).encode()
-        weights = start and start.weights
-        if (folder / RESUME).exists() and not _continues(folder, spec, weights):
-            raise BadInput(
-                f"{folder} holds a training with other settings; repeat those, "
-                "or choose another --out."
-            )
-        write_atomic(folder / SPEC, written)
-        write_atomic(folder / TARGET, png)
-        if weights:
-            write_atomic(folder / START, weights)
-        return _train_folder(folder, spec)
+        done = train_in(folder, spec, png, start and start.weights, stop=lambda: bool(stopped))
     finally:
-        lock.release()
+        signal.signal(signal.SIGINT, before)
+    if done:
+        print(f"Saved in {folder}. To see it: python -m nca grow {folder} --out grown.gif")
+    else:
+        print(f"Stopped and saved in {folder}; the same command goes on from here.")
+    return 0 if done else 130
 
 
 def _start(text: str) -> Any:
@@ -183,46 +174,72 @@ def _target(options: argparse.Namespace, start: Any) -> tuple[TargetConfig, byte
     return config, target_to_png(make_target(config, options.image)), title
 
 
-def _continues(folder: Path, spec: Any, weights: bytes | None) -> bool:
-    """Whether the job in `folder` is this one, perhaps with fewer iterations."""
-    from nca.jobs.spec import START, read_spec
+def train_in(
+    folder: Path, spec: Any, png: bytes, weights: bytes | None, stop: Callable[[], bool]
+) -> bool:
+    """Train in a folder from where it stands, with a progress bar; what is there is always saved.
 
-    before = read_spec(folder).model_dump()
-    now = spec.model_dump()
-    for job in (before, now):
-        job["train"].pop("iterations")
-        job.pop("device")
-    begun = (folder / START).read_bytes() if (folder / START).exists() else None
-    return before == now and begun == weights
+    Args:
+        folder: made when it is not there; a job of this spec, perhaps for fewer iterations, goes
+            on in it.
+        spec: the `nca.jobs.spec.JobSpec`.
+        png: its target picture.
+        weights: those it begins with, a safetensors file, when not its own.
+        stop: asked after every iteration.
 
+    Returns:
+        Whether it came to the end of the spec, and was not stopped.
 
-def _train_folder(folder: Path, spec: Any) -> int:
-    """Train with a progress bar until done or interrupted; what is there is always saved."""
+    Raises:
+        BadInput: when another process trains there, or other settings did, or training diverged.
+    """
+    from nca.files import write_atomic
+    from nca.jobs.lock import FileLock
+    from nca.jobs.spec import LOCK, RESUME, SPEC, START, TARGET
     from nca.jobs.training import Training
     from nca.trainer import Diverged, IterationReport, log10_loss
 
-    interrupted: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _frame: interrupted.append(number))
-    bar = tqdm(total=spec.train.iterations, unit="it", desc=spec.title, dynamic_ncols=True)
-
-    def show(report: IterationReport) -> None:
-        bar.update(report.iteration - bar.n)
-        bar.set_postfix_str(f"log10 loss {log10_loss(report.loss):.2f}", refresh=False)
-        if report.message:
-            bar.write(report.message)
-
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK)
+    if not lock.acquire():
+        raise BadInput(f"Another process is training in {folder}; choose another --out.")
     try:
-        done = Training(folder, spec, stop=lambda: bool(interrupted), on_report=show).run()
+        if (folder / RESUME).exists() and not _continues(folder, spec, weights):
+            raise BadInput(
+                f"{folder} holds a training with other settings; repeat those, "
+                "or choose another --out."
+            )
+        write_atomic(folder / SPEC, spec.model_dump_json(indent=2).encode())
+        write_atomic(folder / TARGET, png)
+        if weights:
+            write_atomic(folder / START, weights)
+        with tqdm(
+            total=spec.train.iterations, unit="it", desc=spec.title, dynamic_ncols=True
+        ) as bar:
+
+            def show(report: IterationReport) -> None:
+                bar.update(report.iteration - bar.n)
+                bar.set_postfix_str(f"log10 loss {log10_loss(report.loss):.2f}", refresh=False)
+                if report.message:
+                    bar.write(report.message, file=sys.stderr)
+
+            return Training(folder, spec, stop=stop, on_report=show).run()
     except Diverged as error:
         raise BadInput(str(error)) from None
     finally:
-        bar.close()
-        signal.signal(signal.SIGINT, before)
-    if done:
-        print(f"Saved in {folder}. To see it: python -m nca grow {folder} --out grown.gif")
-    else:
-        print(f"Stopped and saved in {folder}; the same command goes on from here.")
-    return 0 if done else 130
+        lock.release()
+
+
+def _continues(folder: Path, spec: Any, weights: bytes | None) -> bool:
+    """Whether the job in `folder` is this one but for its device and number of iterations."""
+    from nca.jobs.spec import START, read_spec
+
+    plain = [
+        job.model_dump(exclude={"device": True, "train": {"iterations"}})
+        for job in (read_spec(folder), spec)
+    ]
+    begun = (folder / START).read_bytes() if (folder / START).exists() else None
+    return plain[0] == plain[1] and begun == weights
 
 
 def _setting(text: str) -> tuple[str, Any]:

@@ -197,6 +197,8 @@ class Trainer:
                 x[: c.reseed_count] = self.seed_state  # the draw is in random order
             if c.reseed == "worst" or c.damage_items == "best":
                 errors = (x[..., :4] - self.target).square().mean(dim=(1, 2, 3))
+                if c.reseed == "random":
+                    errors[: c.reseed_count] = torch.inf  # seeds stay in front
                 order = errors.argsort(descending=True, stable=True)
                 indices, x = indices[order.cpu().numpy()], x[order]
             if c.reseed == "worst":
@@ -216,7 +218,7 @@ class Trainer:
         refilled with young states grows old, and with it what the automaton learns to hold.
         """
         c = self.config
-        if c.reseed != "worst" or c.reseed_kept == 1:
+        if c.reseed == "worst_after" or c.reseed_kept == 1:
             return 0
         share = 1 + (c.reseed_kept - 1) * min(1.0, self.iteration / c.iterations)
         return 0 if draw.random() < share else c.reseed_count

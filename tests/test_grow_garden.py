@@ -50,13 +50,6 @@ def test_ten_emoji_and_every_kind_of_lizard(grow_garden):
             assert spec.nca == NCAConfig() and kind == "quick"
 
 
-def test_only_length_and_device_may_change_in_a_resumed_run(grow_garden):
-    one = grow_garden.job("🦎", "cax", "a", None, "auto")
-    assert grow_garden.same_training(one, grow_garden.job("🦎", "cax", "a", 9, "cpu"))
-    assert not grow_garden.same_training(one, grow_garden.job("🦎", "growing", "a", None, "auto"))
-    assert not grow_garden.same_training(one, grow_garden.job("🐞", "cax", "a", None, "auto"))
-
-
 def test_shipping_leaves_training_behind_and_is_found_done(grow_garden, still, tmp_path):
     nca, target, scores = still
     spec = grow_garden.job("🦎", "growing", "dot", 7, "cpu")
