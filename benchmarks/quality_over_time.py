@@ -34,6 +34,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a script, beside nc
 from skyline import skyline
 
 from nca.config import TrainConfig
+from nca.engine import Engine
 from nca.evaluate import Plan, evaluate
 from nca.recipes import recipe
 from nca.target import emoji_target
@@ -82,6 +83,29 @@ class Averaged(Trainer):
         return report
 
 
+class Bounded(Trainer):
+    """Also punishes what overflows: values beyond 1, in the states that are judged."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.engine = _Remembering(self.engine)
+
+    def _update(self, loss: Tensor, rate: float) -> bool:
+        return super()._update(loss + (self.engine.states.abs() - 1).clamp(min=0).mean(), rate)
+
+
+class _Remembering:
+    """An engine that keeps the states of its last rollout at hand."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def rollout(self, *arguments: Any, **settings: Any) -> Tensor:
+        """See `nca.engine.Engine.rollout`."""
+        self.states = self._engine.rollout(*arguments, **settings)
+        return self.states
+
+
 @dataclass(frozen=True)
 class Arm:
     """One way to train: a recipe, what is changed in it, how long, by which kind of trainer."""
@@ -117,6 +141,8 @@ SUITES: dict[str, dict[str, Arm]] = {
         "weight decay 0.01": _quick(weight_decay=0.01),
         "noise on the weights": _quick(Noisy),
         "running mean of the weights": _quick(Averaged),
+        "values beyond 1 punished": _quick(Bounded),
+        "a seed for either, not for the worse": _quick(reseed="random", damage_items="last"),
     },
     "photo": {"photo": Arm("photo", 200.0), "regenerating": Arm("regenerating", 200.0)},
 }
