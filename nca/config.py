@@ -77,7 +77,7 @@ class TrainConfig(_Frozen):
         default=1.0,
         ge=0,
         le=1,
-        description="Of 'worst': share of grown seeds the pool takes in at the end; all at first",
+        description="Share of grown seeds the pool takes in at the end; all at first",
     )
     damage_count: int = Field(
         default=0, ge=0, le=64, description="Batch items wounded before a rollout"

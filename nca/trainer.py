@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ from nca.state import HALVES, damage
 GUARD_EVERY = 50  # iterations between the snapshots that a divergence returns to
 DEAD_LIMIT = 50  # iterations in a row with nothing alive that count as a collapse
 ATTEMPTS = 4  # the first, and three after a rollback
-WATCHED = 50, 10  # iterations whose mean log10 loss is compared: some before, and the last ones
+WATCHED = 50, 10  # iterations whose median log10 loss is compared: some before, the last ones
 RUN_AWAY = 0.5  # by so much the last ones are worse when training has left the good weights
 
 
@@ -150,7 +151,7 @@ class Trainer:
         after = states.detach()[last, torch.arange(len(x0), device=self.device)]
 
         rate = self.config.learning_rate_at(self.iteration) * 0.5**self.attempt
-        living = after[..., 3] > self.nca.config.alive_threshold
+        living = self._alive(after)
         self._dead = 0 if living.any() else self._dead + 1
         updated = (
             bool(loss.isfinite()) and bool(after.isfinite().all()) and self._update(loss, rate)
@@ -233,10 +234,17 @@ class Trainer:
         return fresh
 
     def _wound(self, x: Tensor, draw: np.random.Generator) -> Tensor:
+        """One item, [1, H, W, C], with a wound, or as it was where none of it would live on."""
         shape = str(draw.choice(self.config.damage_shapes))
         if shape == "half":
             shape = str(draw.choice(HALVES))
-        return damage(x, shape, seed=int(draw.integers(2**31)))
+        wounded = damage(x, shape, seed=int(draw.integers(2**31)))
+        # What is dead has no gradient: a batch of it teaches nothing, and its loss says nothing.
+        return wounded if self._alive(wounded).any() else x
+
+    def _alive(self, x: Tensor) -> Tensor:
+        """Cells above the threshold, bool [B, H, W]."""
+        return x[..., 3] > self.nca.config.alive_threshold
 
     def _loss_steps(
         self, draw: np.random.Generator, steps: int, batch: int
@@ -281,7 +289,7 @@ class Trainer:
         before, last = self._losses[: WATCHED[0]], self._losses[WATCHED[0] :]
         if len(last) < WATCHED[1]:
             return 0.0
-        return sum(last) / len(last) - sum(before) / len(before)
+        return median(last) - median(before)
 
     def _roll_back(self) -> str:
         attempt, speed = self.attempt + 1, self._speed

@@ -127,6 +127,13 @@ def test_pool_gets_a_seed_for_the_worst_and_wounds_for_the_best():
     assert kept.sum() == (best != 0).sum() / 2
 
 
+def test_no_wound_kills():
+    """Half of the halves would take a seed's only cell, and the centre always does."""
+    t = trainer(damage_count=4, damage_shapes=("half", "centre", "circle"), learning_rate=1e-7)
+    for report in t:
+        assert (report.before[..., 3] > 0.1).flatten(1).any(1).all()
+
+
 def test_late_in_training_few_seeds_enter_the_pool():
     """All do at first; at the end of a training that keeps none, their places stay as they were."""
     t = trainer(pool_size=4, steps_min=8, steps_max=8, reseed_kept=0.0, iterations=1000)
