@@ -13,9 +13,7 @@ run. Results do not depend on how many there are.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +25,7 @@ from torch.autograd.function import once_differentiable
 from nca.config import NCAConfig
 from nca.engine import _backward, _forward, _team, dense
 from nca.engine import _kernels as kernels
+from nca.engine._crew import Crew, Item, Scratch
 from nca.engine._layout import Grid, Network, empty, zeros
 from nca.engine._product import product_address
 from nca.fire import step_keys, threshold
@@ -104,40 +103,6 @@ class _Saved:
         return self.cells[begin:end]
 
 
-class _Workspace:
-    """What running an item needs; both passes leave `grid` empty."""
-
-    def __init__(self, grid: Grid, network: Network, with_gradient: bool) -> None:
-        dtype, cp, padded = network.dtype, network.cp, grid.number.size
-        self.grid = zeros(padded * cp, dtype)
-        self.gradient = zeros(padded * cp if with_gradient else 0, dtype)
-        rows = grid.cells + kernels.BLOCK
-        self.dx = empty(rows * cp, dtype)
-        self.flow = empty(rows * network.plan[0, kernels.LD_IN] if with_gradient else 0, dtype)
-        self.row_of = np.empty(grid.cells, np.int32)
-        self.lists = np.empty((5, grid.cells + 2), np.int32)
-        self.maps = np.zeros((4, padded), np.int32)
-        self.sizes = np.zeros(5, np.int64)
-
-
-class _Scratch:
-    """What a thread needs, whether it runs an item or helps with one."""
-
-    def __init__(self, network: Network, with_gradient: bool) -> None:
-        self.buffer = zeros(network.n_activations, network.dtype)
-        self.deltas = zeros(network.n_activations if with_gradient else 0, network.dtype)
-
-
-@dataclass
-class _Item:
-    """An item that a thread runs, and the desk at which another may help."""
-
-    number: int
-    space: _Workspace
-    desk: np.ndarray
-    helped: bool = False
-
-
 class _Run:
     """One rollout: where everything lies, and what the backward pass needs.
 
@@ -168,9 +133,9 @@ class _Run:
         self.grid = Grid(height, width, config.padding == "circular")
         self.saved: list[list[_Saved]] = [[] for _ in range(self.batch)]
         self.product = product_address(self.dtype)
-        self.network: Network
         self.give_way = _team.give_way()
-        self._spaces: list[_Workspace] = []
+        self.network: Network
+        self.crew: Crew
 
     def _places(self, item: int) -> np.ndarray:
         """Where in the flat result the item's state after each step begins, or -1."""
@@ -179,71 +144,23 @@ class _Run:
         places[self.kept] = (np.arange(len(self.kept)) * self.batch + item) * size
         return places
 
-    def _each_item(
-        self, task: Callable[[_Item, _Scratch], None], help_with: Callable[[_Item, _Scratch], None]
-    ) -> None:
-        """Run `task` for every item, on as many threads as torch would use.
-
-        Those that find no item left to begin help with one that still runs, one with each.
-        """
-        threads = min(torch.get_num_threads(), 2 * self.batch)
-        waiting = list(reversed(range(self.batch)))
-        running: list[_Item] = []
-        lock = threading.Lock()
-
-        def work() -> None:
-            scratch = _Scratch(self.network, self.records)
-            while True:
-                with lock:
-                    if not waiting:
-                        break
-                    item = _Item(waiting.pop(), self._workspace(), _team.desk())
-                    running.append(item)
-                try:
-                    task(item, scratch)
-                finally:
-                    item.desk[_team.OVER] = 1
-                    with lock:
-                        running.remove(item)
-                self._spaces.append(item.space)
-            while True:
-                with lock:
-                    alone = next((item for item in running if not item.helped), None)
-                    if alone is None:
-                        return
-                    alone.helped = True
-                help_with(alone, scratch)
-
-        with ThreadPoolExecutor(max(1, threads - 1)) as pool:
-            others = [pool.submit(work) for _ in range(threads - 1)]
-            work()
-            for other in others:
-                other.result()
-
-    def _workspace(self) -> _Workspace:
-        """One that no item needs any more, or a new one."""
-        return (
-            self._spaces.pop()
-            if self._spaces
-            else _Workspace(self.grid, self.network, self.records)
-        )
-
     def forward(self, x: Tensor, filters: Tensor, layers: Sequence[Tensor | None]) -> Tensor:
         """The kept states, [K, B, H, W, C]."""
         self.network = Network(self.config, self.grid.offsets, filters, layers, self.dtype)
+        self.crew = Crew(self.batch, self.grid, self.network, self.records)
         states = torch.zeros((len(self.kept), *x.shape), dtype=x.dtype)
         if self.kept[0] == 0:
             states[0] = x.detach()
         if self.steps:
             flat = states.numpy().reshape(-1)
             start = x.detach().contiguous().numpy().reshape(self.batch, -1)
-            self._each_item(
+            self.crew.each_item(
                 lambda item, scratch: self._grow(item, scratch, start[item.number], flat),
                 self._help_grow,
             )
         return states
 
-    def _grow(self, item: _Item, scratch: _Scratch, x: np.ndarray, states: np.ndarray) -> None:
+    def _grow(self, item: Item, scratch: Scratch, x: np.ndarray, states: np.ndarray) -> None:
         grid, net, space = self.grid, self.network, item.space
         lists, sizes = space.lists, space.sizes
         limit = self.dtype(self.config.alive_threshold)
@@ -277,7 +194,7 @@ class _Run:
             step = reached
         kernels.clear(space.grid, lists[kernels.LIVE, : sizes[kernels.LIVE]], net.cp)
 
-    def _help_grow(self, item: _Item, scratch: _Scratch) -> None:
+    def _help_grow(self, item: Item, scratch: Scratch) -> None:
         net, space = self.network, item.space
         _forward.help_forward(
             item.desk, self.give_way, self.product, space.lists[kernels.FIRED], space.grid, net.cp,
@@ -296,12 +213,12 @@ class _Run:
         totals = zeros((self.batch, 2, net.n_totals), self.dtype)
         tap_totals = zeros((self.batch, 2, net.tap_weight.size), self.dtype)
 
-        def task(item: _Item, scratch: _Scratch) -> None:
+        def task(item: Item, scratch: Scratch) -> None:
             target = None if x is None else x[item.number].numpy().reshape(-1)
             sums = totals[item.number], tap_totals[item.number]
             self._flow_back(item, scratch, flat, target, to_filters, *sums)
 
-        def help_with(item: _Item, scratch: _Scratch) -> None:
+        def help_with(item: Item, scratch: Scratch) -> None:
             space = item.space
             _backward.help_backward(
                 item.desk, self.give_way, self.product, space.lists[kernels.FIRED], space.grid,
@@ -311,7 +228,7 @@ class _Run:
             )  # fmt: skip
 
         if self.steps:
-            self._each_item(task, help_with)
+            self.crew.each_item(task, help_with)
         if x is not None and self.kept[0] == 0:
             x += grad[0]
         filters = net.filter_gradient(tap_totals.sum((0, 1))) if to_filters else None
@@ -319,8 +236,8 @@ class _Run:
 
     def _flow_back(
         self,
-        item: _Item,
-        scratch: _Scratch,
+        item: Item,
+        scratch: Scratch,
         grad_states: np.ndarray,
         x: np.ndarray | None,
         to_filters: bool,
