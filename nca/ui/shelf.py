@@ -46,10 +46,10 @@ class Shelf:
         self.settings, self.garden, self.collection = settings, garden, collection
 
     def items(self, key: str) -> list[Item]:
-        """What a visitor finds on the shelf."""
+        """What a visitor finds on the shelf, their own in front."""
         mine = self.garden.jobs(key) if key else []
         return [
-            *shipped(self.settings.checkpoints), *grown(mine), *fetched(self.collection.mine(key))
+            *grown(mine), *fetched(self.collection.mine(key)), *shipped(self.settings.checkpoints)
         ]  # fmt: skip
 
     def folder(self, key: str, name: str) -> Path:
@@ -112,10 +112,11 @@ def labels(items: Sequence[Item]) -> list[tuple[str, str]]:
 
 
 def shipped(folder: Path) -> list[Item]:
-    """The checkpoints that come with the garden, by name."""
+    """The checkpoints that come with the garden, by name, those that heal in front."""
     if not folder.is_dir():
         return []
-    found = sorted(path.parent for path in folder.glob("*/model.safetensors"))
+    found = [path.parent for path in folder.glob("*/model.safetensors")]
+    found.sort(key=lambda path: (not path.name.endswith("-regenerating"), path.name))
     return [Item(f"shipped:{path.name}", _title(path), path) for path in found]
 
 
@@ -149,7 +150,14 @@ def build(elem_id: str) -> gr.HTML:
           element.addEventListener('click', (event) => {
             const button = event.target.closest('button');
             if (button) trigger('select', {name: button.dataset.name});
-          });""",
+          });
+          // What is chosen shall be in sight, however long the row is.
+          watch('value', () => requestAnimationFrame(() => {
+            const row = element.querySelector('.shelf');
+            const chosen = row?.querySelector('[aria-pressed=true]');
+            if (chosen) row.scrollLeft =
+              chosen.offsetLeft - row.offsetLeft - (row.clientWidth - chosen.offsetWidth) / 2;
+          }));""",
         elem_id=elem_id,
         apply_default_css=False,
     )
