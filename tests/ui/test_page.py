@@ -40,6 +40,25 @@ def test_the_grow_tab_opens_with_the_lizard(visit):
     assert page.errors == []
 
 
+def test_the_chosen_automaton_is_in_sight(visit):
+    """However long the row is, on a phone."""
+    page = visit(390, 844)
+    page.tab("Grow")
+    page.grows(5)
+
+    def in_sight(title):
+        card = page.page.locator("#shelf [aria-pressed=true]")
+        box = card.bounding_box()
+        return title in card.inner_text() and 0 <= box["x"] and box["x"] + box["width"] <= 390
+
+    page.until(lambda: in_sight("Lizard"))
+    last = page.page.locator("#shelf button").last
+    title = last.inner_text().splitlines()[0]
+    last.click()
+    page.until(lambda: in_sight(title))
+    assert page.errors == []
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_nothing_overflows(visit, width, scheme):
