@@ -11,7 +11,6 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -29,7 +28,7 @@ from nca.state import HALVES, damage
 GUARD_EVERY = 50  # iterations between the snapshots that a divergence returns to
 DEAD_LIMIT = 50  # iterations in a row with nothing alive that count as a collapse
 ATTEMPTS = 4  # the first, and three after a rollback
-WATCHED = 50, 10  # iterations whose median log10 loss is compared: some before, the last ones
+WATCHED = 50, 10  # iterations whose mean log10 loss is compared: some before, and the last ones
 RUN_AWAY = 0.5  # by so much the last ones are worse when training has left the good weights
 
 
@@ -289,7 +288,7 @@ class Trainer:
         before, last = self._losses[: WATCHED[0]], self._losses[WATCHED[0] :]
         if len(last) < WATCHED[1]:
             return 0.0
-        return median(last) - median(before)
+        return sum(last) / len(last) - sum(before) / len(before)
 
     def _roll_back(self) -> str:
         attempt, speed = self.attempt + 1, self._speed
