@@ -60,7 +60,7 @@ _RECIPES = (
         "Grows, keeps and heals soonest: a seed and a wounded state each time, updated by Muon.",
         NCAConfig(),
         TrainConfig(
-            iterations=3000,
+            iterations=4000,
             batch=2,
             pool_size=256,
             reseed_kept=0.1,
