@@ -3,8 +3,8 @@
 The systems that others built are here as they describe themselves. Where a system's code does
 something else than it says, the recipe does what was meant, and `Recipe.notes` names it, together
 with what these configs cannot express. All share this library's first weights (a last layer of
-zeros), its fire mask (one draw per cell), Adam's epsilon of 1e-7, and a pool drawn from without
-replacement.
+zeros), its fire mask (one draw per cell), Adam's epsilon of 1e-7, a pool drawn from without
+replacement, and that no wound is given which would leave nothing alive.
 """
 
 from __future__ import annotations

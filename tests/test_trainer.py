@@ -134,6 +134,17 @@ def test_no_wound_kills():
         assert (report.before[..., 3] > 0.1).flatten(1).any(1).all()
 
 
+def test_a_seed_for_any_item_stays_in_front_of_the_worst():
+    t = trainer(reseed="random", damage_items="best", damage_count=1)
+    states = torch.zeros(12, 12, 12, 6)
+    states[..., :4] = -9.0  # worse than any seed
+    states[..., 3] = 9.0
+    t.pool.commit(range(12), states)
+    before = t.train_step().before
+    assert torch.equal(before[0], t.seed_state)
+    assert not any(torch.equal(item, t.seed_state) for item in before[1:])
+
+
 def test_late_in_training_few_seeds_enter_the_pool():
     """All do at first; at the end of a training that keeps none, their places stay as they were."""
     t = trainer(pool_size=4, steps_min=8, steps_max=8, reseed_kept=0.0, iterations=1000)
