@@ -21,6 +21,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a script, beside nca/
 
+from skyline import skyline
+
 from nca.checkpoint import FILES, load_checkpoint
 from nca.cli import train_in
 from nca.config import BadInput, TargetConfig, TrainConfig
@@ -30,9 +32,12 @@ from nca.recipes import recipe
 from nca.scorecard import PICTURE, record, recorded, row, score, table
 from nca.target import make_target, target_to_png
 
+FRAME = 128  # cells of the full frame's side
+
 # Name, emoji, recipe, iterations where they are not the recipe's. The ten of the Distill article,
-# in its order, then for the lizard one of every other kind. What is to heal well learns by `quick`,
-# for longer than a visitor waits; the larger the picture, the longer.
+# in its order, then for the lizard one of every other kind, then a frame without an edge. What is
+# to heal well learns by `quick`, for longer than a visitor waits; the larger the picture, the
+# longer.
 GARDEN: tuple[tuple[str, str, str, int | None], ...] = (
     ("lizard-regenerating", "🦎", "quick", 6000),
     ("face-regenerating", "😀", "quick", 10_000),
@@ -49,6 +54,7 @@ GARDEN: tuple[tuple[str, str, str, int | None], ...] = (
     ("lizard-cax", "🦎", "cax", None),
     ("lizard-jax-blog", "🦎", "jax-blog", None),
     ("lizard-pytorch-blog", "🦎", "pytorch-blog", None),
+    ("skyline-photo", "🌆", "photo", None),
 )
 
 
@@ -59,17 +65,27 @@ def title(emoji: str, name: str) -> str:
 
 
 def job(emoji: str, kind: str, title: str, iterations: int | None, device: str) -> JobSpec:
-    """The job of one checkpoint: the recipe on the emoji at 40 cells with 16 of padding."""
+    """The job of one checkpoint: the recipe on the emoji at 40 cells with 16 of padding.
+
+    `photo` has the skyline for its picture instead, and nothing around it.
+    """
     found = recipe(kind)
     train = found.train.model_dump() | ({} if iterations is None else {"iterations": iterations})
     return JobSpec(
         nca=found.nca,
         train=TrainConfig.model_validate(train),
-        target=TargetConfig(emoji=emoji),
+        target=TargetConfig(kind="image", size=FRAME, padding=0)
+        if kind == "photo"
+        else TargetConfig(emoji=emoji),
         recipe=kind,
         title=title,
         device=device,
     )
+
+
+def picture(target: TargetConfig) -> bytes:
+    """The PNG of what a job grows."""
+    return target_to_png(skyline(FRAME) if target.kind == "image" else make_target(target))
 
 
 def shipped(run: Path, folder: Path, scores: Scores) -> None:
@@ -162,7 +178,7 @@ def main() -> int:
             print(f"{name}: already there", file=sys.stderr)
             continue
         try:
-            png = target_to_png(make_target(spec.target))
+            png = picture(spec.target)
             if train_in(options.runs / name, spec, png, None, stop=lambda: bool(stopped)):
                 scores = score(options.runs / name, bar=True)
                 shipped(options.runs / name, options.out / name, scores)

@@ -26,16 +26,19 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a script, beside nca/
 
 from skyline import skyline
 
-from nca.config import TrainConfig
+from nca.config import NCAConfig, TrainConfig
 from nca.engine import Engine
-from nca.evaluate import Plan, evaluate
+from nca.evaluate import HEALED, Plan, evaluate, turned
+from nca.pool import Pool
 from nca.recipes import recipe
 from nca.target import emoji_target
 from nca.trainer import Diverged, Trainer
@@ -94,6 +97,122 @@ class Bounded(Trainer):
         return super()._update(loss + (self.engine.states.abs() - 1).clamp(min=0).mean(), rate)
 
 
+class Turned(Trainer):
+    """Turns the senses of all cells by another angle every time, and the target with them.
+
+    Args:
+        targets: the target turned by equal parts of a right angle, the straight one first; whole
+            right angles are an exact symmetry of the senses, and have nothing to teach.
+    """
+
+    def __init__(self, nca: NCAConfig, train: TrainConfig, targets: list[Tensor], **settings: Any):
+        self.targets = targets
+        super().__init__(nca, train, targets[0], **settings)
+        self.engine = _Turning(self.engine)
+        self.pool = _Sectors(self.seed_state, train.pool_size, len(targets))
+        self._guard = self.state_dict()
+
+    def train_step(self) -> Any:
+        """One iteration at one angle, on states that grew at that angle."""
+        sector = int(np.random.default_rng(self.iteration).integers(len(self.targets)))
+        self.pool.sector, self.target = sector, self.targets[sector]
+        self.engine.angle = math.pi / 2 * sector / len(self.targets)
+        return super().train_step()
+
+
+class _Turning:
+    """An engine that turns what cells perceive."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine, self.angle = engine, 0.0
+
+    def rollout(self, *arguments: Any, **settings: Any) -> Tensor:
+        """See `nca.engine.Engine.rollout`."""
+        return self._engine.rollout(*arguments, angle=self.angle, **settings)
+
+
+class _Sectors(Pool):
+    """A pool in equal parts, one of which is at hand."""
+
+    def __init__(self, seed: Tensor, size: int, parts: int) -> None:
+        super().__init__(seed, size)
+        self.parts, self.sector = parts, 0
+
+    def __len__(self) -> int:
+        return len(self.items) // self.parts
+
+    def sample(self, indices: np.ndarray) -> Tensor:
+        """See `nca.pool.Pool.sample`."""
+        return super().sample(indices + self.sector * len(self))
+
+    def commit(self, indices: np.ndarray, x: Tensor) -> None:
+        """See `nca.pool.Pool.commit`."""
+        super().commit(indices + self.sector * len(self), x)
+
+
+def turns(emoji: str, size: int, padding: int, parts: int = 6) -> list[Tensor]:
+    """An emoji turned by equal parts of a right angle about the seed, drawn anew for each."""
+    fine = 8
+    straight = emoji_target(emoji, size, padding)
+    large = emoji_target(emoji, size * fine, padding * fine)
+    # Where the seed would be beside the picture, the picture is moved: by less in smaller cells.
+    moved = [
+        round(fine * float(_middle(straight, axis) - _middle(large, axis) / fine))
+        for axis in (0, 1)
+    ]
+    # Rows and columns more, so that what is turned about is the middle of the seed's cell.
+    large = F.pad(large.roll(moved, (0, 1)), (0, 0, 0, fine - 1, 0, fine - 1))
+    side = len(straight) * fine
+    small = [
+        turned(large, 90 * part / parts)[:side, :side].reshape(-1, fine, side // fine, fine, 4)
+        for part in range(parts)
+    ]
+    return [straight, *(each.mean((1, 3)) for each in small[1:])]
+
+
+def _middle(picture: Tensor, axis: int) -> Tensor:
+    """Where the middle of a picture's mass is, from the grid's edge, in cells."""
+    mass = picture[..., 3].sum(1 - axis)
+    return (mass * (torch.arange(len(mass)) + 0.5)).sum() / mass.sum()
+
+
+class Retried(Trainer):
+    """Gives wounds that did not heal again, half of the time."""
+
+    open: tuple[Tensor, ...] = ()
+
+    def train_step(self) -> Any:
+        """One iteration; at most 64 wounds are remembered."""
+        report = super().train_step()
+        error = (report.after[-1, ..., :4] - self.target).square().mean()
+        if error > 10**HEALED:
+            self.open = (*self.open, report.before[-1:])[-64:]
+        return report
+
+    def _wound(self, x: Tensor, draw: np.random.Generator) -> Tensor:
+        fresh = super()._wound(x, draw)
+        if not self.open or draw.random() < 0.5:
+            return fresh
+        place = int(draw.integers(len(self.open)))
+        again, self.open = self.open[place], self.open[:place] + self.open[place + 1 :]
+        return again
+
+
+class Watched(Trainer):
+    """Wounds every second time only; in between, what was wounded heals on, judged again."""
+
+    healing: Tensor | None = None
+
+    def train_step(self) -> Any:
+        """One iteration."""
+        report = super().train_step()
+        self.healing = report.after[-1:] if self.healing is None else None
+        return report
+
+    def _wound(self, x: Tensor, draw: np.random.Generator) -> Tensor:
+        return super()._wound(x, draw) if self.healing is None else self.healing
+
+
 class _Remembering:
     """An engine that keeps the states of its last rollout at hand."""
 
@@ -142,6 +261,10 @@ SUITES: dict[str, dict[str, Arm]] = {
         "noise on the weights": _quick(Noisy),
         "running mean of the weights": _quick(Averaged),
         "values beyond 1 punished": _quick(Bounded),
+        "turned by any angle": _quick(Turned),
+        "wounds that did not heal again": _quick(Retried),
+        "a second look at what heals": _quick(Watched),
+        "batches of 3, 2 wounds": _quick(batch=3, damage_count=2),
         "a seed for either, not for the worse": _quick(reseed="random", damage_items="last"),
     },
     "photo": {"photo": Arm("photo", 200.0), "regenerating": Arm("regenerating", 200.0)},
@@ -153,15 +276,16 @@ def run(suite: str, name: str, emoji: str, seed: int, size: int) -> dict[str, An
     torch.set_num_threads(1)
     arm = SUITES[suite][name]
     base = recipe(arm.recipe)
-    frame = emoji == FRAME
-    target = skyline(size) if frame else emoji_target(emoji, size=size, padding=round(size * 0.4))
+    padding = round(size * 0.4)
+    target = skyline(size) if emoji == FRAME else emoji_target(emoji, size, padding)
+    learned = turns(emoji, size, padding) if arm.trainer is Turned else target
     seconds = arm.seconds * (size / 24) ** 2
     train = TrainConfig.model_validate(base.train.model_dump() | arm.changes)
-    pace = _pace(arm, train, target, seed)
+    pace = _pace(arm, train, learned, seed)
     fades = train.schedule == "cosine"
     if fades:  # the rate falls to the end, so the end must be where time is up
         train = train.model_copy(update={"iterations": max(1, round(seconds / pace))})
-    trainer = arm.trainer(base.nca, train, target, device="cpu", seed=seed)
+    trainer = arm.trainer(base.nca, train, learned, device="cpu", seed=seed)
     points, spent, marks = [], 0.0, [seconds * share for share in (1 / 16, 1 / 8, 1 / 4, 1 / 2)]
     broke = 0
     try:
@@ -181,9 +305,9 @@ def run(suite: str, name: str, emoji: str, seed: int, size: int) -> dict[str, An
             "broke": broke, "points": points}  # fmt: skip
 
 
-def _pace(arm: Arm, train: TrainConfig, target: Tensor, seed: int) -> float:
+def _pace(arm: Arm, train: TrainConfig, learned: Any, seed: int) -> float:
     """Processor seconds of one iteration, once the picture has grown; a hundred are enough."""
-    trainer = arm.trainer(recipe(arm.recipe).nca, train, target, device="cpu", seed=seed)
+    trainer = arm.trainer(recipe(arm.recipe).nca, train, learned, device="cpu", seed=seed)
     took: list[float] = []
     while len(took) < 100:
         started = time.process_time()

@@ -10,6 +10,7 @@ from nca.config import CheckpointInfo, NCAConfig
 from nca.evaluate import Plan, Wound, evaluate
 from nca.model import NCA
 from nca.scorecard import recorded
+from nca.target import target_from_png
 
 PATH = Path(__file__).parents[1] / "benchmarks" / "grow_garden.py"
 SMALL = Plan(
@@ -21,6 +22,7 @@ SMALL = Plan(
 @pytest.fixture(scope="module")
 def grow_garden():
     spec = importlib.util.spec_from_file_location("grow_garden", PATH)
+    sys.path.insert(0, str(PATH.parent))  # as when it is run as a script
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -34,9 +36,9 @@ def still():
     return nca, target, evaluate(nca, target, plan=SMALL)
 
 
-def test_ten_emoji_and_every_kind_of_lizard(grow_garden):
+def test_ten_emoji_every_kind_of_lizard_and_a_frame(grow_garden):
     names = [name for name, *_ in grow_garden.GARDEN]
-    assert len(names) == len(set(names)) == 15
+    assert len(names) == len(set(names)) == 16
     assert sum(name.endswith("-regenerating") for name in names) == 10
     assert {n for n in names if n.startswith("lizard")} == {
         f"lizard-{k}" for k in ("regenerating", "growing", "persistent", "cax", "jax-blog",
@@ -44,7 +46,10 @@ def test_ten_emoji_and_every_kind_of_lizard(grow_garden):
     }  # fmt: skip
     for name, emoji, kind, iterations in grow_garden.GARDEN:
         spec = grow_garden.job(emoji, kind, name, iterations, "cpu")
-        assert spec.target.grid == 72 and spec.recipe == kind
+        assert spec.target.grid == (128 if kind == "photo" else 72) and spec.recipe == kind
+        grown = target_from_png(grow_garden.picture(spec.target))
+        assert len(grown) == spec.target.grid
+        assert bool((grown[..., 3] == 1).all()) == (kind == "photo")
         assert (iterations is None) == (kind != "quick")
         if name.endswith("-regenerating"):
             assert spec.nca == NCAConfig() and kind == "quick"
