@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -28,8 +29,8 @@ from nca.state import HALVES, damage
 GUARD_EVERY = 50  # iterations between the snapshots that a divergence returns to
 DEAD_LIMIT = 50  # iterations in a row with nothing alive that count as a collapse
 ATTEMPTS = 4  # the first, and three after a rollback
-WATCHED = 50, 10  # iterations whose mean log10 loss is compared: some before, and the last ones
-RUN_AWAY = 0.5  # by so much the last ones are worse when training has left the good weights
+WATCHED = 50, 10  # iterations whose log10 losses are compared: some before, and the last ones
+RUN_AWAY = 0.3  # by so much the last ones are worse when training has left the good weights
 
 
 class Diverged(RuntimeError):
@@ -284,11 +285,15 @@ class Trainer:
         return True
 
     def _rise(self) -> float:
-        """By how much the loss, log10, of the last iterations is above that of those before."""
+        """By how much even the least loss, log10, of the last iterations is above the usual before.
+
+        The least, because a wound that does not heal makes a loss ten times as large: late in
+        training one batch in five has one, and that is no reason to turn back.
+        """
         before, last = self._losses[: WATCHED[0]], self._losses[WATCHED[0] :]
         if len(last) < WATCHED[1]:
             return 0.0
-        return sum(last) / len(last) - sum(before) / len(before)
+        return min(last) - median(before)
 
     def _roll_back(self) -> str:
         attempt, speed = self.attempt + 1, self._speed
