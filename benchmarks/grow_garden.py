@@ -47,7 +47,7 @@ GARDEN: tuple[tuple[str, str, str, int | None], ...] = (
     ("butterfly-regenerating", "🦋", "quick", 6000),
     ("ladybug-regenerating", "🐞", "quick", 6000),
     ("web-regenerating", "🕸", "quick", 6000),
-    ("pretzel-regenerating", "🥨", "quick", 6000),
+    ("pretzel-regenerating", "🥨", "quick", 14_000),
     ("tree-regenerating", "🎄", "quick", 6000),
     ("lizard-growing", "🦎", "growing", None),
     ("lizard-persistent", "🦎", "persistent", None),

@@ -20,7 +20,6 @@ _CREDITS = {
 _PICTURES = {
     "preview.gif": "It grows from one cell",
     "target.png": "The picture it was trained on",
-    "scores.png": "How it grows, stays and heals",
 }
 _STYLE_LICENCES = {"twemoji": "cc-by-4.0", "noto": "ofl-1.1"}
 

@@ -32,6 +32,7 @@ from nca.target import target_from_png, target_to_png
 from nca.trainer import Trainer
 
 WEIGHTS = "model.safetensors"
+PREVIEW_SIDE = 288  # pixels, at most, but for grids that have more cells
 FILES = (WEIGHTS, "config.json", "README.md", "target.png", "preview.gif", "metrics.json")
 METADATA = "nca_garden"
 NOT_OURS = "This is not an NCA Garden checkpoint"
@@ -143,7 +144,8 @@ def save_checkpoint(
     write_atomic(folder / "metrics.json", json.dumps(metrics or {}, indent=2).encode())
     if preview:
         size = (72, 72) if target is None else (target.shape[0], target.shape[1])
-        save_gif(preview_frames(nca, info, size), folder / "preview.gif", fps=25, scale=4)
+        scale = max(1, min(4, PREVIEW_SIDE // max(size)))
+        save_gif(preview_frames(nca, info, size), folder / "preview.gif", fps=25, scale=scale)
     write_atomic(folder / "README.md", card(info, metrics or {}).encode())
     return folder
 

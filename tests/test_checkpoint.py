@@ -56,6 +56,9 @@ def test_round_trip(tmp_path, nca):
     assert {p.name for p in (tmp_path / "c").iterdir()} == set(FILES)
     with Image.open(tmp_path / "c" / "preview.gif") as gif:
         assert gif.n_frames > 1 and gif.size == (64, 64)  # equal frames are joined
+    save_checkpoint(tmp_path / "large", nca, said, torch.ones(120, 120, 4))
+    with Image.open(tmp_path / "large" / "preview.gif") as gif:
+        assert gif.size == (240, 240)
     card = (tmp_path / "c" / "README.md").read_text()
     assert "library_name: nca-garden" in card and "| growth | -3.0 |" in card
     with zipfile.ZipFile(BytesIO(zip_checkpoint(tmp_path / "c"))) as archive:

@@ -34,6 +34,7 @@ def test_scores_are_kept_with_the_checkpoint(folder):
     assert recorded(checkpoint.metrics) == scores
     card = (folder / "README.md").read_text()
     assert "| log10 error at step 8 | -12.00 |" in card and "# dot" in card
+    assert card.count("](scores.png)") == 1
     assert (folder / "scores.png").read_bytes().startswith(b"\x89PNG")
     assert (folder / "metrics.json").stat().st_size < 100_000
 
