@@ -223,7 +223,10 @@ def train_in(
                 if report.message:
                     bar.write(report.message, file=sys.stderr)
 
-            return Training(folder, spec, stop=stop, on_report=show).run()
+            def wait(sentence: str) -> None:
+                bar.write(f"{sentence} One at a time trains in {folder.parent}.", file=sys.stderr)
+
+            return Training(folder, spec, stop=stop, on_report=show, on_wait=wait).run()
     except Diverged as error:
         raise BadInput(str(error)) from None
     finally:

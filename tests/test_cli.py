@@ -12,6 +12,8 @@ from PIL import Image
 
 from nca.checkpoint import load_checkpoint
 from nca.cli import main
+from nca.jobs.lock import FileLock
+from nca.jobs.spec import DEVICE_LOCKS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -55,6 +57,21 @@ def test_interrupt_saves_and_the_same_command_goes_on(tmp_path):
         assert process.wait() == 130 and "Traceback" not in rest
     done = load_checkpoint(tmp_path / "b").info.iteration
     assert 0 < done < 100_000
+
+
+def test_a_second_training_on_the_same_device_says_that_it_waits(tmp_path):
+    other = FileLock(tmp_path / DEVICE_LOCKS / "cpu.lock")
+    assert other.acquire()
+    command = [sys.executable, "-m", "nca", "train", "--emoji", "🐞", "--out", str(tmp_path / "b")]
+    command += [*TINY, "--device", "cpu"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        while "Waiting until" not in (line := process.stderr.readline()):
+            assert line  # it ended without a word
+        assert str(tmp_path) in line
+        other.release()
+        process.stderr.read()
+        assert process.wait() == 0
+    assert load_checkpoint(tmp_path / "b").info.iteration == 3
 
 
 @pytest.mark.parametrize("suffix", ["gif", "webp", "apng", "mp4"])

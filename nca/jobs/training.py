@@ -47,6 +47,7 @@ SHEET_ITEMS = 49  # 7 x 7
 BATCH_ITEMS = 8
 PREVIEW_STEPS = 200
 PREVIEW_EVERY = 4  # steps between its frames
+WAITING = "Waiting until another training has left the device."
 
 
 class Pace:
@@ -93,6 +94,7 @@ class Training:
         spec: what job.json says.
         stop: asked after every iteration; True ends the run.
         on_report: told of every iteration; for a progress bar.
+        on_wait: told, in a sentence, when it has to wait for the device.
         clock: seconds, never going back.
     """
 
@@ -102,10 +104,11 @@ class Training:
         spec: JobSpec,
         stop: Callable[[], bool],
         on_report: Callable[[IterationReport], object] = lambda report: None,
+        on_wait: Callable[[str], object] = lambda sentence: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.folder, self.spec, self.stop, self.clock = folder, spec, stop, clock
-        self.on_report = on_report
+        self.on_report, self.on_wait = on_report, on_wait
         self.message: str | None = None
         self.loss: float | None = None
         self.speed = 0.0
@@ -248,8 +251,9 @@ class Training:
 
     def _tell_waiting(self) -> None:
         progress = read_json(self.folder / PROGRESS) or {}
-        progress["message"] = "Waiting until another training has left the device."
+        progress["message"] = WAITING
         write_atomic(self.folder / PROGRESS, to_json(progress))
+        self.on_wait(WAITING)
 
     def _draw(self, report: IterationReport) -> None:
         """The pool and the batch as they are."""
