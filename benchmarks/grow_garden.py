@@ -40,15 +40,15 @@ FRAME = 128  # cells of the full frame's side
 # longer.
 GARDEN: tuple[tuple[str, str, str, int | None], ...] = (
     ("lizard-regenerating", "🦎", "quick", 6000),
-    ("face-regenerating", "😀", "quick", 10_000),
+    ("face-regenerating", "😀", "quick", 14_000),
     ("explosion-regenerating", "💥", "quick", 6000),
     ("eye-regenerating", "👁", "quick", 6000),
-    ("fish-regenerating", "🐠", "quick", 10_000),
+    ("fish-regenerating", "🐠", "quick", 14_000),
     ("butterfly-regenerating", "🦋", "quick", 6000),
     ("ladybug-regenerating", "🐞", "quick", 6000),
     ("web-regenerating", "🕸", "quick", 6000),
     ("pretzel-regenerating", "🥨", "quick", 14_000),
-    ("tree-regenerating", "🎄", "quick", 6000),
+    ("tree-regenerating", "🎄", "quick", 14_000),
     ("lizard-growing", "🦎", "growing", None),
     ("lizard-persistent", "🦎", "persistent", None),
     ("lizard-cax", "🦎", "cax", None),
