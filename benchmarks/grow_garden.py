@@ -35,9 +35,8 @@ from nca.target import make_target, target_to_png
 FRAME = 128  # cells of the full frame's side
 
 # Name, emoji, recipe, iterations where they are not the recipe's. The ten of the Distill article,
-# in its order, then for the lizard one of every other kind, then a frame without an edge. What is
-# to heal well learns by `quick`, for longer than a visitor waits; the larger the picture, the
-# longer.
+# in its order, then for the lizard one of every other kind, then a frame that is full. What is to
+# heal well learns by `quick`, for longer than a visitor waits: longest where less did not do.
 GARDEN: tuple[tuple[str, str, str, int | None], ...] = (
     ("lizard-regenerating", "🦎", "quick", 6000),
     ("face-regenerating", "😀", "quick", 14_000),

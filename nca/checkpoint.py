@@ -26,13 +26,12 @@ from nca.card import card
 from nca.config import BadInput, CheckpointInfo, Limits, TrainConfig, explain
 from nca.files import write_atomic
 from nca.model import NCA
-from nca.render import save_gif
+from nca.render import preview_scale, save_gif
 from nca.state import damage
 from nca.target import target_from_png, target_to_png
 from nca.trainer import Trainer
 
 WEIGHTS = "model.safetensors"
-PREVIEW_SIDE = 288  # pixels, at most, but for grids that have more cells
 FILES = (WEIGHTS, "config.json", "README.md", "target.png", "preview.gif", "metrics.json")
 METADATA = "nca_garden"
 NOT_OURS = "This is not an NCA Garden checkpoint"
@@ -144,7 +143,7 @@ def save_checkpoint(
     write_atomic(folder / "metrics.json", json.dumps(metrics or {}, indent=2).encode())
     if preview:
         size = (72, 72) if target is None else (target.shape[0], target.shape[1])
-        scale = max(1, min(4, PREVIEW_SIDE // max(size)))
+        scale = preview_scale(size, most=4)
         save_gif(preview_frames(nca, info, size), folder / "preview.gif", fps=25, scale=scale)
     write_atomic(folder / "README.md", card(info, metrics or {}).encode())
     return folder

@@ -76,6 +76,11 @@ def _unit(x: np.ndarray) -> np.ndarray:
     return np.fmin(np.fmax(x, np.float32(0)), np.float32(1))
 
 
+def preview_scale(size: tuple[int, int], most: int) -> int:
+    """Pixels per cell, at most `most`, for a preview of about 288 pixels of a grid [H, W]."""
+    return min(most, max(1, 288 // max(size)))
+
+
 def upscale(frames: np.ndarray, scale: int) -> np.ndarray:
     """Frames [..., H, W, channels] enlarged `scale` times, every cell a square."""
     return frames if scale == 1 else frames.repeat(scale, -3).repeat(scale, -2)

@@ -38,7 +38,7 @@ from nca.jobs.spec import (
     to_json,
 )
 from nca.model import NCA
-from nca.render import before_after, contact_sheet, save_picture, save_webp
+from nca.render import before_after, contact_sheet, preview_scale, save_picture, save_webp
 from nca.target import target_from_png
 from nca.trainer import IterationReport, Trainer, log10_loss, pick_device
 
@@ -47,7 +47,6 @@ SHEET_ITEMS = 49  # 7 x 7
 BATCH_ITEMS = 8
 PREVIEW_STEPS = 200
 PREVIEW_EVERY = 4  # steps between its frames
-WAITING = "Waiting until another training has left the device."
 
 
 class Pace:
@@ -251,9 +250,9 @@ class Training:
 
     def _tell_waiting(self) -> None:
         progress = read_json(self.folder / PROGRESS) or {}
-        progress["message"] = WAITING
+        progress["message"] = "Waiting until another training has left the device."
         write_atomic(self.folder / PROGRESS, to_json(progress))
-        self.on_wait(WAITING)
+        self.on_wait(progress["message"])
 
     def _draw(self, report: IterationReport) -> None:
         """The pool and the batch as they are."""
@@ -274,5 +273,5 @@ class Training:
             x = nca.grow(x, PREVIEW_EVERY, seed=1, t0=t)
             if self.stop():
                 return
-        scale = min(8, max(1, 288 // max(grid)))
+        scale = preview_scale(grid, most=8)
         save_webp(torch.stack(frames), self.folder / PREVIEW, fps=20, scale=scale)

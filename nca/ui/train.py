@@ -150,7 +150,8 @@ def build(settings: Settings, row: Shelf, visitor: gr.BrowserState) -> TrainTab:
     listen(stop.click, handlers.stop, [visitor, chosen], panel)
     listen(resume.click, handlers.resume, [visitor, chosen], panel)
     listen(
-        delete.click, handlers.delete, [visitor, chosen], attached,
+        # Once would swallow a second press while the server still hears of a "no".
+        delete.click, handlers.delete, [visitor, chosen], attached, trigger_mode="multiple",
         js="(visitor, job) => [visitor, confirm('Delete this training, its picture and all that "
         "it has grown?') ? job : null]",
     )  # fmt: skip
