@@ -118,9 +118,10 @@ def score(folder: str | Path, seed: int = 0, plan: Plan | None = None, bar: bool
     Raises:
         BadInput: not a checkpoint, or one without a target.
     """
-    checkpoint, plan = load_checkpoint(folder), plan or Plan()
+    checkpoint = load_checkpoint(folder)
     if checkpoint.target is None:
         raise BadInput("This checkpoint has no target.png, so there is nothing to compare with.")
+    plan = plan or Plan.for_grid(*checkpoint.target.shape[:2])
     with tqdm(
         total=plan.work, unit="step", unit_scale=True, desc="Scoring", disable=not bar,
         file=sys.stderr, dynamic_ncols=True,

@@ -89,6 +89,7 @@ def test_growth_from_a_seed(fire_rate, padding, alive_mask):
         {"bias": False, "out_bias": False},
         {"hidden": (20, 17), "out_bias": False},
         {"channels": 20, "hidden": (40, 24, 9, 33)},
+        {"channels": 17, "perception": "learned", "laplacian": True},
         {"channels": 4, "hidden": (1,), "alive_mask": "post", "alive_threshold": 0.0},
         {"seed_hidden": False, "fire_rate": 0.2, "alive_threshold": 0.3},
     ],

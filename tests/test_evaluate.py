@@ -119,6 +119,13 @@ def test_progress_adds_up_to_the_work():
         assert sum(steps) == plan.work
 
 
+def test_a_large_frame_is_scored_on_half_as_many_lives():
+    assert Plan.for_grid(72, 72) == Plan.for_grid(100, 100) == Plan()
+    large = Plan.for_grid(128, 128)
+    assert large.lives == 4 and large.strokes == 20 and large.growth == Plan().growth
+    assert large.work < 0.7 * Plan().work
+
+
 def test_turned_senses_grow_the_turned_picture():
     """A quarter turn maps the grid onto itself, so growth with turned senses is exact there."""
     nca = random_nca(fire_rate=1.0)

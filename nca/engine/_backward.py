@@ -39,15 +39,17 @@ from nca.engine._team import (
 
 
 @jit
-def scatter(cells, m, grid, cp, lanes, tap_end, tap_offset, tap_weight, flow, ld):
+def scatter(cells, m, grid, cp, lanes, tap_end, tap_offset, tap_weight, flow, p):
     """Add to the grid's gradient what the perceptions' gradients `flow` give: perceive, transposed.
 
-    Four cells at a time, so that no sum waits for the one just stored; beyond m the last cell is
-    repeated, with nothing to add.
+    p: the first layer's row of `plan`. Four cells at a time, so that no sum waits for the one just
+    stored; beyond m the last cell is repeated, with nothing to add. Where a filter's last vector
+    reaches into the place of the next, its weight is 0.
     """
+    ld, channels = p[LD_IN], p[IN] // tap_end.size
     last = m - 1
     for i in range(m, m + 3):
-        for c in range(0, tap_end.size * cp, lanes):
+        for c in range(0, ld, lanes):
             vstore(flow, i * ld + c, vzero(grid))
     for i in range(0, m, 4):
         at0 = cells[i] * cp
@@ -57,7 +59,7 @@ def scatter(cells, m, grid, cp, lanes, tap_end, tap_offset, tap_weight, flow, ld
         tap = 0
         for k in range(tap_end.size):
             for c in range(0, cp, lanes):
-                row = i * ld + k * cp + c
+                row = i * ld + k * channels + c
                 delta0 = vload(flow, row)
                 delta1 = vload(flow, row + ld)
                 delta2 = vload(flow, row + 2 * ld)
@@ -77,14 +79,15 @@ def scatter(cells, m, grid, cp, lanes, tap_end, tap_offset, tap_weight, flow, ld
 
 
 @jit
-def tap_gradients(cells, first, m, grid, cp, lanes, tap_end, tap_offset, flow, ld, totals):
-    """Add to `totals` the gradients of the perception filters."""
+def tap_gradients(cells, first, m, grid, cp, lanes, tap_end, tap_offset, flow, p, totals):
+    """Add to `totals` the gradients of the perception filters. p: as for `scatter`."""
+    ld, channels = p[LD_IN], p[IN] // tap_end.size
     for i in range(m):
         base = cells[first + i] * cp
         tap = 0
         for k in range(tap_end.size):
             for c in range(0, cp, lanes):
-                delta = vload(flow, (first + i) * ld + k * cp + c)
+                delta = vload(flow, (first + i) * ld + k * channels + c)
                 for s in range(tap, tap_end[k]):
                     seen = vload(grid, base + tap_offset[s] * cp + c)
                     vstore(totals, s * cp + c, vfma(seen, delta, vload(totals, s * cp + c)))
@@ -144,9 +147,7 @@ def rows_back(
     p = plan[plan.shape[0] - 1]
     for row in range(first, first + n, BLOCK):
         m = min(BLOCK, first + n - row)
-        perceive(
-            fired, row, m, grid, cp, lanes, tap_end, tap_offset, tap_weight, buffer, plan[0, LD_IN]
-        )
+        perceive(fired, row, m, grid, cp, lanes, tap_end, tap_offset, tap_weight, buffer, plan[0])
         hidden_layers(product, m, plan, weights, buffer, lanes)
         for i in range(m):
             for c in range(0, cp, lanes):
@@ -157,8 +158,7 @@ def rows_back(
         )  # fmt: skip
         if learn_filters:
             tap_gradients(
-                fired, row, m, grid, cp, lanes, tap_end, tap_offset, flow, plan[0, LD_IN],
-                tap_totals,
+                fired, row, m, grid, cp, lanes, tap_end, tap_offset, flow, plan[0], tap_totals,
             )  # fmt: skip
 
 
@@ -238,8 +238,7 @@ def backward(
             )  # fmt: skip
         if flows:
             scatter(
-                fired, n_fired, gradient, cp, lanes, tap_end, tap_offset, tap_weight, flow,
-                plan[0, LD_IN],
+                fired, n_fired, gradient, cp, lanes, tap_end, tap_offset, tap_weight, flow, plan[0],
             )  # fmt: skip
         for g in ghosts:
             for c in range(0, cp, lanes):

@@ -19,10 +19,11 @@ from nca.engine._simd import vfma, vload, vstore, vzero
 
 BLOCK = 96  # cells per matrix product: all of a block's activations stay in the L2 cache
 
-# Columns of `plan`, one row per layer: widths in and out (whole vectors), the row lengths of what
-# goes in and out, where the weights [in, out] and [out, in] and the bias lie in `weights`, where
-# the activations going in and out lie in `buffer` (their gradients at the same place in `deltas`),
-# and where the gradients of weights [in, out] and bias lie in `totals`.
+# Columns of `plan`, one row per layer: widths in and out (whole vectors, but for the perceptions
+# that go into the first: filters times channels), the row lengths of what goes in and out, where
+# the weights [in, out] and [out, in] and the bias lie in `weights`, where the activations going in
+# and out lie in `buffer` (their gradients at the same place in `deltas`), and where the gradients
+# of weights [in, out] and bias lie in `totals`.
 (IN, OUT, LD_IN, LD_OUT, BY_IN, BY_OUT, BIAS, ACT_IN, ACT_OUT, SUM, SUM_BIAS) = range(11)
 LIVE, CANDIDATES, FIRED, ROOM, STRAYS = range(5)  # rows of `lists`; first entries of `sizes`
 NEAR, HIGH, LISTED, STAMP = range(4)  # rows of `maps`
@@ -114,11 +115,14 @@ def clear(grid, cells, cp):
 
 
 @jit
-def perceive(cells, first, m, grid, cp, lanes, tap_end, tap_offset, tap_weight, buffer, ld):
+def perceive(cells, first, m, grid, cp, lanes, tap_end, tap_offset, tap_weight, buffer, p):
     """The perception vectors of m listed cells, into the buffer's first m rows.
 
-    Four cells at a time share the loads of taps; beyond m the last cell is repeated.
+    p: the first layer's row of `plan`. Four cells at a time share the loads of taps; beyond m the
+    last cell is repeated. A filter's last vector may reach into the place of the next one, which
+    comes after it.
     """
+    ld, channels = p[LD_IN], p[IN] // tap_end.size
     last = first + m - 1
     for i in range(0, m, 4):
         at0 = cells[first + i] * cp
@@ -136,7 +140,7 @@ def perceive(cells, first, m, grid, cp, lanes, tap_end, tap_offset, tap_weight, 
                     seen1 = vfma(weight, vload(grid, at1 + offset), seen1)
                     seen2 = vfma(weight, vload(grid, at2 + offset), seen2)
                     seen3 = vfma(weight, vload(grid, at3 + offset), seen3)
-                to = i * ld + k * cp + c
+                to = i * ld + k * channels + c
                 vstore(buffer, to, seen0)
                 vstore(buffer, to + ld, seen1)
                 vstore(buffer, to + 2 * ld, seen2)
@@ -176,9 +180,7 @@ def update(
     p = plan[plan.shape[0] - 1]
     for row in range(first, first + n, BLOCK):
         m = min(BLOCK, first + n - row)
-        perceive(
-            cells, row, m, grid, cp, lanes, tap_end, tap_offset, tap_weight, buffer, plan[0, LD_IN]
-        )
+        perceive(cells, row, m, grid, cp, lanes, tap_end, tap_offset, tap_weight, buffer, plan[0])
         hidden_layers(product, m, plan, weights, buffer, lanes)
         matmul(
             product, m, p[OUT], p[IN], buffer, p[ACT_IN], p[LD_IN], 0, weights, p[BY_IN], p[LD_OUT],

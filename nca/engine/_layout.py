@@ -92,15 +92,16 @@ class Network:
         weights = zeros((len(self.taps), self.cp), self.dtype)
         weights[:, :channels] = bank[self.taps[:, 0], :, self.taps[:, 1]]
         self.tap_weight = weights.ravel()
-        # Which entries of a perception vector are channels; the rest fills up vectors.
-        columns = np.arange(len(bank) * self.cp).reshape(len(bank), self.cp)
-        self.perceived = columns[:, :channels].ravel()
 
     def _plan(self) -> None:
         """Sizes and places of all layers: rows of `_kernels.IN ... SUM_BIAS`."""
         hidden = [self._whole(n) for n in self.config.hidden]
-        widths = [len(self.tap_end) * self.cp, *hidden, self.cp]
-        rows = [self._row(n) for n in widths]
+        # What the filters see lies side by side, without gaps that would be multiplied like the
+        # rest: each writes whole vectors, and the next overwrites what was too much.
+        perceived = len(self.tap_end) * self.config.channels
+        written = self._whole(perceived - self.config.channels + self.cp)
+        widths = [perceived, *hidden, self.cp]
+        rows = [self._row(n) for n in (written, *hidden, self.cp)]
         block = kernels.BLOCK + 4
         weights, activations, totals = max(rows) + 4 * self.lanes, 0, 0
         self.plan = np.zeros((len(widths) - 1, 11), np.int64)
@@ -120,21 +121,21 @@ class Network:
         """What each layer's weights are multiplied by."""
         return [self.dtype(1)] * (len(self.plan) - 1) + [self.dtype(self.config.step_size)]
 
-    def _inputs(self, layer: int) -> np.ndarray:
-        """Where the inputs of a layer stand among the padded ones."""
-        return np.arange(self.config.hidden[layer - 1]) if layer else self.perceived
+    def _inputs(self, layer: int) -> int:
+        """How many inputs a layer has; what fills up vectors comes after them."""
+        return self.config.hidden[layer - 1] if layer else int(self.plan[0, kernels.IN])
 
     def _pack_layers(self, layers: Sequence[Tensor | None]) -> None:
         self.weights = zeros(self.n_weights, self.dtype)
-        nothing = np.zeros(len(self.perceived), self.dtype)
+        nothing = np.zeros(self._inputs(0), self.dtype)
         for i, (p, scale) in enumerate(zip(self.plan, self._scales(), strict=True)):
             weight, bias = (None if w is None else w.detach().numpy() for w in layers[2 * i :][:2])
             weight = weight * scale
             n_out, inputs = len(weight), self._inputs(i)
             start, stop = p[kernels.BY_IN], p[kernels.BY_OUT]
-            self.weights[start:stop].reshape(p[0], p[3])[inputs, :n_out] = weight.T
+            self.weights[start:stop].reshape(p[0], p[3])[:inputs, :n_out] = weight.T
             start, stop = stop, p[kernels.BIAS]
-            self.weights[start:stop].reshape(p[1], p[2])[:n_out, inputs] = weight
+            self.weights[start:stop].reshape(p[1], p[2])[:n_out, :inputs] = weight
             with np.errstate(invalid="ignore"):  # infinite weights: the trainer sees to them
                 nothing = weight @ (nothing if i == 0 else nothing.clip(0))
             if bias is not None:
@@ -158,7 +159,7 @@ class Network:
         biased = [self.config.bias] * len(self.config.hidden) + [self.config.out_bias]
         for i, (p, scale, n_out) in enumerate(zip(self.plan, self._scales(), outs, strict=True)):
             rows = totals[p[kernels.SUM] :][: p[0] * p[3]]
-            weight = rows.reshape(p[0], p[3])[self._inputs(i), :n_out].T * scale
+            weight = rows.reshape(p[0], p[3])[: self._inputs(i), :n_out].T * scale
             gradients.append(from_numpy(np.ascontiguousarray(weight)))
             start = p[kernels.SUM_BIAS]
             bias = totals[start : start + n_out] * scale

@@ -191,7 +191,7 @@ _POINTERS = {"a", "b", "c", "start", "mask"}
 
 
 def _product(m, n, depth, a, lda, transposed, b, ldb, c, ldc, start, ldi, mode, mask):
-    """C = I + A B, with m rows and n columns (whole vectors).
+    """C = I + A B, with m rows and n columns, filled up to whole vectors.
 
     A's element (r, k) is at a[r * lda + k], or when transposed at a[k * lda + r]; rows of the
     start I are ldi apart, so that it may be C itself or, with ldi = 0, a bias. Unless A is
@@ -203,7 +203,7 @@ def _product(m, n, depth, a, lda, transposed, b, ldb, c, ldc, start, ldi, mode, 
     down = 1 if transposed else lda
     j = 0
     while j < n:
-        left = (n - j) // lanes
+        left = (n - j + lanes - 1) // lanes
         if left >= 4 and not _NO_WIDE:
             for i in range(0, m, _ROWS4):
                 if transposed:
