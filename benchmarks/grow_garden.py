@@ -38,14 +38,14 @@ FRAME = 128  # cells of the full frame's side
 # in its order, then for the lizard one of every other kind, then a frame that is full. What is to
 # heal well learns by `quick`, for longer than a visitor waits: longest where less did not do.
 GARDEN: tuple[tuple[str, str, str, int | None], ...] = (
-    ("lizard-regenerating", "🦎", "quick", 6000),
+    ("lizard-regenerating", "🦎", "quick", 20_000),
     ("face-regenerating", "😀", "quick", 14_000),
     ("explosion-regenerating", "💥", "quick", 6000),
     ("eye-regenerating", "👁", "quick", 6000),
     ("fish-regenerating", "🐠", "quick", 14_000),
     ("butterfly-regenerating", "🦋", "quick", 6000),
     ("ladybug-regenerating", "🐞", "quick", 6000),
-    ("web-regenerating", "🕸", "quick", 6000),
+    ("web-regenerating", "🕸", "quick", 14_000),
     ("pretzel-regenerating", "🥨", "quick", 14_000),
     ("tree-regenerating", "🎄", "quick", 14_000),
     ("lizard-growing", "🦎", "growing", None),
