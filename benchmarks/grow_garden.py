@@ -55,6 +55,8 @@ GARDEN: tuple[tuple[str, str, str, int | None], ...] = (
     ("lizard-pytorch-blog", "🦎", "pytorch-blog", None),
     ("skyline-photo", "🌆", "photo", None),
 )
+# Where the first start, 0, would not do: with it three of the pretzel's strokes did not heal.
+SEEDS = {"pretzel-regenerating": 2}
 
 
 def title(emoji: str, name: str) -> str:
@@ -63,7 +65,9 @@ def title(emoji: str, name: str) -> str:
     return f"{emoji} {word.capitalize()}" + ("" if kind == "regenerating" else f", {kind}")
 
 
-def job(emoji: str, kind: str, title: str, iterations: int | None, device: str) -> JobSpec:
+def job(
+    emoji: str, kind: str, title: str, iterations: int | None, device: str, seed: int = 0
+) -> JobSpec:
     """The job of one checkpoint: the recipe on the emoji at 40 cells with 16 of padding.
 
     `photo` has the skyline for its picture instead, and nothing around it.
@@ -79,6 +83,7 @@ def job(emoji: str, kind: str, title: str, iterations: int | None, device: str) 
         recipe=kind,
         title=title,
         device=device,
+        seed=seed,
     )
 
 
@@ -172,7 +177,7 @@ def main() -> int:
         if options.table or stopped or (options.only and name not in options.only):
             continue
         called, iterations = title(emoji, name), options.iterations or longer
-        spec = job(emoji, kind, called, iterations, options.device)
+        spec = job(emoji, kind, called, iterations, options.device, SEEDS.get(name, 0))
         if done(options.out / name, spec):
             print(f"{name}: already there", file=sys.stderr)
             continue

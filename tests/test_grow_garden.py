@@ -38,14 +38,15 @@ def still():
 
 def test_ten_emoji_every_kind_of_lizard_and_a_frame(grow_garden):
     names = [name for name, *_ in grow_garden.GARDEN]
-    assert len(names) == len(set(names)) == 16
+    assert len(names) == len(set(names)) == 16 and set(grow_garden.SEEDS) <= set(names)
     assert sum(name.endswith("-regenerating") for name in names) == 10
     assert {n for n in names if n.startswith("lizard")} == {
         f"lizard-{k}" for k in ("regenerating", "growing", "persistent", "cax", "jax-blog",
                                 "pytorch-blog")
     }  # fmt: skip
     for name, emoji, kind, iterations in grow_garden.GARDEN:
-        spec = grow_garden.job(emoji, kind, name, iterations, "cpu")
+        spec = grow_garden.job(emoji, kind, name, iterations, "cpu", seed=3)
+        assert spec.seed == 3
         assert spec.target.grid == (128 if kind == "photo" else 72) and spec.recipe == kind
         grown = target_from_png(grow_garden.picture(spec.target))
         assert len(grown) == spec.target.grid
