@@ -55,8 +55,9 @@ GARDEN: tuple[tuple[str, str, str, int | None], ...] = (
     ("lizard-pytorch-blog", "🦎", "pytorch-blog", None),
     ("skyline-photo", "🌆", "photo", None),
 )
-# Where the first start, 0, would not do: with it three of the pretzel's strokes did not heal.
-SEEDS = {"pretzel-regenerating": 2}
+# Where the first start, 0, would not do: with it three of the pretzel's strokes did not heal, and
+# one fish in thirty died before it had grown.
+SEEDS = {"fish-regenerating": 1, "pretzel-regenerating": 2}
 
 
 def title(emoji: str, name: str) -> str:
