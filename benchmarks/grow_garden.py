@@ -56,7 +56,7 @@ GARDEN: tuple[tuple[str, str, str, int | None], ...] = (
     ("skyline-photo", "🌆", "photo", None),
 )
 # Where the first start, 0, would not do: with it three of the pretzel's strokes did not heal, and
-# one fish in thirty died before it had grown.
+# one fish in forty died before it had grown.
 SEEDS = {"fish-regenerating": 1, "pretzel-regenerating": 2}
 
 

@@ -34,8 +34,8 @@ class Plan:
 
     Attributes:
         lives: lives per score.
-        births: seeds that are looked at after `born_by` steps: in some automata one in some
-            twenty dies before it has grown, which no median of eight lives shows.
+        births: seeds that are looked at after `born_by` steps: in some automata one in forty
+            dies before it has grown, which no median of eight lives shows.
         born_by: see there.
         growth: steps at which growth is scored, ascending.
         wound_at: the step that wounds are given at.

@@ -2,17 +2,20 @@ import importlib.util
 import subprocess
 import sys
 from pathlib import Path
+from statistics import median
 
 import pytest
 
 from nca.checkpoint import FILES, load_checkpoint, save_checkpoint
 from nca.config import CheckpointInfo, NCAConfig
-from nca.evaluate import Plan, Wound, evaluate
+from nca.evaluate import Plan, Wound, evaluate, log10_error
+from nca.fire import item_seeds
 from nca.model import NCA
 from nca.scorecard import recorded
 from nca.target import target_from_png
 
-PATH = Path(__file__).parents[1] / "benchmarks" / "grow_garden.py"
+ROOT = Path(__file__).parents[1]
+PATH = ROOT / "benchmarks" / "grow_garden.py"
 SMALL = Plan(
     lives=1, growth=(96, 200, 1000), wound_at=200, healing=2, strokes=2, turned_for=2,
     persistence=1000, every=100,
@@ -54,6 +57,21 @@ def test_ten_emoji_every_kind_of_lizard_and_a_frame(grow_garden):
         assert (iterations is None) == (kind != "quick")
         if name.endswith("-regenerating"):
             assert spec.nca == NCAConfig() and kind == "quick"
+
+
+def test_what_is_shipped_is_what_was_scored_and_heals(grow_garden):
+    for name, *_ in grow_garden.GARDEN:
+        checkpoint = load_checkpoint(ROOT / "checkpoints" / name)
+        scores = recorded(checkpoint.metrics)
+        assert scores and scores.born == 1 and (scores.grid == checkpoint.target.shape[:2])
+        assert scores.lives == Plan.for_grid(*scores.grid).lives
+        x = checkpoint.nca.seed(scores.lives, scores.grid)
+        x = checkpoint.nca.grow(x, 96, item_seeds(scores.seed, scores.lives))
+        errors = log10_error(x, checkpoint.target)
+        # Sums in another order, as on another processor, do not change who is who.
+        assert median(errors) == pytest.approx(scores.growth[96], abs=0.1), name
+        if name.endswith("-regenerating"):
+            assert grow_garden.meets_bar([scores]) and scores.strokes_healed == 20, name
 
 
 def test_shipping_leaves_training_behind_and_is_found_done(grow_garden, still, tmp_path):

@@ -24,7 +24,7 @@ class Workspace:
         self.gradient = zeros(padded * cp if with_gradient else 0, dtype)
         rows = grid.cells + kernels.BLOCK
         self.dx = empty(rows * cp, dtype)
-        # Not `empty`: what rows end with is read, at weight 0.
+        # Not `empty`: what rows end with is read, at weight 0, and NaN times 0 is NaN.
         self.flow = zeros(rows * network.plan[0, kernels.LD_IN] if with_gradient else 0, dtype)
         self.row_of = np.empty(grid.cells, np.int32)
         self.lists = np.empty((5, grid.cells + 2), np.int32)
