@@ -24,9 +24,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a script, beside nc
 from skyline import skyline
 
 from nca.checkpoint import FILES, load_checkpoint
-from nca.cli import train_in
 from nca.config import BadInput, TargetConfig, TrainConfig
 from nca.evaluate import HEALED, Scores
+from nca.jobs.local import train_in
 from nca.jobs.spec import JobSpec
 from nca.recipes import recipe
 from nca.scorecard import PICTURE, record, recorded, row, score, table

@@ -148,7 +148,8 @@ def test_folders_that_do_not_fit(tmp_path, nca):
 WRITER = """
 import os, sys, torch
 from pathlib import Path
-from nca.checkpoint import save_checkpoint, save_resume
+from nca.checkpoint import save_checkpoint
+from nca.resume import save_resume
 from nca.config import NCAConfig, TrainConfig
 from nca.trainer import Trainer
 torch.set_num_threads(1)

@@ -16,7 +16,7 @@ from nca.checkpoint import load_checkpoint, save_checkpoint, weights_to_bytes
 from nca.cli import main
 from nca.config import BadInput, Base, CheckpointInfo, NCAConfig, TargetConfig
 from nca.jobs import Garden, JobSpec
-from nca.jobs.further import start_from
+from nca.jobs.initial import start_from
 from nca.jobs.spec import RESUME, START
 from nca.model import NCA
 from nca.trainer import Trainer

@@ -114,5 +114,5 @@ def test_the_bar_is_distill_s_regenerating_row_in_every_column(grow_garden, stil
 
 def test_torch_is_not_loaded_to_build_the_command_line():
 
-    code = "import sys, nca.evaluate_command; sys.exit('torch' in sys.modules)"
+    code = "import sys, nca.cli.evaluate; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -19,11 +19,14 @@ FLOORS = (
     ("trainer",),
     ("recipes", "evaluate", "render"),
     ("card", "anatomy", "life"),
-    ("checkpoint", "scorecard"),
+    ("checkpoint",),
+    ("resume", "scorecard"),
     ("hub",),
     ("jobs",),
+    ("settings",),
     ("player",),
-    ("ui", "cli", "evaluate_command", "settings"),
+    ("catalog",),
+    ("ui", "cli"),
 )
 LEVEL = {name: level for level, names in enumerate(FLOORS) for name in names}
 ROOMS = {

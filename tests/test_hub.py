@@ -12,11 +12,11 @@ from hub_server import HubServer, ages, status
 from huggingface_hub import constants
 
 from nca.checkpoint import FILES, load_checkpoint, save_checkpoint
+from nca.cli.hub import add_commands
 from nca.config import BadInput, CheckpointInfo, NCAConfig, TargetConfig, TrainConfig
 from nca.hub import (
     Hub,
     Unreachable,
-    add_commands,
     discover,
     from_pretrained,
     pull,
@@ -347,7 +347,7 @@ def test_from_pretrained_and_push_to_hub(server, checkpoint, tmp_path, monkeypat
 
 COMMAND = """
 import argparse, sys
-from nca.hub import add_commands
+from nca.cli.hub import add_commands
 parser = argparse.ArgumentParser()
 add_commands(parser.add_subparsers(required=True))
 options = parser.parse_args()

@@ -10,14 +10,14 @@ import pytest
 from jobs_kit import tiny_target
 from test_anatomy import lively
 
+from nca.catalog.collection import Collection
 from nca.checkpoint import save_checkpoint
 from nca.config import BadInput, CheckpointInfo, NCAConfig, TargetConfig
 from nca.jobs import Garden
 from nca.model import NCA
 from nca.scorecard import record, score
 from nca.settings import Settings
-from nca.ui.collection import Collection
-from nca.ui.inspect import PLAN, Handlers
+from nca.ui.inspect.tab import PLAN, Handlers
 from nca.ui.shelf import Shelf
 
 ME = {"own": "a" * 32, "link": None}

@@ -173,7 +173,8 @@ from pathlib import Path
 import torch
 torch.set_num_threads(1)  # no threads, so forking is safe
 from jobs_kit import LONG, tiny_png, tiny_spec, tiny_target
-from nca.checkpoint import load_checkpoint, load_resume
+from nca.checkpoint import load_checkpoint
+from nca.resume import load_resume
 from nca.jobs.spec import RESUME, SPEC, TARGET
 from nca.jobs.training import Training
 from nca.trainer import Trainer

@@ -74,8 +74,8 @@ def test_curves_are_drawn(folder):
 def test_the_command(folder):
     """As a person runs it: JSON alone on standard output, progress on standard error."""
     code = (
-        "import argparse, nca.evaluate_command as s; p = argparse.ArgumentParser();"
-        "s.add_command(p.add_subparsers()); o = p.parse_args(); raise SystemExit(o.run(o))"
+        "import argparse, nca.cli.evaluate as s; p = argparse.ArgumentParser();"
+        "s.add_commands(p.add_subparsers()); o = p.parse_args(); raise SystemExit(o.run(o))"
     )
     command = [sys.executable, "-c", code, "evaluate", str(folder)]
     done = subprocess.run([*command, "--json", "--write"], capture_output=True, text=True)

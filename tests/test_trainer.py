@@ -6,10 +6,11 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from nca.checkpoint import METADATA, load_resume, save_resume
+from nca.checkpoint import METADATA
 from nca.config import BadInput, NCAConfig, TrainConfig
 from nca.pool import Pool
 from nca.recipes import RECIPES, recipe
+from nca.resume import load_resume, save_resume
 from nca.trainer import Diverged, Trainer, log10_loss
 
 TINY = NCAConfig(channels=6, hidden=(16,))

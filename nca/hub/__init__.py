@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nca.hub.client import Hub, account
-    from nca.hub.commands import add_commands
     from nca.hub.download import Pulled, from_pretrained, pull
     from nca.hub.gallery import HubEntry, discover, thumbnail
     from nca.hub.guard import Unreachable
@@ -22,7 +21,6 @@ __all__ = [
     "PushResult",
     "Unreachable",
     "account",
-    "add_commands",
     "deploy_space",
     "discover",
     "from_pretrained",
@@ -33,7 +31,6 @@ __all__ = [
 ]
 _HOME = {
     "client": ("Hub", "account"),
-    "commands": ("add_commands",),
     "download": ("Pulled", "from_pretrained", "pull"),
     "gallery": ("HubEntry", "discover", "thumbnail"),
     "guard": ("Unreachable",),

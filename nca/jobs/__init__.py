@@ -6,7 +6,7 @@ persist-queue, knows no owner, no place in line, and starts a task again while a
 last server may still be writing. What is left of them once that is added is one INSERT.
 """
 
-from nca.jobs.garden import NOT_YOURS, Garden, JobView, find_devices
+from nca.jobs.job_queue import NOT_YOURS, Garden, JobView, find_devices
 from nca.jobs.spec import (
     BATCH,
     POOL,

@@ -11,9 +11,7 @@ from pathlib import Path
 import torch
 
 from nca.checkpoint import (
-    load_resume,
     save_checkpoint,
-    save_resume,
     weights_from_bytes,
     weights_to_bytes,
 )
@@ -39,6 +37,7 @@ from nca.jobs.spec import (
 )
 from nca.model import NCA
 from nca.render import before_after, contact_sheet, preview_scale, save_picture, save_webp
+from nca.resume import load_resume, save_resume
 from nca.target import target_from_png
 from nca.trainer import IterationReport, Trainer, log10_loss, pick_device
 

@@ -32,9 +32,9 @@ from nca.render import animation_bytes, to_rgba8
 from nca.settings import Settings
 from nca.state import damage
 from nca.target import make_target, target_to_png
-from nca.ui import share
-from nca.ui.grow import HEAVY
-from nca.ui.listen import APOLOGY
+from nca.ui.events import APOLOGY
+from nca.ui.grow.tab import HEAVY
+from nca.ui.share import tab as share
 from nca.ui.shelf import Shelf
 
 log = logging.getLogger(__name__)

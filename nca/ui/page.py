@@ -8,13 +8,17 @@ from typing import Any
 
 import gradio as gr
 
+from nca.catalog.collection import Collection
 from nca.config import BadInput
 from nca.jobs import Garden
 from nca.settings import Settings
-from nca.ui import api, grow, inspect, share, theme, train
-from nca.ui.collection import Collection
-from nca.ui.listen import listen
+from nca.ui import api, theme
+from nca.ui.events import listen
+from nca.ui.grow import tab as grow
+from nca.ui.inspect import tab as inspect
+from nca.ui.share import tab as share
 from nca.ui.shelf import Shelf
+from nca.ui.train import tab as train
 from nca.ui.visitor import browser_state, key_of, welcome
 
 log = logging.getLogger(__name__)

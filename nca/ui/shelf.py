@@ -10,13 +10,13 @@ from pathlib import Path
 
 import gradio as gr
 
+from nca.catalog.collection import Collection, Kept
 from nca.checkpoint import Checkpoint, load_checkpoint, weights_from_bytes
 from nca.config import BadInput
 from nca.jobs import NOT_YOURS, TARGET, Garden, JobView, snapshots
-from nca.jobs.further import Start, start_from
+from nca.jobs.initial import Start, start_from
 from nca.settings import Settings
 from nca.target import target_from_png
-from nca.ui.collection import Collection, Kept
 from nca.ui.markup import count, data_uri
 
 MOST = 24

@@ -6,16 +6,16 @@ from types import SimpleNamespace
 import gradio as gr
 import pytest
 
+from nca.catalog.collection import MINE, Collection
 from nca.checkpoint import save_checkpoint
 from nca.config import BadInput, CheckpointInfo, NCAConfig
 from nca.jobs import Garden
 from nca.model import NCA
 from nca.settings import Settings, can_hold_a_garden
 from nca.ui import build_ui
-from nca.ui.collection import MINE, Collection
-from nca.ui.share import FROM_SOURCE, Handlers
+from nca.ui.share.sign_in import OWN, PASTE, is_here
+from nca.ui.share.tab import FROM_SOURCE, Handlers
 from nca.ui.shelf import Shelf
-from nca.ui.sign_in import OWN, PASTE, is_here
 
 SPACE = {"SPACE_ID": "ann/garden", "SYSTEM": "spaces", "OAUTH_CLIENT_ID": "x"}
 STORED = {"own": "a" * 32, "link": None}

@@ -58,7 +58,7 @@ class Chosen(gr.Dropdown):
 
 
 def script(name: str) -> str:
-    """A script beside this file, for `js_on_load`, without its comments and indentation."""
+    """A script below this folder, for `js_on_load`, without its comments and indentation."""
     text = (Path(__file__).parent / name).read_text(encoding="utf-8")
     return re.sub(r"^\s*//.*\n|^\s+", "", text, flags=re.MULTILINE)
 
@@ -89,7 +89,7 @@ def drawing_pad(elem_id: str) -> gr.HTML:
               </div>
             </div>
           </div>""",
-        js_on_load=script("pad.js"),
+        js_on_load=script("train/drawing_pad.js"),
         elem_id=elem_id,
         apply_default_css=False,
     )

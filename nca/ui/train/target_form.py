@@ -11,9 +11,9 @@ from torch import Tensor
 
 from nca.config import BadInput, Limits, TargetConfig, checked
 from nca.target import PICKER, make_target, noto_available, target_to_png
-from nca.ui.listen import changes, listen
+from nca.ui.components import PictureFile, drawing_bytes, drawing_pad, emoji_row
+from nca.ui.events import changes, listen
 from nca.ui.markup import figure, note, picture
-from nca.ui.pictures import PictureFile, drawing_bytes, drawing_pad, emoji_row
 
 DEFAULT = checked(TargetConfig, {"emoji": PICKER[0]})
 

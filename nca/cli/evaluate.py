@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 
-def add_command(commands: Any) -> None:
+def add_commands(commands: Any) -> None:
     """Add `evaluate` to the command line; `commands` is what `add_subparsers` returned."""
     parser: argparse.ArgumentParser = commands.add_parser(
         "evaluate", help="score how a checkpoint grows, stays and heals"

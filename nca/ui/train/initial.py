@@ -8,12 +8,13 @@ from typing import Any
 
 import gradio as gr
 
-from nca.jobs.further import Start
+from nca.jobs.initial import Start
 from nca.target import target_to_png
-from nca.ui import form, shelf
+from nca.ui import shelf
+from nca.ui.components import Chosen
 from nca.ui.markup import count, picture
-from nca.ui.pictures import Chosen
 from nca.ui.shelf import Shelf
+from nca.ui.train import settings_form as form
 from nca.ui.visitor import key_of
 
 NEW = ""

@@ -14,18 +14,18 @@ from typing import Any
 import gradio as gr
 
 from nca.card import LICENCES
+from nca.catalog.push_bundle import parcel
 from nca.config import BadInput
 from nca.hub import Hub, Unreachable, pull, push
 from nca.hub.client import Token
 from nca.settings import Settings
 from nca.ui import shelf
-from nca.ui.gallery import SORTS, Gallery
-from nca.ui.listen import APOLOGY, listen
+from nca.ui.components import Chosen
+from nca.ui.events import APOLOGY, listen
 from nca.ui.markup import FLEETING, note
-from nca.ui.parcel import parcel
-from nca.ui.pictures import Chosen
+from nca.ui.share.gallery import SORTS, Gallery
+from nca.ui.share.sign_in import pull_fields, push_fields, reading, writing
 from nca.ui.shelf import Shelf
-from nca.ui.sign_in import pull_fields, push_fields, reading, writing
 from nca.ui.visitor import key_of
 
 log = logging.getLogger(__name__)

@@ -15,8 +15,10 @@ from nca.jobs import JobView
 from nca.life import Life, Lives, live
 from nca.scorecard import recorded
 from nca.state import HALVES
-from nca.ui import rule_views, shelf, views
-from nca.ui.listen import changes, listen
+from nca.ui import shelf
+from nca.ui.events import changes, listen
+from nca.ui.inspect import life_views as views
+from nca.ui.inspect import model_views as rule_views
 from nca.ui.markup import count, note
 from nca.ui.shelf import Shelf
 from nca.ui.visitor import key_of

@@ -27,8 +27,8 @@ from nca.anatomy import (
 )
 from nca.life import Life
 from nca.render import image, picture_bytes
+from nca.ui.components import script
 from nca.ui.markup import count, figure, picture
-from nca.ui.pictures import script
 
 MOST_CELLS = 3  # chosen ones, besides the usual three
 COLUMNS = 11  # of the strips
@@ -41,12 +41,19 @@ _RGBA = ("#d9473f", "#2c8a57", "#3f6fd1", "currentColor")
 
 def stage_box(elem_id: str) -> gr.HTML:
     """Where `stage` goes. A click on a cell triggers `cell`, `.row`, `.column`."""
-    return gr.HTML(NOTHING, js_on_load=script("stage.js"), elem_id=elem_id, apply_default_css=False)
+    return gr.HTML(
+        NOTHING,
+        js_on_load=script("inspect/state_picture.js"),
+        elem_id=elem_id,
+        apply_default_css=False,
+    )
 
 
 def charts_box(elem_id: str) -> gr.HTML:
     """Where `traces` go; also what draws every `<line-charts>`. Triggers `seek`, `.step`."""
-    return gr.HTML("", js_on_load=script("charts.js"), elem_id=elem_id, apply_default_css=False)
+    return gr.HTML(
+        "", js_on_load=script("inspect/charts.js"), elem_id=elem_id, apply_default_css=False
+    )
 
 
 # ---------------------------------------------------------------------------- one step

@@ -9,7 +9,7 @@ import gradio as gr
 
 from nca.config import BadInput, NCAConfig, TargetConfig, TrainConfig, checked
 from nca.jobs import JobSpec
-from nca.jobs.further import Start
+from nca.jobs.initial import Start
 from nca.recipes import RECIPES, recipe
 from nca.ui.markup import count, duration
 

@@ -23,7 +23,7 @@ from nca.player import NCAPlayer, export_html, player_model, replay
 from nca.render import animation_bytes
 from nca.settings import Settings
 from nca.ui import shelf
-from nca.ui.listen import listen
+from nca.ui.events import listen
 from nca.ui.markup import count, note
 from nca.ui.shelf import Shelf
 from nca.ui.visitor import key_of

@@ -11,8 +11,8 @@ from nca.chart import COLOURS
 from nca.evaluate import HEALED, Scores
 from nca.model import NCA
 from nca.scorecard import lines
+from nca.ui.inspect.life_views import line_charts, number, pixels, section, short
 from nca.ui.markup import count, figure
-from nca.ui.views import line_charts, number, pixels, section, short
 
 
 def perceived(nca: NCA, target: Tensor) -> str:

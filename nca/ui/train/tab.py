@@ -12,12 +12,16 @@ from nca.jobs import JobSpec, JobView
 from nca.recipes import recipe
 from nca.settings import Settings
 from nca.target import target_to_png
-from nca.ui import begin, form, past, source, watch
-from nca.ui.grow import HEAVY
-from nca.ui.listen import changes, listen
+from nca.ui.components import Chosen
+from nca.ui.events import changes, listen
+from nca.ui.grow.tab import HEAVY
 from nca.ui.markup import FLEETING, note
-from nca.ui.pictures import Chosen
 from nca.ui.shelf import Shelf
+from nca.ui.train import initial as begin
+from nca.ui.train import job_panel as watch
+from nca.ui.train import settings_form as form
+from nca.ui.train import snapshots as past
+from nca.ui.train import target_form as source
 from nca.ui.visitor import key_of
 
 EVERY = 1.5  # seconds between looks at a job that is active

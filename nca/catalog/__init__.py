@@ -1,0 +1,1 @@
+"""Which checkpoints there are, and who may open them."""

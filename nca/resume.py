@@ -1,0 +1,92 @@
+"""Resume files: one safetensors with weights, moments, pool and counters of a training."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as parse_safetensors
+from safetensors.torch import save as to_safetensors
+from torch import Tensor
+
+from nca.checkpoint import METADATA
+from nca.config import BadInput, TrainConfig
+from nca.files import write_atomic
+from nca.trainer import Trainer
+
+
+def save_resume(trainer: Trainer, path: str | Path) -> None:
+    """Write all that `trainer` needs to go on, as one safetensors file, atomically."""
+    state = trainer.state_dict()
+    tensors = {f"weights.{k}": v for k, v in state["weights"].items()}
+    for number, moments in state["moments"].items():
+        tensors |= {f"moments.{number}.{k}": v for k, v in moments.items()}
+    if trainer.pool is not None:
+        tensors |= {f"pool.{k}": v for k, v in trainer.pool.state_dict().items()}
+    about = {k: state[k] for k in ("iteration", "attempt", "dead", "losses")}
+    about |= {"threads": torch.get_num_threads(), "fits": _fingerprint(trainer)}
+    tensors = {k: v.cpu().contiguous() for k, v in tensors.items()}
+    write_atomic(Path(path), to_safetensors(tensors, {METADATA: json.dumps(about)}))
+
+
+def load_resume(trainer: Trainer, path: str | Path) -> None:
+    """Let `trainer`, made with the same configs, target and seed, go on from a resume file.
+
+    On the CPU the thread count is set to the recorded one, because sums depend on it.
+
+    Raises:
+        BadInput: when the file is damaged or belongs to another training.
+    """
+    data = Path(path).read_bytes()
+    try:
+        length = int.from_bytes(data[:8], "little")
+        about = json.loads(json.loads(data[8 : 8 + length])["__metadata__"][METADATA])
+        tensors = parse_safetensors(data)
+    except (SafetensorError, ValueError, KeyError):
+        raise BadInput("The resume file is damaged; start this training again.") from None
+    if not _fits(about["fits"], trainer):
+        raise BadInput("The resume file belongs to a training with other settings.")
+    if trainer.device.type == "cpu":
+        torch.set_num_threads(about["threads"])
+    parts: dict[str, dict[str, Tensor]] = {"weights": {}, "moments": {}, "pool": {}}
+    for name, value in tensors.items():
+        part, _, rest = name.partition(".")
+        # Before there was a choice of optimisers, all moments were Adam's and called so.
+        parts["moments" if part == "adam" else part][rest] = value
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, value in parts["moments"].items():
+        number, _, moment = name.partition(".")
+        moments.setdefault(int(number), {})[moment] = value
+    if trainer.pool is not None:
+        trainer.pool.load_state_dict(parts["pool"])
+    trainer.load_state_dict(
+        {
+            "weights": parts["weights"],
+            "moments": moments,
+            "pool": None if trainer.pool is None else trainer.pool.items,
+            **{k: about[k] for k in ("iteration", "attempt", "dead")},
+            "losses": about.get("losses", []),
+        }
+    )
+
+
+def _fits(saved: dict[str, Any], trainer: Trainer) -> bool:
+    """Whether a fingerprint is this trainer's; settings that came later had their defaults."""
+    now = _fingerprint(trainer)
+    defaults = TrainConfig().model_dump(mode="json", exclude={"iterations"})
+    return {**saved, "train": defaults | saved["train"]} == now
+
+
+def _fingerprint(trainer: Trainer) -> dict[str, Any]:
+    """What must be equal for a resume to be the same training; more iterations are allowed."""
+    target = trainer.target.cpu().numpy()
+    return {
+        "nca": trainer.nca.config.model_dump(mode="json"),
+        "train": trainer.config.model_dump(mode="json", exclude={"iterations"}),
+        "seed": trainer.seed,
+        "target": f"{np.abs(target).sum(dtype=np.float64):.6f} {target.shape}",
+    }
