@@ -5,7 +5,7 @@ import threading
 
 import torch
 
-from nca.jobs import Garden, warm_up
+from nca.jobs import JobQueue, warm_up
 from nca.settings import Settings
 from nca.ui import build_ui, launch_options
 
@@ -17,14 +17,14 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     settings = Settings.from_environment()
-    garden = Garden(settings.home, settings.limits)
+    queue = JobQueue(settings.home, settings.limits)
     compiling = warm_up.start()
-    page = build_ui(settings, garden)
+    page = build_ui(settings, queue)
     page.launch(prevent_thread_lock=True, **launch_options(settings))
     ended.wait()
     compiling.terminate()
     page.close()
-    garden.close()
+    queue.close()
 
 
 if __name__ == "__main__":

@@ -153,7 +153,7 @@ class TargetConfig(_Frozen):
         return self.size + 2 * self.padding
 
 
-class Base(_Frozen):
+class InitialSource(_Frozen):
     """The checkpoint that a training began with; stored with every checkpoint that came of it.
 
     Attributes:
@@ -184,7 +184,7 @@ class CheckpointInfo(_Frozen):
     nca: NCAConfig = NCAConfig()
     train: TrainConfig | None = None
     target: TargetConfig | None = None
-    base: Base | None = None
+    base: InitialSource | None = None
 
 
 class Limits(_Frozen):

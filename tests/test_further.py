@@ -14,9 +14,9 @@ from jobs_kit import LONG, ROOT, tiny_png, tiny_spec, tiny_target, wait_for, wor
 from nca.card import card
 from nca.checkpoint import load_checkpoint, save_checkpoint, weights_to_bytes
 from nca.cli import main
-from nca.config import BadInput, Base, CheckpointInfo, NCAConfig, TargetConfig
-from nca.jobs import Garden, JobSpec
-from nca.jobs.initial import start_from
+from nca.config import BadInput, CheckpointInfo, InitialSource, NCAConfig, TargetConfig
+from nca.jobs import JobQueue, JobSpec
+from nca.jobs.initial import initial_checkpoint
 from nca.jobs.spec import RESUME, START
 from nca.model import NCA
 from nca.trainer import Trainer
@@ -61,21 +61,21 @@ def test_a_trainer_begins_with_the_weights_it_is_given():
 
 
 def test_a_killed_job_ends_where_an_uninterrupted_one_ends(base, tmp_path):
-    start = start_from(load_checkpoint(base), "ann/lizard", "a" * 40)
+    start = initial_checkpoint(load_checkpoint(base), "ann/lizard", "a" * 40)
     spec = tiny_spec(LONG, base=start.base, nca=start.nca)
-    garden, key = Garden(tmp_path / "home", devices=("cpu",)), Garden.new_key()
+    queue, key = JobQueue(tmp_path / "home", devices=("cpu",)), JobQueue.new_key()
     try:
-        job = garden.submit(key, spec, tiny_png(), start.weights)
-        folder = garden.view(key, job).folder
+        job = queue.submit(key, spec, tiny_png(), start.weights)
+        folder = queue.view(key, job).folder
         first = wait_for(lambda: (folder / RESUME).exists() and workers(folder), 120)
         os.kill(first[0], signal.SIGKILL)
         wait_for(lambda: [p for p in workers(folder) if p not in first], 120)
-        done = garden.view(key, job).iteration
-        wait_for(lambda: garden.view(key, job).iteration != done, 120)
-        garden.stop(key, job)
-        view = wait_for(lambda: not (v := garden.view(key, job)).active and v, 120)
+        done = queue.view(key, job).iteration
+        wait_for(lambda: queue.view(key, job).iteration != done, 120)
+        queue.stop(key, job)
+        view = wait_for(lambda: not (v := queue.view(key, job)).active and v, 120)
     finally:
-        garden.close()
+        queue.close()
     assert (view.state, view.base) == ("stopped", "Old lizard") and view.iteration > 0
     trainer = Trainer(spec.nca, spec.train, tiny_target(), "cpu", spec.seed, start=grown())
     torch.set_num_threads(len(os.sched_getaffinity(0)))
@@ -83,7 +83,7 @@ def test_a_killed_job_ends_where_an_uninterrupted_one_ends(base, tmp_path):
         trainer.train_step()
     found = load_checkpoint(folder)
     assert same(found.nca, trainer.nca)
-    assert found.info.base == Base(
+    assert found.info.base == InitialSource(
         title="Old lizard", iteration=70, repo="ann/lizard", revision="a" * 40
     )
     text = (folder / "README.md").read_text()
@@ -91,10 +91,10 @@ def test_a_killed_job_ends_where_an_uninterrupted_one_ends(base, tmp_path):
 
 
 def test_only_sound_weights_of_that_architecture_get_in(base, tmp_path):
-    start, key = start_from(load_checkpoint(base)), Garden.new_key()
+    start, key = initial_checkpoint(load_checkpoint(base)), JobQueue.new_key()
     spec = tiny_spec(3, base=start.base)
     other = weights_to_bytes(grown(nca=NCAConfig(channels=7, hidden=(8,))), CheckpointInfo())
-    garden = Garden(tmp_path / "home", devices=("cpu",))
+    queue = JobQueue(tmp_path / "home", devices=("cpu",))
     try:
         for wish, weights, sentence in (
             (spec, None, "choose again"),
@@ -104,19 +104,19 @@ def test_only_sound_weights_of_that_architecture_get_in(base, tmp_path):
             (spec, other, "do not fit|architecture"),
         ):
             with pytest.raises(BadInput, match=sentence):
-                garden.submit(key, wish, tiny_png(), weights)
-        assert garden.jobs(key) == [] and not list((tmp_path / "home/jobs").glob("[0-9a-f]*"))
+                queue.submit(key, wish, tiny_png(), weights)
+        assert queue.jobs(key) == [] and not list((tmp_path / "home/jobs").glob("[0-9a-f]*"))
     finally:
-        garden.close()
+        queue.close()
     for repo in ("a/b\n", "a/b](x)", "../b", "ä/b", "a"):
         with pytest.raises(ValueError):
-            Base(title="x", repo=repo)
+            InitialSource(title="x", repo=repo)
 
 
 def test_a_start_that_is_gone_is_a_sentence(base, tmp_path):
     from nca.jobs.training import Training
 
-    start = start_from(load_checkpoint(base))
+    start = initial_checkpoint(load_checkpoint(base))
     (tmp_path / "target.png").write_bytes(tiny_png())
     with pytest.raises(BadInput, match="missing; start it again"):
         Training(tmp_path, tiny_spec(1, base=start.base), stop=lambda: False).run()
@@ -130,15 +130,15 @@ def test_what_was_written_before_still_loads():
 
 
 def test_its_own_picture_or_none(base, tmp_path):
-    config, png = start_from(load_checkpoint(base)).target()
+    config, png = initial_checkpoint(load_checkpoint(base)).target()
     assert config.emoji == "🦎" and png == tiny_png()
     odd = torch.zeros(8, 12, 4)
     for name, target, sentence in (("none", None, "no picture"), ("odd", odd, "not square")):
         save_checkpoint(tmp_path / name, grown(), target=target, preview=False)
         with pytest.raises(BadInput, match=sentence):
-            start_from(load_checkpoint(tmp_path / name)).target()
+            initial_checkpoint(load_checkpoint(tmp_path / name)).target()
     save_checkpoint(tmp_path / "plain", grown(), target=tiny_target(), preview=False)
-    assert start_from(load_checkpoint(tmp_path / "plain")).target()[0].grid == 8
+    assert initial_checkpoint(load_checkpoint(tmp_path / "plain")).target()[0].grid == 8
 
 
 def test_the_command_trains_a_folder_further_and_goes_on(base, tmp_path, capsys):

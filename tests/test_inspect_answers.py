@@ -13,7 +13,7 @@ from test_anatomy import lively
 from nca.catalog.collection import Collection
 from nca.checkpoint import save_checkpoint
 from nca.config import BadInput, CheckpointInfo, NCAConfig, TargetConfig
-from nca.jobs import Garden
+from nca.jobs import JobQueue
 from nca.model import NCA
 from nca.scorecard import record, score
 from nca.settings import Settings
@@ -35,11 +35,11 @@ def handlers(tmp_path: Path) -> Iterator[Handlers]:
     save_checkpoint(shipped / "wild", lively(), target=tiny_target(), preview=False)
     save_checkpoint(shipped / "blind", lively(laplacian=True), preview=False)
     settings = Settings(home=tmp_path / "home", checkpoints=shipped, secret="s" * 16)
-    garden = Garden(settings.home, settings.limits)
+    queue = JobQueue(settings.home, settings.limits)
     try:
-        yield Handlers(Shelf(settings, garden, Collection(settings.home, settings.limits)))
+        yield Handlers(Shelf(settings, queue, Collection(settings.home, settings.limits)))
     finally:
-        garden.close()
+        queue.close()
 
 
 def choose(handlers: Handlers, name: str) -> list:

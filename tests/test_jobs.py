@@ -16,22 +16,22 @@ from PIL import Image
 
 from nca.checkpoint import load_checkpoint, weights_from_bytes
 from nca.config import BadInput, Limits
-from nca.jobs import Garden, snapshots
+from nca.jobs import JobQueue, snapshots
 from nca.jobs.lock import holder
 from nca.trainer import Trainer
 
 
 @pytest.fixture
-def open_garden(tmp_path):
-    gardens = []
+def open_queue(tmp_path):
+    queues = []
 
     def open_one(**limits):
-        gardens.append(Garden(tmp_path, Limits(**limits), devices=("cpu",)))
-        return gardens[-1]
+        queues.append(JobQueue(tmp_path, Limits(**limits), devices=("cpu",)))
+        return queues[-1]
 
     yield open_one
-    for garden in gardens:
-        garden.close()
+    for queue in queues:
+        queue.close()
 
 
 def iterations_of(folder):
@@ -39,16 +39,16 @@ def iterations_of(folder):
     return [json.loads(line)["iteration"] for line in lines]
 
 
-def test_stop_and_resume_end_where_an_uninterrupted_training_ends(open_garden):
-    garden, key = open_garden(), Garden.new_key()
+def test_stop_and_resume_end_where_an_uninterrupted_training_ends(open_queue):
+    queue, key = open_queue(), JobQueue.new_key()
     spec = tiny_spec(LONG)
-    job = garden.submit(key, spec, tiny_png())
-    assert garden.view(key, job).active
-    view = wait_for(lambda: (v := garden.view(key, job)).iteration > 1 and v)
+    job = queue.submit(key, spec, tiny_png())
+    assert queue.view(key, job).active
+    view = wait_for(lambda: (v := queue.view(key, job)).iteration > 1 and v)
     assert view.state == "running" and view.loss > 0 and view.seconds_left > 0
 
-    garden.stop(key, job)
-    view = wait_for(lambda: not (v := garden.view(key, job)).active and v)
+    queue.stop(key, job)
+    view = wait_for(lambda: not (v := queue.view(key, job)).active and v)
     assert view.state == "stopped" and view.can_resume and view.deleted_at > time.time()
     assert not workers(view.folder)
     stopped_at = view.iteration
@@ -56,10 +56,10 @@ def test_stop_and_resume_end_where_an_uninterrupted_training_ends(open_garden):
     assert kept.info.iteration == stopped_at
 
     with pytest.raises(BadInput, match="ask for more"):
-        garden.resume(key, job, iterations=stopped_at)
+        queue.resume(key, job, iterations=stopped_at)
     total = stopped_at + 12
-    garden.resume(key, job, iterations=total)
-    view = wait_for(lambda: not (v := garden.view(key, job)).active and v)
+    queue.resume(key, job, iterations=total)
+    view = wait_for(lambda: not (v := queue.view(key, job)).active and v)
     assert (view.state, view.iteration, view.message) == ("finished", total, None)
     assert iterations_of(view.folder) == list(range(1, total + 1))
 
@@ -80,23 +80,23 @@ def test_stop_and_resume_end_where_an_uninterrupted_training_ends(open_garden):
     kept = snapshots(view.folder)
     assert 1 <= len(kept) <= 40 and kept[-1][0] == total
     assert weights_from_bytes(kept[-1][1].read_bytes(), Limits())[1].iteration == total
-    points = garden.metrics(key, job, points=10)
+    points = queue.metrics(key, job, points=10)
     assert len(points) == 10 and points[-1][0] == total and points == sorted(points)
 
-    garden.delete(key, job)
+    queue.delete(key, job)
     wait_for(lambda: not view.folder.exists())
-    assert garden.jobs(key) == []
+    assert queue.jobs(key) == []
 
 
-def test_a_crash_is_continued_once_and_then_explained(open_garden):
-    garden, key = open_garden(), Garden.new_key()
-    job = garden.submit(key, tiny_spec(LONG), tiny_png())
-    folder = garden.view(key, job).folder
+def test_a_crash_is_continued_once_and_then_explained(open_queue):
+    queue, key = open_queue(), JobQueue.new_key()
+    job = queue.submit(key, tiny_spec(LONG), tiny_png())
+    folder = queue.view(key, job).folder
     first = wait_for(lambda: (folder / "resume.safetensors").exists() and workers(folder))
     os.kill(first[0], signal.SIGKILL)
     second = wait_for(lambda: [p for p in workers(folder) if p not in first])
     os.kill(second[0], signal.SIGKILL)
-    view = wait_for(lambda: not (v := garden.view(key, job)).active and v)
+    view = wait_for(lambda: not (v := queue.view(key, job)).active and v)
     assert view.state == "failed" and "memory" in view.message and view.can_resume
     assert load_checkpoint(folder).info.iteration >= 1
 
@@ -105,15 +105,15 @@ SERVER = """
 import sys, time
 from pathlib import Path
 from jobs_kit import LONG, tiny_png, tiny_spec
-from nca.jobs import Garden
-garden = Garden(Path(sys.argv[1]), devices=("cpu",))
+from nca.jobs import JobQueue
+garden = JobQueue(Path(sys.argv[1]), devices=("cpu",))
 print(garden.submit(sys.argv[2], tiny_spec(LONG), tiny_png()), flush=True)
 time.sleep(600)
 """
 
 
-def test_a_killed_server_is_continued_by_the_next_with_one_writer(tmp_path, open_garden):
-    key = Garden.new_key()
+def test_a_killed_server_is_continued_by_the_next_with_one_writer(tmp_path, open_queue):
+    key = JobQueue.new_key()
     environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
     command = [sys.executable, "-c", SERVER, str(tmp_path), key]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
@@ -128,7 +128,7 @@ def test_a_killed_server_is_continued_by_the_next_with_one_writer(tmp_path, open
         server.wait()
         server.stdout.close()
 
-    garden, started = open_garden(), time.monotonic()
+    queue, started = open_queue(), time.monotonic()
     most, new = 0, []
     while not new:
         now = workers(folder)
@@ -139,32 +139,32 @@ def test_a_killed_server_is_continued_by_the_next_with_one_writer(tmp_path, open
     continued_after = time.monotonic() - started
     assert most == 1, "two workers in one folder"
     assert continued_after < 5
-    assert garden.view(key, job).state in ("running", "interrupted")
+    assert queue.view(key, job).state in ("running", "interrupted")
     wait_for(lambda: holder(folder / "worker.lock") == new[0])
     before = len(iterations_of(folder))
     wait_for(lambda: len(iterations_of(folder)) > before + 2)
-    garden.stop(key, job)
-    view = wait_for(lambda: not (v := garden.view(key, job)).active and v)
+    queue.stop(key, job)
+    view = wait_for(lambda: not (v := queue.view(key, job)).active and v)
     assert view.state == "stopped"
     assert iterations_of(folder) == list(range(1, view.iteration + 1))
     assert load_checkpoint(folder).info.iteration == view.iteration
 
 
-def test_a_turn_ends_when_somebody_waits(open_garden):
-    garden = open_garden(turn_seconds=1.0)
-    first, second = Garden.new_key(), Garden.new_key()
-    a = garden.submit(first, tiny_spec(LONG), tiny_png())
-    wait_for(lambda: garden.view(first, a).iteration > 0)
+def test_a_turn_ends_when_somebody_waits(open_queue):
+    queue = open_queue(turn_seconds=1.0)
+    first, second = JobQueue.new_key(), JobQueue.new_key()
+    a = queue.submit(first, tiny_spec(LONG), tiny_png())
+    wait_for(lambda: queue.view(first, a).iteration > 0)
     time.sleep(1.5)
-    assert garden.view(first, a).state == "running"  # its turn is over, but nobody waits
-    b = garden.submit(second, tiny_spec(2), tiny_png())
-    wait_for(lambda: garden.view(first, a).state == "queued")
-    assert "turn" in garden.view(first, a).message and garden.view(first, a).ahead == 1
-    wait_for(lambda: garden.view(second, b).state == "finished", 120)
-    wait_for(lambda: garden.view(first, a).state == "running")
-    garden.delete(first, a)
+    assert queue.view(first, a).state == "running"  # its turn is over, but nobody waits
+    b = queue.submit(second, tiny_spec(2), tiny_png())
+    wait_for(lambda: queue.view(first, a).state == "queued")
+    assert "turn" in queue.view(first, a).message and queue.view(first, a).ahead == 1
+    wait_for(lambda: queue.view(second, b).state == "finished", 120)
+    wait_for(lambda: queue.view(first, a).state == "running")
+    queue.delete(first, a)
     with pytest.raises(BadInput):
-        garden.view(first, a)
+        queue.view(first, a)
 
 
 KILLED_WHILE_SAVING = """

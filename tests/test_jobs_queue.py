@@ -8,7 +8,7 @@ import pytest
 from jobs_kit import LONG, tiny_png, tiny_spec, wait_for, workers
 
 from nca.config import BadInput, Limits, NCAConfig, TargetConfig
-from nca.jobs import NOT_YOURS, Garden, JobSpec
+from nca.jobs import NOT_YOURS, JobQueue, JobSpec
 
 QUEUE = 5
 SECRETS = {
@@ -25,19 +25,19 @@ class House:
 
     def __init__(self, home):
         self.home, self.ahead = home, 0.0
-        self.garden = Garden(
+        self.queue = JobQueue(
             home,
             Limits(queue_length=QUEUE, job_days=7),
             devices=("cpu",),
             clock=lambda: time.time() + self.ahead,
         )
-        self.key = Garden.new_key()
-        self.job = self.garden.submit(self.key, tiny_spec(LONG), tiny_png())
-        wait_for(lambda: self.garden.view(self.key, self.job).iteration > 0)
+        self.key = JobQueue.new_key()
+        self.job = self.queue.submit(self.key, tiny_spec(LONG), tiny_png())
+        wait_for(lambda: self.queue.view(self.key, self.job).iteration > 0)
 
     @property
     def folder(self):
-        return self.garden.view(self.key, self.job).folder
+        return self.queue.view(self.key, self.job).folder
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +47,9 @@ def house(tmp_path_factory):
             patch.setenv(name, value)
         house = House(tmp_path_factory.mktemp("home"))
         yield house
-        house.garden.delete(house.key, house.job)
+        house.queue.delete(house.key, house.job)
         wait_for(lambda: not (house.home / "jobs" / house.job).exists())
-        house.garden.close()
+        house.queue.close()
 
 
 @pytest.fixture
@@ -59,14 +59,14 @@ def visitors(house):
 
     def enter(count):
         for _ in range(count):
-            key = Garden.new_key()
-            made.append((key, house.garden.submit(key, tiny_spec(20), tiny_png())))
+            key = JobQueue.new_key()
+            made.append((key, house.queue.submit(key, tiny_spec(20), tiny_png())))
         return made
 
     yield enter
     for key, job in made:
         try:
-            house.garden.delete(key, job)
+            house.queue.delete(key, job)
         except BadInput:
             pass
     wait_for(lambda: len(list((house.home / "jobs").glob("[0-9a-f]*"))) == 1)
@@ -74,41 +74,41 @@ def visitors(house):
 
 def test_first_come_first_served_and_told_how_long(house, visitors):
     waiting = visitors(3)
-    views = [house.garden.view(key, job) for key, job in waiting]
+    views = [house.queue.view(key, job) for key, job in waiting]
     assert [v.state for v in views] == ["queued"] * 3
     assert [v.ahead for v in views] == [1, 2, 3]
     assert 0 < views[0].wait_seconds < views[1].wait_seconds < views[2].wait_seconds
-    house.garden.stop(*waiting[0])
-    assert house.garden.view(*waiting[0]).state == "stopped"
-    assert house.garden.view(*waiting[1]).ahead == 1
-    house.garden.resume(*waiting[0])  # at the end again
-    assert house.garden.view(*waiting[0]).ahead == 3
+    house.queue.stop(*waiting[0])
+    assert house.queue.view(*waiting[0]).state == "stopped"
+    assert house.queue.view(*waiting[1]).ahead == 1
+    house.queue.resume(*waiting[0])  # at the end again
+    assert house.queue.view(*waiting[0]).ahead == 3
 
 
 def test_one_active_job_each_and_a_bounded_queue(house, visitors):
     waiting = visitors(QUEUE - 1)
     key, job = waiting[0]
     with pytest.raises(BadInput, match="already have"):
-        house.garden.submit(key, tiny_spec(20), tiny_png())
+        house.queue.submit(key, tiny_spec(20), tiny_png())
     with pytest.raises(BadInput, match="full"):
-        house.garden.submit(Garden.new_key(), tiny_spec(20), tiny_png())
-    house.garden.stop(key, job)
-    second = house.garden.submit(key, tiny_spec(20), tiny_png())
+        house.queue.submit(JobQueue.new_key(), tiny_spec(20), tiny_png())
+    house.queue.stop(key, job)
+    second = house.queue.submit(key, tiny_spec(20), tiny_png())
     waiting.append((key, second))
     with pytest.raises(BadInput, match="already have"):
-        house.garden.resume(key, job)
-    assert [view.id for view in house.garden.jobs(key)] == [second, job]
+        house.queue.resume(key, job)
+    assert [view.id for view in house.queue.jobs(key)] == [second, job]
 
 
 def test_fifty_at_once_are_answered_quickly_and_plainly(house, visitors):
     results, gate = [], threading.Barrier(50)
 
     def submit():
-        key = Garden.new_key()
+        key = JobQueue.new_key()
         gate.wait()
         started = time.perf_counter()
         try:
-            outcome = (key, house.garden.submit(key, tiny_spec(20), tiny_png()))
+            outcome = (key, house.queue.submit(key, tiny_spec(20), tiny_png()))
         except BadInput as error:
             outcome = str(error)
         results.append((outcome, time.perf_counter() - started))
@@ -131,7 +131,7 @@ def test_fifty_at_once_are_answered_quickly_and_plainly(house, visitors):
 
 
 def test_nobody_else_can_touch_a_job(house):
-    garden, other = house.garden, Garden.new_key()
+    queue, other = house.queue, JobQueue.new_key()
     refusals = set()
     for key, job in [
         (other, house.job),
@@ -143,14 +143,14 @@ def test_nobody_else_can_touch_a_job(house):
         (None, house.job),
     ]:
         for act in (
-            garden.view, garden.spec, garden.stop, garden.resume, garden.delete, garden.metrics
+            queue.view, queue.spec, queue.stop, queue.resume, queue.delete, queue.metrics
         ):  # fmt: skip
             with pytest.raises(BadInput) as refusal:
                 act(key, job)
             refusals.add(str(refusal.value))
     assert refusals == {NOT_YOURS}
-    assert garden.jobs(other) == []
-    assert garden.view(house.key, house.job).state == "running"
+    assert queue.jobs(other) == []
+    assert queue.view(house.key, house.job).state == "running"
     stored = b"".join(p.read_bytes() for p in house.home.glob("garden.sqlite3*"))
     assert house.job.encode() in stored and house.key.encode() not in stored
 
@@ -168,21 +168,21 @@ def test_a_worker_knows_no_secrets_and_lets_the_page_go_first(house):
 
 
 def test_a_second_server_reads_but_does_not_write(house):
-    second = Garden(house.home, devices=("cpu",))
+    second = JobQueue(house.home, devices=("cpu",))
     try:
         assert second.view(house.key, house.job).state == "running"
         for act in (second.stop, second.resume, second.delete):
             with pytest.raises(BadInput, match="Another server"):
                 act(house.key, house.job)
         with pytest.raises(BadInput, match="Another server"):
-            second.submit(Garden.new_key(), tiny_spec(20), tiny_png())
+            second.submit(JobQueue.new_key(), tiny_spec(20), tiny_png())
     finally:
         second.close()
-    assert house.garden.view(house.key, house.job).state == "running"
+    assert house.queue.view(house.key, house.job).state == "running"
 
 
 def test_what_does_not_fit_is_refused(house):
-    submit, key = house.garden.submit, Garden.new_key()
+    submit, key = house.queue.submit, JobQueue.new_key()
     forged = tiny_spec(20).model_copy(update={"nca": NCAConfig.model_construct(channels=10**9)})
     for spec, png, sentence in [
         (forged, tiny_png(), "Please change nca"),
@@ -193,15 +193,15 @@ def test_what_does_not_fit_is_refused(house):
     ]:
         with pytest.raises(BadInput, match=sentence):
             submit(key, spec, png)
-    assert house.garden.jobs(key) == []
+    assert house.queue.jobs(key) == []
     with pytest.raises(ValueError, match="device"):
         JobSpec(device="cpu; rm -rf /")
 
 
 def test_old_jobs_are_deleted_with_their_pictures(house, visitors):
     ((key, job),) = visitors(1)
-    house.garden.stop(key, job)
-    view = house.garden.view(key, job)
+    house.queue.stop(key, job)
+    view = house.queue.view(key, job)
     assert view.deleted_at == pytest.approx(time.time() + 7 * 86_400, abs=60)
     house.ahead = 6.9 * 86_400
     time.sleep(0.5)
@@ -209,5 +209,5 @@ def test_old_jobs_are_deleted_with_their_pictures(house, visitors):
     house.ahead = 7.1 * 86_400
     wait_for(lambda: not view.folder.exists())
     house.ahead = 0.0
-    wait_for(lambda: house.garden.jobs(key) == [])
-    assert house.garden.view(house.key, house.job).state == "running"  # active ones stay
+    wait_for(lambda: house.queue.jobs(key) == [])
+    assert house.queue.view(house.key, house.job).state == "running"  # active ones stay

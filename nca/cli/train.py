@@ -93,10 +93,10 @@ def _train(options: argparse.Namespace) -> int:
 def _start(text: str) -> Any:
     """The checkpoint to begin with: a folder when there is one of this name, else on the Hub."""
     from nca.checkpoint import load_checkpoint
-    from nca.jobs.initial import start_from
+    from nca.jobs.initial import initial_checkpoint
 
     if Path(text).is_dir():
-        return start_from(load_checkpoint(text))
+        return initial_checkpoint(load_checkpoint(text))
     from nca.hub import Hub, pull
 
     pulled = pull(Hub(), text, token=None)
@@ -104,7 +104,7 @@ def _start(text: str) -> Any:
         print(pulled.note)
     # A card that anyone can read does not name what not everybody may see.
     public = (None, None) if pulled.private else (pulled.repo_id, pulled.commit)
-    return start_from(load_checkpoint(pulled.folder), *public)
+    return initial_checkpoint(load_checkpoint(pulled.folder), *public)
 
 
 def _target(options: argparse.Namespace, start: Any) -> tuple[TargetConfig, bytes, str]:

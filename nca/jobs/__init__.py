@@ -1,4 +1,4 @@
-"""Jobs: a queue of trainings, each in its own process and folder; begin with `Garden`.
+"""Jobs: a queue of trainings, each in its own process and folder; see `JobQueue`.
 
 Own rows in SQLite instead of a queue library, because the libraries hand out work but cannot end
 it: huey's `revoke` only keeps a task from starting, and its consumer, like those of litequeue and
@@ -6,7 +6,7 @@ persist-queue, knows no owner, no place in line, and starts a task again while a
 last server may still be writing. What is left of them once that is added is one INSERT.
 """
 
-from nca.jobs.job_queue import NOT_YOURS, Garden, JobView, find_devices
+from nca.jobs.job_queue import NOT_YOURS, JobQueue, JobView, find_devices
 from nca.jobs.spec import (
     BATCH,
     POOL,
@@ -25,7 +25,7 @@ __all__ = [
     "POOL",
     "PREVIEW",
     "TARGET",
-    "Garden",
+    "JobQueue",
     "JobSpec",
     "JobView",
     "clean_environment",

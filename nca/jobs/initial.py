@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nca.checkpoint import Checkpoint, weights_to_bytes
-from nca.config import BadInput, Base, NCAConfig, TargetConfig, checked
+from nca.config import BadInput, InitialSource, NCAConfig, TargetConfig, checked
 from nca.target import target_to_png
 
 
 @dataclass(frozen=True)
-class Start:
+class InitialCheckpoint:
     """A checkpoint as the beginning of a training.
 
     Attributes:
@@ -20,7 +20,7 @@ class Start:
     """
 
     checkpoint: Checkpoint
-    base: Base
+    base: InitialSource
     weights: bytes
 
     @property
@@ -45,9 +45,9 @@ class Start:
         return made, target_to_png(picture)
 
 
-def start_from(
+def initial_checkpoint(
     checkpoint: Checkpoint, repo: str | None = None, revision: str | None = None
-) -> Start:
+) -> InitialCheckpoint:
     """A checkpoint as the beginning of a training.
 
     Args:
@@ -56,5 +56,5 @@ def start_from(
         revision: the commit it is there.
     """
     info = checkpoint.info
-    base = Base(title=info.title, iteration=info.iteration, repo=repo, revision=revision)
-    return Start(checkpoint, base, weights_to_bytes(checkpoint.nca, info))
+    base = InitialSource(title=info.title, iteration=info.iteration, repo=repo, revision=revision)
+    return InitialCheckpoint(checkpoint, base, weights_to_bytes(checkpoint.nca, info))

@@ -94,7 +94,7 @@ def find_devices() -> tuple[str, ...]:
     return ("cuda", "cpu") if torch.cuda.is_available() else ("cpu",)
 
 
-class Garden:
+class JobQueue:
     """All jobs of one home, and the supervisor that runs them. Safe to use from any thread.
 
     A second process on the same home reads but does not write; it takes over when the first ends.

@@ -17,7 +17,7 @@ from typing import Any
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field
 
-from nca.config import BadInput, Base, NCAConfig, TargetConfig, TrainConfig, checked
+from nca.config import BadInput, InitialSource, NCAConfig, TargetConfig, TrainConfig, checked
 
 SPEC = "job.json"
 TARGET = "target.png"
@@ -59,7 +59,7 @@ class JobSpec(BaseModel):
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:[0-9])?)$")
     recipe: str | None = Field(None, max_length=40)
     title: str = Field("automaton", min_length=1, max_length=80)
-    base: Base | None = None  # whose weights are in START
+    base: InitialSource | None = None  # whose weights are in START
 
     @property
     def work(self) -> float:

@@ -25,7 +25,7 @@ from nca.checkpoint import WEIGHTS, weights_to_bytes
 from nca.config import BadInput, TargetConfig, checked
 from nca.evaluate import Plan, evaluate, log10_error
 from nca.hub import discover
-from nca.jobs import Garden, JobSpec
+from nca.jobs import JobQueue, JobSpec
 from nca.model import NCA
 from nca.recipes import recipe as recipe_named
 from nca.render import animation_bytes, to_rgba8
@@ -50,12 +50,12 @@ WOUNDS = ("half-left", "half-right", "half-top", "half-bottom", "centre", "circl
 
 def publish(
     settings: Settings,
-    garden: Garden,
+    queue: JobQueue,
     row: Shelf,
     sharing: share.Handlers,
 ) -> None:
     """Make the endpoints public; within the page's Blocks."""
-    calls = Calls(settings, garden, row, sharing)
+    calls = Calls(settings, queue, row, sharing)
     free: dict[str, Any] = {"concurrency_limit": None}
     endpoints: list[tuple[Callable[..., Any], dict[str, Any]]] = [
         (calls.train, {"concurrency_limit": 2}),
@@ -75,11 +75,11 @@ class Calls:
     def __init__(
         self,
         settings: Settings,
-        garden: Garden,
+        queue: JobQueue,
         row: Shelf,
         sharing: share.Handlers,
     ) -> None:
-        self.settings, self.garden, self.row, self.sharing = settings, garden, row, sharing
+        self.settings, self.queue, self.row, self.sharing = settings, queue, row, sharing
         self._scores: OrderedDict[tuple[str, int], dict[str, str]] = OrderedDict()
 
     def train(
@@ -139,8 +139,8 @@ class Calls:
                 "base": start and start.base,
             },
         )
-        key = str(key) or Garden.new_key()
-        job = self.garden.submit(key, spec, png, start and start.weights)
+        key = str(key) or JobQueue.new_key()
+        job = self.queue.submit(key, spec, png, start and start.weights)
         return {"job": job, "key": key, "checkpoint": f"job:{job}"}
 
     def job(self, job: str, key: str) -> dict:
@@ -150,7 +150,7 @@ class Calls:
             job: from the endpoint train.
             key: of the visitor who started it.
         """
-        view = self.garden.view(str(key), job)
+        view = self.queue.view(str(key), job)
         about = asdict(view)
         ready = (about.pop("folder") / WEIGHTS).exists()
         return about | {"active": view.active, "checkpoint": f"job:{view.id}" if ready else None}
@@ -248,7 +248,7 @@ class Calls:
         Returns:
             checkpoint, for grow and evaluate; key; note, when it is an older copy.
         """
-        key = str(key) or Garden.new_key()
+        key = str(key) or JobQueue.new_key()
         name, words = self.sharing.fetch(key, str(repo))
         return {"checkpoint": name, "key": key, "note": words}
 

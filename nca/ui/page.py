@@ -10,7 +10,7 @@ import gradio as gr
 
 from nca.catalog.collection import Collection
 from nca.config import BadInput
-from nca.jobs import Garden
+from nca.jobs import JobQueue
 from nca.settings import Settings
 from nca.ui import api, theme
 from nca.ui.events import listen
@@ -33,20 +33,20 @@ MASTHEAD = f"""<header class="masthead">{SPROUT}<div><h1>{TITLE}</h1>
 <p>Teach a single cell to grow into any picture, wound it, and watch it heal.</p></div></header>"""
 
 
-def build_ui(settings: Settings, garden: Garden) -> gr.Blocks:
+def build_ui(settings: Settings, queue: JobQueue) -> gr.Blocks:
     """The page as Gradio Blocks, its queue set up; launch it with `launch_options`.
 
     Args:
         settings: of this server.
-        garden: the jobs.
+        queue: the jobs.
     """
-    row = Shelf(settings, garden, Collection(settings.home, settings.limits))
+    row = Shelf(settings, queue, Collection(settings.home, settings.limits))
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 3600)) as page:
         visitor = browser_state(settings.secret)
         gr.HTML(MASTHEAD)
         # Before the page's own handlers, which Gradio gives names too.
         exchange = share.Handlers(settings, row)
-        api.publish(settings, garden, row, exchange)
+        api.publish(settings, queue, row, exchange)
         with gr.Tabs() as tabs:
             with gr.Tab("Train", id="train") as train_tab:
                 training = train.build(settings, row, visitor)
@@ -74,7 +74,7 @@ def build_ui(settings: Settings, garden: Garden) -> gr.Blocks:
             other.select(None, None, growing.timer, js=grow.REST, api_visibility="private")
 
         def grow_it(stored: Any, job: str) -> list[Any]:
-            garden.view(key_of(stored), job)
+            queue.view(key_of(stored), job)
             return show_it(stored, f"job:{job}")
 
         def show_it(stored: Any, name: str) -> Any:

@@ -13,8 +13,8 @@ import gradio as gr
 from nca.catalog.collection import Collection, Kept
 from nca.checkpoint import Checkpoint, load_checkpoint, weights_from_bytes
 from nca.config import BadInput
-from nca.jobs import NOT_YOURS, TARGET, Garden, JobView, snapshots
-from nca.jobs.initial import Start, start_from
+from nca.jobs import NOT_YOURS, TARGET, JobQueue, JobView, snapshots
+from nca.jobs.initial import InitialCheckpoint, initial_checkpoint
 from nca.settings import Settings
 from nca.target import target_from_png
 from nca.ui.markup import count, data_uri
@@ -42,12 +42,12 @@ class Item:
 class Shelf:
     """Which checkpoints a visitor may grow, and where each of them is."""
 
-    def __init__(self, settings: Settings, garden: Garden, collection: Collection) -> None:
-        self.settings, self.garden, self.collection = settings, garden, collection
+    def __init__(self, settings: Settings, queue: JobQueue, collection: Collection) -> None:
+        self.settings, self.queue, self.collection = settings, queue, collection
 
     def items(self, key: str) -> list[Item]:
         """What a visitor finds on the shelf, their own in front."""
-        mine = self.garden.jobs(key) if key else []
+        mine = self.queue.jobs(key) if key else []
         return [
             *grown(mine), *fetched(self.collection.mine(key)), *shipped(self.settings.checkpoints)
         ]  # fmt: skip
@@ -56,7 +56,7 @@ class Shelf:
         """The folder of a checkpoint; BadInput when this visitor may not use it."""
         kind, _, rest = str(name).partition("@")[0].partition(":")
         if kind == "job":
-            return self.garden.view(key, rest).folder
+            return self.queue.view(key, rest).folder
         if kind == "kept":
             return self.collection.folder(key, rest)
         # Compared with what is there, never joined to a path.
@@ -81,16 +81,16 @@ class Shelf:
         nca, info = weights_from_bytes(path.read_bytes(), limits)
         return Checkpoint(nca, info, target_from_png(folder / TARGET), {}, folder)
 
-    def start(self, key: str, name: str) -> Start:
+    def start(self, key: str, name: str) -> InitialCheckpoint:
         """What a training begins with when it begins with this checkpoint."""
         checkpoint = self.load(key, name)
-        return start_from(checkpoint, *self.collection.public_source(checkpoint.folder))
+        return initial_checkpoint(checkpoint, *self.collection.public_source(checkpoint.folder))
 
     def job(self, key: str, name: str) -> JobView | None:
         """The training that a name stands for; None for anything else, and when it is gone."""
         kind, _, job = str(name).partition(":")
         try:
-            return self.garden.view(key, job) if kind == "job" else None
+            return self.queue.view(key, job) if kind == "job" else None
         except BadInput:
             return None
 

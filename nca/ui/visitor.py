@@ -11,7 +11,7 @@ from typing import Any
 
 import gradio as gr
 
-from nca.jobs import Garden
+from nca.jobs import JobQueue
 
 STORAGE_KEY = "nca-garden-visitor"
 _KEY = re.compile(r"[0-9a-f]{32}")
@@ -27,7 +27,7 @@ def welcome(stored: Any, request: gr.Request) -> dict[str, str | None]:
     own = stored.get("own") if isinstance(stored, dict) else None
     link = request.query_params.get("key")
     return {
-        "own": own if _fits(own) else Garden.new_key(),
+        "own": own if _fits(own) else JobQueue.new_key(),
         "link": link if _fits(link) else None,
     }
 

@@ -9,7 +9,7 @@ import pytest
 from nca.catalog.collection import MINE, Collection
 from nca.checkpoint import save_checkpoint
 from nca.config import BadInput, CheckpointInfo, NCAConfig
-from nca.jobs import Garden
+from nca.jobs import JobQueue
 from nca.model import NCA
 from nca.settings import Settings, can_hold_a_garden
 from nca.ui import build_ui
@@ -27,20 +27,20 @@ def request(client="127.0.0.1", host="127.0.0.1:7860", **headers):
 
 
 @pytest.fixture
-def garden(tmp_path):
+def queue(tmp_path):
     made = NCA(NCAConfig(channels=4, hidden=(4,)), 0)
     save_checkpoint(tmp_path / "shipped/dot", made, CheckpointInfo(title="Dot"), preview=False)
-    garden = Garden(tmp_path / "home", devices=("cpu",))
-    yield garden
-    garden.close()
+    queue = JobQueue(tmp_path / "home", devices=("cpu",))
+    yield queue
+    queue.close()
 
 
-def handlers(garden, hub, **options):
+def handlers(queue, hub, **options):
     """The tab's handlers at a Hub on loopback."""
     settings = Settings(
-        home=garden.home, checkpoints=garden.home.parent / "shipped", secret="s" * 16, **options
+        home=queue.home, checkpoints=queue.home.parent / "shipped", secret="s" * 16, **options
     )
-    row = Shelf(settings, garden, Collection(garden.home, settings.limits))
+    row = Shelf(settings, queue, Collection(queue.home, settings.limits))
     made = Handlers(settings, row)
     made.hub = replace(made.hub, endpoint=hub.endpoint)
     return made
@@ -96,8 +96,8 @@ def test_here_is_only_this_machine():
         assert not is_here(elsewhere)
 
 
-def test_on_a_space_the_visitor_signs_in(garden, hub):
-    made, token = handlers(garden, hub, space="ann/garden", sign_in=True), hub.user("fay")
+def test_on_a_space_the_visitor_signs_in(queue, hub):
+    made, token = handlers(queue, hub, space="ann/garden", sign_in=True), hub.user("fay")
     assert "sign in first" in push(made, PASTE, token, None, "fay/dot")[1]
     assert "sign in first" in push(made, OWN, "", None, "fay/dot")[1]
     signed = gr.OAuthToken(token=token, scope="contribute-repos", expires_at=2**33)
@@ -107,8 +107,8 @@ def test_on_a_space_the_visitor_signs_in(garden, hub):
     assert "spaces/ann/garden?checkpoint=fay/dot" in card
 
 
-def test_a_private_pull_asks_as_whom_the_visitor_says(garden, hub, tmp_path):
-    made, token = handlers(garden, hub, space="ann/garden", sign_in=True), hub.user("hal")
+def test_a_private_pull_asks_as_whom_the_visitor_says(queue, hub, tmp_path):
+    made, token = handlers(queue, hub, space="ann/garden", sign_in=True), hub.user("hal")
     repo = hub.repo("hal/dot", private=True)
     weights = "model.safetensors"
     repo.commit({weights: (tmp_path / "shipped/dot" / weights).read_bytes()})
@@ -124,10 +124,10 @@ def test_a_private_pull_asks_as_whom_the_visitor_says(garden, hub, tmp_path):
     assert field == "" and opened.startswith("kept:") and words == ""
     assert made.row.start(STORED["own"], opened).base.repo is None
     # Without the Hub, nobody can say whether it is still theirs: there is no copy of it here.
-    assert not list(garden.home.glob("hub/*hal*"))
+    assert not list(queue.home.glob("hub/*hal*"))
 
 
-def test_the_page_of_a_space(garden, hub, monkeypatch):
+def test_the_page_of_a_space(queue, hub, monkeypatch):
     """A button to sign in instead of a field for a token, and a way to a garden of one's own."""
     pytest.importorskip("authlib")  # on every Gradio Space
     for name, value in SPACE.items():
@@ -135,25 +135,25 @@ def test_the_page_of_a_space(garden, hub, monkeypatch):
     for name in ("CLIENT_ID", "CLIENT_SECRET", "SCOPES"):
         monkeypatch.setattr(f"gradio.oauth.OAUTH_{name}", "contribute-repos")
     monkeypatch.setattr("gradio.oauth.OPENID_PROVIDER_URL", hub.endpoint)
-    settings = handlers(garden, hub, space="ann/garden", sign_in=True).settings
-    config = str(build_ui(settings, garden).get_config_file())
+    settings = handlers(queue, hub, space="ann/garden", sign_in=True).settings
+    config = str(build_ui(settings, queue).get_config_file())
     assert "Sign in with Hugging Face" in config and "Duplicate this Space" in config
     assert "Token with write access" not in config
 
 
-def test_a_space_that_forgets_says_so(garden, hub):
-    settings = handlers(garden, hub, space="ann/garden", lasting=False).settings
-    said = str(build_ui(settings, garden).get_config_file())
+def test_a_space_that_forgets_says_so(queue, hub):
+    settings = handlers(queue, hub, space="ann/garden", lasting=False).settings
+    said = str(build_ui(settings, queue).get_config_file())
     assert said.count("This Space forgets everything") == 2  # where it is made, and shared
 
 
-def test_the_machines_own_token_is_never_a_guess(garden, hub, monkeypatch):
+def test_the_machines_own_token_is_never_a_guess(queue, hub, monkeypatch):
     token = hub.user("gil")
     monkeypatch.setenv("HF_TOKEN", token)
-    made = handlers(garden, hub)
+    made = handlers(queue, hub)
     assert "only for whoever sits" in push(made, OWN, "", None, "gil/dot")[1]
     assert "paste a token" in push(made, PASTE, "", None, "gil/dot")[1]
-    made = handlers(garden, hub, own_token=True)
+    made = handlers(queue, hub, own_token=True)
     assert "paste a token" in push(made, PASTE, "", None, "gil/dot")[1]
     away = request("192.168.0.7")
     assert "only for whoever sits" in push(made, OWN, "", None, "gil/dot", away)[1]
@@ -161,10 +161,10 @@ def test_the_machines_own_token_is_never_a_guess(garden, hub, monkeypatch):
     assert "It is on the Hub" in push(made, OWN, "", None, "gil/dot")[1]
 
 
-def test_a_collection_is_bounded_and_has_one_owner(garden, hub, tmp_path):
+def test_a_collection_is_bounded_and_has_one_owner(queue, hub, tmp_path):
     from nca.checkpoint import zip_checkpoint
 
-    made = handlers(garden, hub)
+    made = handlers(queue, hub)
     collection, data = made.row.collection, zip_checkpoint(tmp_path / "shipped/dot")
     ids = [collection.add_upload("a" * 32, data) for _ in range(MINE + 3)]
     other = collection.add_upload("b" * 32, data)

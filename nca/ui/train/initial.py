@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from nca.jobs.initial import Start
+from nca.jobs.initial import InitialCheckpoint
 from nca.target import target_to_png
 from nca.ui import shelf
 from nca.ui.components import Chosen
@@ -60,7 +60,7 @@ class Handlers:
     def __init__(self, row: Shelf) -> None:
         self.row = row
 
-    def read(self, stored: Any, name: str | None) -> Start | None:
+    def read(self, stored: Any, name: str | None) -> InitialCheckpoint | None:
         """What a training begins with, None for a new automaton.
 
         Raises:
@@ -100,7 +100,7 @@ def hidden(keep: bool) -> dict[str, Any]:
     return gr.update(visible="hidden" if keep else True)
 
 
-def show(start: Start) -> str:
+def show(start: InitialCheckpoint) -> str:
     """What is begun with: its picture, and what it brings along."""
     nca, target = start.nca, start.checkpoint.target
     image = "" if target is None else picture(target_to_png(target), "", "image/png", "checker")

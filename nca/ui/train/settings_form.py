@@ -9,7 +9,7 @@ import gradio as gr
 
 from nca.config import BadInput, NCAConfig, TargetConfig, TrainConfig, checked
 from nca.jobs import JobSpec
-from nca.jobs.initial import Start
+from nca.jobs.initial import InitialCheckpoint
 from nca.recipes import RECIPES, recipe
 from nca.ui.markup import count, duration
 
@@ -217,7 +217,7 @@ def read(
     values: Sequence[Any],
     target: TargetConfig,
     title: str,
-    start: Start | None = None,
+    start: InitialCheckpoint | None = None,
 ) -> JobSpec:
     """The form as a spec; raises BadInput for the first thing that does not fit.
 

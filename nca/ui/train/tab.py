@@ -56,7 +56,7 @@ class TrainTab:
 
 def build(settings: Settings, row: Shelf, visitor: gr.BrowserState) -> TrainTab:
     """Lay out the tab and attach its handlers."""
-    garden = row.garden
+    queue = row.queue
     handlers = Handlers(settings, row)
     with gr.Row(equal_height=False):
         with gr.Column(scale=5, min_width=320):
@@ -79,7 +79,7 @@ def build(settings: Settings, row: Shelf, visitor: gr.BrowserState) -> TrainTab:
                 elem_id="about-recipe",
             )
             with gr.Accordion("Advanced settings", open=False, elem_id="advanced"):
-                advanced = form.fields(garden.devices)
+                advanced = form.fields(queue.devices)
             start = gr.Button("Start training", variant="primary", elem_id="start")
             if not settings.lasting:
                 gr.HTML(note(FLEETING))
@@ -169,7 +169,7 @@ class Handlers:
     """What happens when something is pressed; each method returns what its outputs show."""
 
     def __init__(self, settings: Settings, row: Shelf) -> None:
-        self.settings, self.garden = settings, row.garden
+        self.settings, self.queue = settings, row.queue
         self.begin, self.past = begin.Handlers(row), past.Handlers(row)
 
     def fill(self, stored: Any, beginning: str, name: str) -> list[Any]:
@@ -196,7 +196,7 @@ class Handlers:
             spec = form.read(name, values, target, "estimate", start)
         except BadInput as problem:
             return note(str(problem), "refusal")
-        time = form.expected(spec, self.garden.devices[0] != "cpu", self._pace(stored, spec))
+        time = form.expected(spec, self.queue.devices[0] != "cpu", self._pace(stored, spec))
         return note(f"{recipe(name).summary} {time}")
 
     def start(self, stored: Any, beginning: str, keep: bool, *values: Any) -> list[Any]:
@@ -210,12 +210,12 @@ class Handlers:
             config, target = source.read(self.settings.limits, *sources)
             png, title = target_to_png(target), source.title(config, sources[0])
         spec = form.read(name, advanced, config, title, start)
-        job = self.garden.submit(key_of(stored), spec, png, start and start.weights)
+        job = self.queue.submit(key_of(stored), spec, png, start and start.weights)
         return self.attach(stored, job)
 
     def attach(self, stored: Any, job: str | None = None) -> list[Any]:
         """Everything this visitor has, with one job shown: the given, an active or the newest."""
-        views = self.garden.jobs(key_of(stored))
+        views = self.queue.jobs(key_of(stored))
         if job is None and views:
             job = next((view.id for view in views if view.active), views[0].id)
         named = watch.labels(views)
@@ -234,14 +234,14 @@ class Handlers:
                 *watch.buttons(None),
                 gr.update(interactive=True), gr.update(active=False), {},
             ]  # fmt: skip
-        return self._panel(stored, self.garden.view(key_of(stored), job), {})
+        return self._panel(stored, self.queue.view(key_of(stored), job), {})
 
     def tick(self, stored: Any, job: str | None, seen: dict[str, Any] | None) -> Any:
         """The panel of a job, as far as it changed."""
         if not job:
             return gr.skip()
         try:
-            view = self.garden.view(key_of(stored), job)
+            view = self.queue.view(key_of(stored), job)
         except BadInput:  # deleted on another page of the same visitor
             return self.look(stored, None)
         seen = seen or {}
@@ -258,26 +258,26 @@ class Handlers:
 
     def stop(self, stored: Any, job: str) -> list[Any]:
         """Let it end after this iteration."""
-        self.garden.stop(key_of(stored), job)
+        self.queue.stop(key_of(stored), job)
         return self.look(stored, job)
 
     def resume(self, stored: Any, job: str) -> list[Any]:
         """Let it go on, and longer than it was to when it has finished."""
-        view = self.garden.view(key_of(stored), job)
+        view = self.queue.view(key_of(stored), job)
         added = watch.more(view)
-        self.garden.resume(key_of(stored), job, view.iterations + added if added else None)
+        self.queue.resume(key_of(stored), job, view.iterations + added if added else None)
         return self.look(stored, job)
 
     def delete(self, stored: Any, job: str | None) -> Any:
         """Forget it, unless the visitor thought better of it."""
         if not job:
             return gr.skip()
-        self.garden.delete(key_of(stored), job)
+        self.queue.delete(key_of(stored), job)
         return self.attach(stored)
 
     def _panel(self, stored: Any, view: JobView, seen: dict[str, Any]) -> Any:
         now: dict[str, Any] = watch.stamps(view) | {"status": watch.status(view)}
-        points = self.garden.metrics(key_of(stored), view.id, POINTS)
+        points = self.queue.metrics(key_of(stored), view.id, POINTS)
         now["points"] = points[-1] if points else None
 
         def changed(part: str) -> bool:
@@ -286,7 +286,7 @@ class Handlers:
         if not any(changed(part) for part in now):
             return gr.skip()
         plot = gr.update(value=watch.curve(points), visible=True if len(points) > 1 else "hidden")
-        busy = view.active or any(v.active for v in self.garden.jobs(key_of(stored)))
+        busy = view.active or any(v.active for v in self.queue.jobs(key_of(stored)))
         return [
             now["status"] if changed("status") else gr.skip(),
             plot if changed("points") else gr.skip(),
@@ -302,9 +302,9 @@ class Handlers:
     def _pace(self, stored: Any, spec: JobSpec) -> float | None:
         """Seconds per unit of work, as measured on this visitor's newest training."""
         key = key_of(stored)
-        for view in self.garden.jobs(key) if key else []:
+        for view in self.queue.jobs(key) if key else []:
             if view.iterations_per_second:
-                other = self.garden.spec(key, view.id)
+                other = self.queue.spec(key, view.id)
                 if other.device == spec.device:
                     return 1 / (view.iterations_per_second * other.work)
         return None
