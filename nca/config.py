@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 
 class BadInput(ValueError):
@@ -23,6 +23,7 @@ class _Frozen(BaseModel):
 
 Width = Annotated[int, Field(ge=1, le=512)]
 DamageShape = Literal["circle", "half", "stroke", "centre"]
+Laplacian = Literal["none", "nine_point", "five_point"]
 
 
 class NCAConfig(_Frozen):
@@ -36,8 +37,8 @@ class NCAConfig(_Frozen):
     )
     hidden: tuple[Width, ...] = Field(default=(128,), min_length=1, max_length=4)
     perception: Literal["fixed", "learned"] = "fixed"
-    laplacian: bool = Field(
-        default=False, description="A fourth filter besides identity and two Sobels"
+    laplacian: Laplacian = Field(
+        default="none", description="A fourth filter besides identity and two Sobels"
     )
     bias: bool = Field(default=True, description="Biases in the hidden layers")
     out_bias: bool = Field(default=True, description="A bias in the last layer")
@@ -52,8 +53,16 @@ class NCAConfig(_Frozen):
 
     @property
     def filters(self) -> int:
-        """Filters per channel: identity, Sobel x, Sobel y and, if asked for, the Laplacian."""
-        return 3 + self.laplacian
+        """Filters per channel: identity, Sobel x, Sobel y and, unless "none", the Laplacian."""
+        return 3 if self.laplacian == "none" else 4
+
+    @field_validator("laplacian", mode="before")
+    @classmethod
+    def _laplacian_from_bool(cls, value: object) -> object:
+        """Configs written before there were two kinds say true (nine points) or false."""
+        if isinstance(value, bool):
+            return "nine_point" if value else "none"
+        return value
 
 
 class TrainConfig(_Frozen):

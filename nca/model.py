@@ -15,19 +15,26 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nca.config import NCAConfig
+from nca.config import Laplacian, NCAConfig
 from nca.fire import Seed, fire_mask, item_seeds
 from nca.state import alive_mask, make_seed
 
 _SOBEL = torch.tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]) / 8
-_LAPLACIAN = torch.tensor([[1.0, 2.0, 1.0], [2.0, -12.0, 2.0], [1.0, 2.0, 1.0]]) / 8
 _IDENTITY = torch.tensor([[0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
+_LAPLACIANS = {
+    "nine_point": torch.tensor([[1.0, 2.0, 1.0], [2.0, -12.0, 2.0], [1.0, 2.0, 1.0]]) / 8,
+    "five_point": torch.tensor([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]]) / 8,
+}
 
 
-def fixed_filters(laplacian: bool) -> Tensor:
-    """The perception filters: identity, Sobel x, Sobel y (, Laplacian), float32 [K, 3, 3]."""
+def fixed_filters(laplacian: Laplacian = "none") -> Tensor:
+    """The perception filters: identity, Sobel x, Sobel y (, Laplacian), float32 [K, 3, 3].
+
+    Args:
+        laplacian: which Laplacian is the fourth filter; K is 3 with "none", else 4.
+    """
     bank = [_IDENTITY, _SOBEL, _SOBEL.T]
-    return torch.stack([*bank, _LAPLACIAN] if laplacian else bank)
+    return torch.stack(bank if laplacian == "none" else [*bank, _LAPLACIANS[laplacian]])
 
 
 class NCA(nn.Module):

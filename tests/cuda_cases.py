@@ -40,8 +40,12 @@ CASES = {
     "growth, mask after the update": Case(POST, (9, 10), steps=10),
     "torus, after the update": Case(POST | CIRCULAR | {"fire_rate": 1.0}, batch=2, steps=5),
     "laplacian, rotated": Case(
-        {"laplacian": True, "step_size": 0.7, "seed_hidden": False}, steps=8, angle=0.7, scale=1.0
+        {"laplacian": "nine_point", "step_size": 0.7, "seed_hidden": False},
+        steps=8,
+        angle=0.7,
+        scale=1.0,
     ),
+    "five-point laplacian": Case({"laplacian": "five_point"}, steps=6, scale=1.0),
     "no biases": Case({"bias": False, "out_bias": False}, batch=2, scale=2.0),
     "many channels and units": Case({"channels": 20, "hidden": (40,)}, alpha_bias=0.2),
     "values outside": Case(CIRCULAR, (8, 13), steps=2, keep=(1, 2), start="outside"),

@@ -44,7 +44,7 @@ def state(nca, target):
 
 
 def test_perception_shows_edges_and_their_direction():
-    seen = dict(perception(NCA(NCAConfig(channels=6, laplacian=True)), disc()))
+    seen = dict(perception(NCA(NCAConfig(channels=6, laplacian="nine_point")), disc()))
     assert list(seen) == ["identity", "Sobel x", "Sobel y", "Laplacian"]
     np.testing.assert_array_equal(seen["identity"], disc().numpy())
     # Alpha rises to the right at the left rim, falls at the right rim, and is flat inside.

@@ -83,13 +83,14 @@ def test_growth_from_a_seed(fire_rate, padding, alive_mask):
 @pytest.mark.parametrize(
     "settings",
     [
-        {"laplacian": True, "step_size": 0.7},
+        {"laplacian": "nine_point", "step_size": 0.7},
+        {"laplacian": "five_point", "padding": "circular"},
         {"perception": "learned"},
-        {"perception": "learned", "laplacian": True, "padding": "circular"},
+        {"perception": "learned", "laplacian": "five_point", "padding": "circular"},
         {"bias": False, "out_bias": False},
         {"hidden": (20, 17), "out_bias": False},
         {"channels": 20, "hidden": (40, 24, 9, 33)},
-        {"channels": 17, "perception": "learned", "laplacian": True},
+        {"channels": 17, "perception": "learned", "laplacian": "nine_point"},
         {"channels": 4, "hidden": (1,), "alive_mask": "post", "alive_threshold": 0.0},
         {"seed_hidden": False, "fire_rate": 0.2, "alive_threshold": 0.3},
     ],

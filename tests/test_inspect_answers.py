@@ -33,7 +33,7 @@ def handlers(tmp_path: Path) -> Iterator[Handlers]:
     tame.layers[-1].weight.data.mul_(0.01)  # changes little in 300 steps
     save_checkpoint(shipped / "tame", tame, target=tiny_target(), preview=False)
     save_checkpoint(shipped / "wild", lively(), target=tiny_target(), preview=False)
-    save_checkpoint(shipped / "blind", lively(laplacian=True), preview=False)
+    save_checkpoint(shipped / "blind", lively(laplacian="nine_point"), preview=False)
     settings = Settings(home=tmp_path / "home", checkpoints=shipped, secret="s" * 16)
     queue = JobQueue(settings.home, settings.limits)
     try:

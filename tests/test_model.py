@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from nca.config import NCAConfig
+from nca.config import BadInput, NCAConfig, checked
 from nca.fire import fire_mask, item_seeds
 from nca.model import NCA
 from nca.state import alive_mask, make_seed
@@ -23,7 +23,7 @@ def scrambled(config, seed=0, scale=0.3, dtype=torch.float64):
 
 def test_perception_of_a_ramp_is_its_slope():
     """Channel 0 rises by 1 per column, channel 1 by 1 per row: Sobel/8 sees exactly 1."""
-    nca = NCA(NCAConfig(channels=4, hidden=(2,), laplacian=True))
+    nca = NCA(NCAConfig(channels=4, hidden=(2,), laplacian="nine_point"))
     x = torch.zeros(1, 5, 5, 4)
     x[0, :, :, 0] = torch.arange(5.0)[None, :]
     x[0, :, :, 1] = torch.arange(5.0)[:, None]
@@ -35,6 +35,41 @@ def test_perception_of_a_ramp_is_its_slope():
     turned = nca.perceive(x, angle=math.pi / 2)[0, 2, 2].view(4, 4)
     torch.testing.assert_close(turned[1, :2], torch.tensor([0.0, -1.0]), atol=1e-6, rtol=0)
     torch.testing.assert_close(turned[2, :2], torch.tensor([1.0, 0.0]), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "kernel"),
+    [
+        ("nine_point", [[1, 2, 1], [2, -12, 2], [1, 2, 1]]),
+        ("five_point", [[0, 1, 0], [1, -4, 1], [0, 1, 0]]),
+    ],
+)
+@pytest.mark.parametrize("perception", ["fixed", "learned"])
+def test_both_laplacians(perception, kind, kernel):
+    """One cell of value 8 is seen as the kernel itself, whose axes are symmetric."""
+    nca = NCA(NCAConfig(channels=4, hidden=(2,), laplacian=kind, perception=perception))
+    x = torch.zeros(1, 3, 3, 4)
+    x[0, 1, 1, 2] = 8
+    with torch.no_grad():
+        seen = nca.perceive(x)[0].view(3, 3, 4, 4)
+    assert seen[:, :, 3, 2].tolist() == kernel
+    assert seen[:, :, 3, 3].abs().max() == 0
+
+
+@pytest.mark.parametrize(
+    ("written", "kind", "filters"), [("true", "nine_point", 4), ("false", "none", 3)]
+)
+def test_configs_from_before_there_were_two_laplacians(written, kind, filters):
+    config = NCAConfig.model_validate_json(f'{{"laplacian": {written}}}')
+    assert (config.laplacian, config.filters) == (kind, filters)
+    assert config == NCAConfig(laplacian=kind)
+    assert NCAConfig.model_validate_json(config.model_dump_json()) == config
+
+
+@pytest.mark.parametrize("wrong", [1, 0, "true", "five", None, ["five_point"]])
+def test_other_laplacians_are_refused(wrong):
+    with pytest.raises(BadInput, match="change laplacian"):
+        checked(NCAConfig, {"laplacian": wrong})
 
 
 def test_one_step_by_hand():
@@ -132,7 +167,7 @@ def reference_step(nca, x, t, seeds):
     [
         {},
         {"fire_rate": 1.0, "hidden": (3, 4)},
-        {"padding": "circular", "laplacian": True, "step_size": 0.5},
+        {"padding": "circular", "laplacian": "five_point", "step_size": 0.5},
         {"alive_mask": "post", "alive_threshold": 0.2, "out_bias": False, "bias": False},
         {"perception": "learned", "seed_hidden": False},
     ],

@@ -97,7 +97,7 @@ class Space:
             "SIDE": SIDE,
         }
         self.network = {
-            "LAPLACIAN": config.laplacian,
+            "LAPLACIAN": config.laplacian != "none",
             "HIDDEN": hidden,
             "BLOCK": min(BLOCK, max(16, triton.next_power_of_2(hidden))),
             "PRECISION": kind.precision,

@@ -15,7 +15,7 @@ from nca.player.bundle import wasm_base64
 
 PLAYER = Path(nca.player.__file__).parent
 # A software renderer takes its time; `make parity` runs all of them.
-ON_WEBGL = {"turned-torus", "learned", "two-hidden", "post-torus", "anywhere"}
+ON_WEBGL = {"turned-torus", "five-point", "learned", "two-hidden", "post-torus", "anywhere"}
 
 
 @pytest.fixture(scope="module")

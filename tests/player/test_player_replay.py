@@ -75,7 +75,9 @@ def test_the_server_uses_its_own_weights_when_it_knows_them():
     "config",
     [
         SMALL,
-        NCAConfig(channels=5, hidden=(12, 16), perception="learned", laplacian=True, bias=False),
+        NCAConfig(
+            channels=5, hidden=(12, 16), perception="learned", laplacian="nine_point", bias=False
+        ),
         NCAConfig(channels=4, hidden=(16,), out_bias=False),
     ],
 )

@@ -24,7 +24,7 @@ export function parseModel(sent) {
   const { config } = sent;
   const numbers = new Float32Array(decodeBase64(sent.weights).buffer);
   const channels = config.channels;
-  const filters = config.laplacian ? 4 : 3;
+  const filters = config.laplacian === "none" ? 3 : 4;
   let at = 0;
   const take = (n) => numbers.subarray(at, (at += n));
   const bank = take(filters * channels * 9);

@@ -15,10 +15,12 @@ from nca.ui.markup import count, duration
 
 DEFAULT_RECIPE = "quick"
 FILTERS = {
-    "Sobel (3)": ("fixed", False),
-    "Sobel + Laplacian (4)": ("fixed", True),
-    "Learned (3)": ("learned", False),
-    "Learned (4)": ("learned", True),
+    "Sobel (3)": ("fixed", "none"),
+    "Sobel + nine-point Laplacian (4)": ("fixed", "nine_point"),
+    "Sobel + five-point Laplacian (4)": ("fixed", "five_point"),
+    "Learned (3)": ("learned", "none"),
+    "Learned, from nine points (4)": ("learned", "nine_point"),
+    "Learned, from five points (4)": ("learned", "five_point"),
 }
 # The order of the form's values: `fields` lays them out, `fill` sets and `read` takes them so.
 NAMES = (
