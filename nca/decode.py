@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from nca.config import Limits
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
-_BEGINNINGS = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"GIF8")
+_SIGNATURE = re.compile(rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|RIFF....WEBP|GIF8[79]a", re.DOTALL)
+_PROFILE_BYTES = 4 << 20  # a colour profile larger than this is ignored, like a damaged one
+_BLANK_FRAMES = 100  # of an animation that are skipped to find one that shows something
 SIDE = 512  # a longer picture is reduced so that its longest side is SIDE to 2 * SIDE
 OPAQUE_ENOUGH = 8  # alpha, of 255, from which a pixel counts as content when cropping
 
@@ -36,33 +38,122 @@ _SENTENCES = {
 
 
 def shrink(image: Image, crop: bool) -> Image | None:
-    """A picture of any mode as premultiplied RGBA (mode "RGBa") of bounded size.
+    """A picture of any mode as premultiplied sRGB (mode "RGBa") of bounded size.
 
-    Turned as its EXIF orientation says; if `crop`, cut to what is not transparent; then reduced by
-    a whole factor, each pixel the mean of a block, to less than 2 * SIDE. None: nothing visible.
+    Rotated as its EXIF orientation says; converted from its colour profile to sRGB; if `crop`, cut
+    to what is not transparent; then reduced by a whole factor, each pixel the mean of a block, to
+    less than 2 * SIDE. None: nothing visible.
     """
-    turn = _turn(image)
     image.draft(None, (2 * SIDE, 2 * SIDE))  # a large JPEG is decoded at 1/2, 1/4 or 1/8 at once
-    image.load()
-    if image.mode.startswith("I;16"):
-        image = image.convert("I")
-    if image.mode in ("I", "F"):  # 16 bits per pixel, which convert("L") would clip
-        image = image.point(lambda value: value * (1 / 257)).convert("L")
-    if "A" in image.mode or "a" in image.mode or "transparency" in image.info:
-        image = image.convert("RGBA")
-        content = [255 * (alpha >= OPAQUE_ENOUGH) for alpha in range(256)]
-        seen = image.getchannel("A").point(content).getbbox()
+    pixels, alpha = _split_alpha(image)
+    turn = _turn(image)
+    image = _to_srgb(pixels, image.info.get("icc_profile"))
+    if alpha is not None:
+        content = [255 * (value >= OPAQUE_ENOUGH) for value in range(256)]
+        seen = alpha.point(content).getbbox()
         if seen is None:
             return None
+        image.putalpha(alpha)
         image = (image.crop(seen) if crop else image).convert("RGBa")
-    else:
-        image = image.convert("RGB")
     factor = max(image.size) // SIDE
     if factor > 1:
         image = image.reduce(factor)
     if image.mode == "RGB":  # opaque, so that premultiplied and straight are the same
         image = image.convert("RGBA").convert("RGBa")
     return image if turn is None else image.transpose(turn)
+
+
+def _split_alpha(image: Image) -> tuple[Image, Image | None]:
+    """The picture in mode L, RGB or CMYK, and its alpha, mode L; None when it is opaque."""
+    raw_mode = _raw_mode(image)
+    low_bytes = _low_bytes(image) if raw_mode == "RGB;16B" else None
+    image.load()
+    key = image.info.get("transparency")
+    alpha = None
+    # Pillow compares a PNG's transparent colour, a number of the file's depth, with pixels that
+    # it has already scaled to 8 bits, so for other depths the comparison is made here.
+    if isinstance(key, int) and raw_mode in ("1", "L;2", "L;4", "L", "I;16B"):
+        if raw_mode == "I;16B":
+            alpha = _differs_16(image, key)
+        else:
+            depth = {"1": 1, "L;2": 2, "L;4": 4}.get(raw_mode, 8)
+            most = 2**depth - 1
+            alpha = _differs([image.convert("L")], [(key & most) * 255 // most])
+    elif isinstance(key, tuple) and low_bytes is not None:
+        high, low = [value >> 8 for value in key], [value & 255 for value in key]
+        alpha = _differs([*image.split(), *low_bytes.split()], [*high, *low])
+    if alpha is not None:
+        image.info.pop("transparency")
+    if image.mode.startswith("I;16"):
+        image = image.convert("I")
+    if image.mode in ("I", "F"):  # 16 bits per pixel, which convert("L") would clip
+        image = image.point(lambda value: value * (1 / 257)).convert("L")
+    if alpha is None and (image.mode[-1] in "Aa" or "transparency" in image.info):
+        image = image.convert("RGBA")
+        alpha = image.getchannel("A")
+    return image if image.mode in ("L", "RGB", "CMYK") else image.convert("RGB"), alpha
+
+
+def _raw_mode(image: Image) -> str:
+    """How the pixels lie in the file, in Pillow's words, of a picture that is not yet loaded."""
+    tile = getattr(image, "tile", None)
+    if not tile:
+        return ""
+    mode = tile[0][3]
+    return str(mode[0] if isinstance(mode, tuple) and mode else mode)
+
+
+def _low_bytes(image: Image) -> Image:
+    """The low bytes of a PNG of 16-bit RGB, mode RGB; Pillow itself reads the high bytes only."""
+    from PIL import Image as images
+
+    image.fp.seek(0)
+    with images.open(io.BytesIO(image.fp.read()), formats=("PNG",)) as again:
+        again.tile = [(*tile[:3], "RGB;16L") for tile in again.tile]
+        again.load()
+        return again.copy()
+
+
+def _differs(bands: list[Image], key: list[int]) -> Image:
+    """Where any of the 8-bit bands differs from its number of the key: 255, elsewhere 0."""
+    from PIL import ImageChops
+
+    masks = [
+        band.point([255 * (value != number) for value in range(256)])
+        for band, number in zip(bands, key, strict=True)
+    ]
+    mask = masks[0]
+    for other in masks[1:]:
+        mask = ImageChops.lighter(mask, other)
+    return mask
+
+
+def _differs_16(image: Image, key: int) -> Image:
+    """Where a picture of 16-bit grey differs from the key: 255, elsewhere 0."""
+    from PIL import ImageMath
+
+    return ImageMath.lambda_eval(
+        lambda given: given["convert"]((given["image"] != key) * 255, "L"), image=image.convert("I")
+    )
+
+
+def _to_srgb(image: Image, profile: bytes | None) -> Image:
+    """A picture in mode L, RGB or CMYK as sRGB, mode RGB; a bad profile counts as none."""
+    if profile and len(profile) <= _PROFILE_BYTES:
+        from PIL import ImageCms
+
+        try:
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            if image.mode == "L" and source.profile.xcolor_space.strip() == "RGB":
+                image = image.convert("RGB")
+            converted = ImageCms.profileToProfile(
+                image, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
+            )
+            if converted is not None:
+                return converted
+        except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+            pass
+    return image.convert("RGB")
 
 
 def _turn(image: Image) -> Any:
@@ -75,7 +166,9 @@ def _turn(image: Image) -> Any:
 
 
 def decode_apart(picture: bytes | str | Path, crop: bool, limits: Limits) -> np.ndarray:
-    """Decode a PNG, JPEG, WebP or GIF (its first frame) in a child process.
+    """Decode a PNG, JPEG, WebP or GIF in a child process.
+
+    Of an animation it is the first frame that shows something.
 
     Args:
         picture: the file's bytes, or its path.
@@ -203,29 +296,61 @@ def _read(file: BinaryIO, pixels: int, crop: bool) -> Any:
 
     for name in ("Png", "Jpeg", "WebP", "Gif"):  # or Pillow imports all of its forty to find one
         importlib.import_module(f"PIL.{name}ImagePlugin")
+    from PIL import PngImagePlugin
+
     # Pillow compares every size it is about to allocate with this, frames of a GIF included.
     Image.MAX_IMAGE_PIXELS = pixels
+    PngImagePlugin.MAX_TEXT_CHUNK = _PROFILE_BYTES  # also the limit of a colour profile
     warnings.simplefilter("error", Image.DecompressionBombWarning)
     data = file.read()
+    if not _SIGNATURE.match(data):
+        raise _Refused("format")
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-        raise _Refused("pixels") from None
-    except MemoryError:
-        raise _Refused("costly") from None
-    except Exception:
-        raise _Refused("broken" if data.startswith(_BEGINNINGS) else "format") from None
-    try:
-        small = shrink(image, crop)
+        image = Image.open(io.BytesIO(_without_notes(data)), formats=FORMATS)
+        for frame in range(min(getattr(image, "n_frames", 1), _BLANK_FRAMES)):
+            if frame:
+                image.seek(frame)
+            small = shrink(image if frame == 0 else image.copy(), crop)
+            if small is not None:
+                return small
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise _Refused("pixels") from None
     except MemoryError:
         raise _Refused("costly") from None
     except Exception:
         raise _Refused("broken") from None
-    if small is None:
-        raise _Refused("hidden")
-    return small
+    raise _Refused("hidden")
+
+
+def _without_notes(data: bytes) -> bytes:
+    """A PNG without its texts and without a colour profile that is too large; others as they are.
+
+    Pillow refuses pictures with long texts, of which programs write megabytes.
+    """
+    if not data.startswith(b"\x89PNG"):
+        return data
+    kept, at = [data[:8]], 8
+    while at + 12 <= len(data):
+        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
+        kind = data[at + 4 : at + 8]
+        if kind not in (b"tEXt", b"zTXt", b"iTXt") and not (
+            kind == b"iCCP" and _is_too_large(data[at + 8 : end - 4])
+        ):
+            kept.append(data[at:end])
+        at = end
+    return b"".join([*kept, data[at:]])
+
+
+def _is_too_large(iccp: bytes) -> bool:
+    """Whether the colour profile in an iCCP chunk is longer than allowed, or damaged."""
+    import zlib
+
+    try:
+        packed = iccp[iccp.index(b"\0") + 2 :]
+        unpacker = zlib.decompressobj()
+        return len(unpacker.decompress(packed, _PROFILE_BYTES + 1)) > _PROFILE_BYTES
+    except (ValueError, zlib.error):
+        return True
 
 
 def _limit_itself(memory: int, seconds: float) -> None:

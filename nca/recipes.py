@@ -145,7 +145,7 @@ _RECIPES = (
     ),
     Recipe(
         "pytorch-blog",
-        "A fourth filter, the five-point Laplacian, and an alive mask only after the update, at 0.2.",
+        "A fourth filter, the five-point Laplacian, and the alive mask after the update, at 0.2.",
         NCAConfig(laplacian="five_point", out_bias=False, alive_threshold=0.2, alive_mask="post"),
         TrainConfig(
             reseed="random", damage_count=3, damage_items="last", steps_min=65, steps_max=75

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import unicodedata
 from pathlib import Path
 from typing import TypeAlias
 
@@ -30,6 +31,8 @@ Picture: TypeAlias = "bytes | str | Path | np.ndarray | Image.Image"
 PICKER: tuple[str, ...] = tuple("🦎😀💥👁🐠🦋🐞🕸🥨🎄🌸🍄🐙🦜🐢🌵🍉🚀🌈🦀🐝🌻🍓🦩🪲🎃")
 
 _LARGEST_GRID = 256
+# What Noto draws for flags that it does not know, for code points without a picture, for nothing.
+_NOTO_PLACEHOLDERS = ("\U000fe82b", "\U000fffff", "\U0010ffff")
 _SUPERSAMPLE = 8  # edges of the drawn emoji are ten times more exact than at the size itself
 
 
@@ -147,8 +150,11 @@ def target_to_png(target: Tensor) -> bytes:
 def target_from_png(png: bytes | str | Path, limits: Limits | None = None) -> Tensor:
     """The target that `target_to_png` wrote: float32 [H, W, 4], premultiplied RGBA in [0, 1].
 
+    Any PNG with transparency is read, because programs that optimise PNGs rewrite them losslessly
+    with a palette or as grey.
+
     Raises:
-        BadInput: not an RGBA PNG, damaged, or larger than 256 x 256.
+        BadInput: not a PNG with transparency, damaged, or larger than 256 x 256.
     """
     most = (limits or Limits()).checkpoint_bytes
     refusal = BadInput("This target is not a PNG with transparency of at most 256 x 256 pixels.")
@@ -162,9 +168,9 @@ def target_from_png(png: bytes | str | Path, limits: Limits | None = None) -> Te
         raise refusal
     try:
         with Image.open(io.BytesIO(png), formats=("PNG",)) as image:
-            if image.mode != "RGBA" or max(image.size) > _LARGEST_GRID:
+            if max(image.size) > _LARGEST_GRID or not image.has_transparency_data:
                 raise refusal
-            straight = np.asarray(image, np.float32) / np.float32(255)
+            straight = np.asarray(image.convert("RGBA"), np.float32) / np.float32(255)
     except BadInput:
         raise
     except Exception:  # Pillow's readers raise almost anything on damaged files
@@ -180,7 +186,7 @@ def noto_available() -> bool:
 
 def _one_emoji(text: str) -> str:
     """`text` without white space around it, if it is exactly one emoji."""
-    text = text.strip()
+    text = _trimmed(text)
     if not text:
         raise BadInput("Please type one emoji, or pick one from the row.")
     # With or without the selectors for "as a picture" and "as text", it is the same emoji.
@@ -195,6 +201,21 @@ def _one_emoji(text: str) -> str:
     if found == 1:
         raise BadInput(f"Please type only the emoji; “{short}” holds something else as well.")
     raise BadInput(f"Please type exactly one emoji; “{short}” is not one.")
+
+
+def _trimmed(text: str) -> str:
+    """`text` without white space and invisible characters at both ends.
+
+    Copying from a page or a chat brings marks of direction and zero-width spaces along. Tags and
+    variation selectors belong to the emoji before them; a joiner at an end joins nothing.
+    """
+
+    def is_blank(character: str) -> bool:
+        invisible = unicodedata.category(character) == "Cf" or character in "\u034f\u115f"
+        return character.isspace() or (invisible and not "\U000e0020" <= character <= "\U000e007f")
+
+    kept = [index for index, character in enumerate(text) if not is_blank(character)]
+    return text[kept[0] : kept[-1] + 1] if kept else ""
 
 
 def _bare(symbol: str) -> str:
@@ -225,8 +246,12 @@ def _draw_twemoji(symbol: str, size: int) -> np.ndarray:
 
 
 def _noto_font() -> Path | None:
-    home = Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser()
-    for folder in (Path("/usr/share/fonts"), Path("/usr/local/share/fonts"), home / "fonts"):
+    folders = [Path("/usr/share/fonts"), Path("/usr/local/share/fonts")]
+    if data := os.environ.get("XDG_DATA_HOME"):
+        folders.append(Path(data) / "fonts")
+    elif (home := os.path.expanduser("~")) != "~":  # containers may run without a home folder
+        folders.append(Path(home) / ".local/share/fonts")
+    for folder in folders:
         for inside in ("truetype/noto", "noto", "truetype", "."):
             if (path := folder / inside / "NotoColorEmoji.ttf").is_file():
                 return path
@@ -247,6 +272,16 @@ def _draw_noto(symbol: str) -> np.ndarray:
     # A sequence the font cannot join comes out as several glyphs, an unknown emoji as none.
     if not (0 < right - left <= 150 and 0 < bottom - top <= 150):
         raise BadInput(f"Noto has no picture of {symbol}; please choose twemoji.")
+    drawn = _noto_bitmap(font, symbol)
+    # The font maps what it does not know to a placeholder: unknown flags to one of its own.
+    if any(np.array_equal(drawn, _noto_bitmap(font, other)) for other in _NOTO_PLACEHOLDERS):
+        raise BadInput(f"Noto has no picture of {symbol}; please choose twemoji.")
+    return drawn
+
+
+def _noto_bitmap(font: ImageFont.FreeTypeFont, symbol: str) -> np.ndarray:
+    """The symbol in the middle, float [128, 128, 4], premultiplied."""
+    left, top, right, bottom = font.getbbox(symbol)
     canvas = Image.new("RGBA", (128, 128))
     at = (64 - (left + right) / 2, 64 - (top + bottom) / 2)
     ImageDraw.Draw(canvas).text(at, symbol, font=font, embedded_color=True)

@@ -1,17 +1,24 @@
-"""One browser for all tests: a process can hold only one."""
+"""One browser for all tests, as a process can hold only one; how long fuzzing takes."""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from playwright.sync_api import Browser, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from browser import FLAGS, find_chromium  # noqa: E402
+
+# HYPOTHESIS_PROFILE=long tries 10,000 cases in each test that fuzzes.
+settings.register_profile("ci", max_examples=200, deadline=None)
+settings.register_profile("long", max_examples=10_000, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
 @pytest.fixture(scope="session")
