@@ -4,6 +4,7 @@ import argparse
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -254,8 +255,10 @@ def test_the_cache_does_not_grow_for_ever(server, hub, checkpoint, tmp_path):
 
 @pytest.mark.parametrize(
     "name",
-    """a a/b/c a/b\n á/b a/ñ ../b a/.. a/..b a--b/c a/b.git .a/b a/-b a/b@ a/b@../x a/b@x//y a/b@x\n
-    a/b@-x //a/b a/b? a/b#c a/%2e%2e http://other/a/b file:///a/b a\\b a/b;c a/​b""".split(" ")
+    """a/b\nc á/b a/ñ ../b a/.. a/..b a--b/c a/b.git .a/b a/-b a/b@ a/b@../x a/b@x//y a/b@x\ny
+    a a/b/c a/b@-x //a/b a/b? a/b#c a/%2e%2e http://other/a/b file:///a/b a\\b a/b;c a/​b""".split(
+        " "
+    )
     + ["", " ", "a/" + "b" * 96, "a/b@" + "c" * 101, "а/б"],
 )
 def test_names_that_are_not_names(server, hub, name):
@@ -391,3 +394,94 @@ def test_commands_pull_and_list(server, hub, checkpoint, tmp_path, monkeypatch, 
     with pytest.raises(BadInput, match="there already"):
         run("pull", "machine/lizard", "--out", tmp_path / "out")
     assert "machine/lizard" in run("list", "lizard") and run("list", "toad") == "Nothing found.\n"
+
+
+@pytest.mark.parametrize("around", ["{}", " {}\n", "\t{}/", "\ufeff{}\u200b", "\u00a0{}\u200e"])
+@pytest.mark.parametrize(
+    ("pasted", "expected"),
+    [
+        ("user/name", ("user/name", None)),
+        ("user/name@v1", ("user/name", "v1")),
+        ("https://huggingface.co/user/name", ("user/name", None)),
+        ("http://www.huggingface.co/user/name", ("user/name", None)),
+        ("HuggingFace.co/user/name", ("user/name", None)),
+        ("hf.co/user/name", ("user/name", None)),
+        ("hf://user/name", ("user/name", None)),
+        ("hf://models/user/name@v1", ("user/name", "v1")),
+        ("https://huggingface.co/user/name/tree/main", ("user/name", "main")),
+        ("https://huggingface.co/user/name/blob/v1/config.json", ("user/name", "v1")),
+        ("https://huggingface.co/user/name/resolve/v1/model.safetensors?download=true",
+         ("user/name", "v1")),
+        ("https://huggingface.co/user/name/tree/refs%2Fpr%2F1", ("user/name", "refs/pr/1")),
+        ("https://huggingface.co/user/name/tree/refs/pr/1", ("user/name", "refs/pr/1")),
+        ("https://huggingface.co/user/name/tree", ("user/name", None)),
+        ("https://huggingface.co/user/name/discussions", ("user/name", None)),
+        ("https://huggingface.co/user/name?library=nca-garden#usage", ("user/name", None)),
+        ("https://hub.example:8443/hf/user/name/", ("user/name", None)),
+        ("hub.example:8443/hf/user/name", ("user/name", None)),
+        ("hf.co/name", ("hf.co/name", None)),
+    ],
+)  # fmt: skip
+def test_names_as_people_paste_them(pasted, expected, around):
+    assert Hub("https://hub.example:8443/hf").split(around.format(pasted)) == expected
+
+
+@pytest.mark.parametrize(
+    ("pasted", "words"),
+    [
+        ("https://example.com/user/name", "not an address of https://huggingface.co"),
+        ("https://huggingface.co/spaces/user/name", "is a space, not a model"),
+        ("huggingface.co/datasets/user/name/tree/main", "is a dataset, not a model"),
+    ],
+)
+def test_addresses_of_something_else(pasted, words):
+    with pytest.raises(BadInput, match=words):
+        Hub("https://huggingface.co").split(pasted)
+
+
+@pytest.mark.parametrize("endpoint", ["huggingface.co", "hub.example:8080", "ftp://x", "https://"])
+def test_an_endpoint_without_its_scheme(endpoint):
+    with pytest.raises(BadInput, match="must begin with https://"):
+        Hub(endpoint)
+
+
+PROXIED = """
+import sys
+import nca.hub.client, nca.hub.download  # no client is made yet
+from nca import NCA, BadInput
+NCA.from_pretrained(sys.argv[1])
+try:
+    nca.hub.download.pull(nca.hub.client.Hub("http://hub.example"), "a/b")
+except BadInput as refusal:
+    print(refusal)
+"""
+
+
+@pytest.mark.parametrize(
+    ("proxy", "words"),
+    [
+        ("socks5://127.0.0.1:9", "cannot be reached"),
+        ("socks5h://127.0.0.1:9", "cannot be reached"),
+        ("http://127.0.0.1:9", "cannot be reached"),
+        ("socks://127.0.0.1:9", "begin with http://, https:// or socks5://"),
+        ("socks4://127.0.0.1:9", "begin with http://, https:// or socks5://"),
+    ],
+)
+def test_proxies(checkpoint, tmp_path, proxy, words):
+    kept = {k: v for k, v in os.environ.items() if "proxy" not in k.lower()}
+    started = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", PROXIED, checkpoint],
+        env=kept | {"ALL_PROXY": proxy, "HF_HUB_CACHE": str(tmp_path), "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert words in done.stdout and not done.stderr, done.stderr
+    assert time.monotonic() - started < 30
+
+
+def test_the_gallery_of_a_hub_that_is_away_is_refused_at_once(capfd, caplog):
+    started = time.monotonic()
+    with pytest.raises(Unreachable, match="cannot be reached"):
+        discover(Hub("http://127.0.0.1:9"))
+    assert time.monotonic() - started < 3
+    assert capfd.readouterr() == ("", "") and not caplog.records

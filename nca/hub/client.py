@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeGuard
+from urllib.parse import unquote, urlsplit
 
 from huggingface_hub import HfApi, constants, get_session, get_token, set_client_factory
 from huggingface_hub.utils import disable_progress_bars
 
 from nca.card import LIBRARY
 from nca.config import BadInput, Limits
-from nca.hub.guard import Guard, guarded_client
+from nca.hub.guard import Guard, GuardedClient
 from nca.hub.problems import in_plain_words
 
 Token = str | Literal[False] | None
@@ -27,6 +29,10 @@ Token = str | Literal[False] | None
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?"
 _REVISION = r"[A-Za-z0-9](?:[A-Za-z0-9._/-]{0,98}[A-Za-z0-9_])?"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_HOSTS = ("huggingface.co", "www.huggingface.co", "hf.co")
+_VIEWS = ("tree", "blob", "resolve", "raw", "commit", "commits")  # a revision follows in addresses
+_BLANK = " \t\r\n\u00a0\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"  # around what is pasted
+_HOW_TO_NAME = "Please write a name on the Hub as user/name, or user/name@revision."
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,13 @@ class Hub:
     cache_bytes: int = 512 * 2**20
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "endpoint", (self.endpoint or constants.ENDPOINT).rstrip("/"))
+        endpoint = (self.endpoint or constants.ENDPOINT).strip().rstrip("/")
+        if not re.fullmatch(r"https?://[^/\s]+(/[^\s]*)?", endpoint):
+            raise BadInput(
+                "The address of the Hub must begin with https:// or http://; please correct "
+                "HF_ENDPOINT or --endpoint."
+            )
+        object.__setattr__(self, "endpoint", endpoint)
 
     @property
     def cache_dir(self) -> Path:
@@ -70,22 +82,49 @@ class Hub:
         return Guard(self.endpoint, seconds, bytes_left, uploads)
 
     def split(self, text: str) -> tuple[str, str | None]:
-        """`user/name` or `user/name@revision`, also as the address of its page here, in two.
+        """`user/name` or `user/name@revision` in two, also given as the address of a page.
 
         Raises:
             BadInput: it is anything else; only ASCII letters, digits and . _ - are in names.
         """
-        name, at, revision = text.strip(" ").removeprefix(f"{self.endpoint}/").partition("@")
+        name, revision = self._from_address(text)
         if (
             not re.fullmatch(f"{_NAME}/{_NAME}", name)
             or len(name) > 96
             or name.endswith(".git")
-            or (at and not re.fullmatch(_REVISION, revision))
+            or (revision is not None and not re.fullmatch(_REVISION, revision))
             or re.search(r"\.\.|--|//", name)
-            or re.search(r"\.\.|//", revision)
+            or re.search(r"\.\.|//", revision or "")
         ):
-            raise BadInput("Please write a name on the Hub as user/name, or user/name@revision.")
-        return name, revision or None
+            raise BadInput(_HOW_TO_NAME)
+        return name, revision
+
+    def _from_address(self, text: str) -> tuple[str, str | None]:
+        """Name and revision in what people copy, of which nothing is checked yet."""
+        text = text.strip(_BLANK).removeprefix("hf://").removeprefix("models/")
+        scheme, separator, rest = text.rpartition("://")
+        address = re.split(r"[?#]", rest)[0].rstrip("/").split("/")
+        own = urlsplit(self.endpoint)
+        parts = rest.rstrip("/").split("/")
+        if separator or len(address) > 2:  # with two parts, a user may be called like a host
+            below = own.path.strip("/").split("/") if own.path else []
+            if [part.lower() for part in address[:1]] == [own.netloc.lower()]:
+                parts = address[1:]
+                parts = parts[len(below) :] if parts[: len(below)] == below else parts
+            elif address[0].lower() in _HOSTS:
+                parts = address[1:]
+            elif separator:
+                raise BadInput(f"This is not an address of {self.endpoint}. {_HOW_TO_NAME}")
+        if parts[0] in ("spaces", "datasets") and len(parts) > 2:
+            raise BadInput(f"This is a {parts[0][:-1]}, not a model. {_HOW_TO_NAME}")
+        if len(parts) > 3 and parts[2] in _VIEWS:
+            # A pull request's revision, refs/pr/1, is the only kind with slashes in addresses.
+            length = 3 if parts[3] == "refs" else 1
+            return "/".join(parts[:2]), unquote("/".join(parts[3 : 3 + length]))
+        if len(parts) == 3 and parts[2] in ("tree", "discussions", "settings", "edit"):
+            parts = parts[:2]
+        name, at, revision = "/".join(parts).partition("@")
+        return name, revision if at else None
 
     def repo(self, text: str) -> str:
         """`user/name`, checked like `split`; BadInput also when a revision follows."""
@@ -105,6 +144,7 @@ def visit(guard: Guard, about: str, after: str = "") -> Iterator[None]:
         after: added to the sentence of an error, when the caller can say more.
     """
     with in_plain_words(about, after), disable_progress_bars(), guard():
+        _use_guarded_client()
         yield
 
 
@@ -148,7 +188,20 @@ def _not_expected(record: logging.LogRecord) -> bool:
     return "as a binary IO buffer is not supported by Xet" not in str(record.msg)
 
 
-# At import, which happens once: to change the factory later would close the client under others.
-_BEFORE = {name: list(hooks) for name, hooks in get_session().event_hooks.items()}
-set_client_factory(lambda: guarded_client(_BEFORE))
-logging.getLogger("huggingface_hub._commit_api").addFilter(_not_expected)
+_SETTING_UP = threading.Lock()
+_guarded = False
+
+
+def _use_guarded_client() -> None:
+    """Let the Hub's library talk through a client that knows guards, from the first visit on.
+
+    Not at import: a program that only loads a folder keeps its own client, and needs no proxy.
+    Once: to change the client later would close it under others.
+    """
+    global _guarded
+    with _SETTING_UP:
+        if not _guarded:
+            before = {name: list(hooks) for name, hooks in get_session().event_hooks.items()}
+            set_client_factory(lambda: GuardedClient(before))
+            logging.getLogger("huggingface_hub._commit_api").addFilter(_not_expected)
+            _guarded = True

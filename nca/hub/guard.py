@@ -20,6 +20,8 @@ from nca.config import BadInput
 # The Hub sends the bytes of large files from hosts of its own below these names.
 HUB_DOMAINS = ("huggingface.co", "hf.co")
 SOCKET_SECONDS = 10.0
+UNREACHABLE = "The Hub cannot be reached from here; please check the connection and try again."
+TOO_SLOW = "The Hub takes too long to answer; please try again later."
 _GUARD: ContextVar[Guard | None] = ContextVar("nca_hub_guard", default=None)
 # What these headers say becomes part of a path in the cache.
 _PATH_HEADERS = ("etag", "x-linked-etag", "x-repo-commit")
@@ -62,7 +64,7 @@ class Guard:
         """Time until the visit ends; Unreachable when that is now."""
         left = self.ends - time.monotonic()
         if left <= 0:
-            raise Unreachable("The Hub takes too long to answer; please try again later.")
+            raise Unreachable(TOO_SLOW)
         return left
 
     def check_request(self, request: httpx2.Request) -> None:
@@ -130,19 +132,36 @@ class _Counted(httpx2.SyncByteStream):
         self._stream.close()
 
 
-def guarded_client(before: Mapping[str, list[Callable[..., Any]]]) -> httpx2.Client:
-    """A client for `huggingface_hub` as it makes it itself, with the guard's hooks after `before`.
+class GuardedClient(httpx2.Client):
+    """A client for `huggingface_hub` as it makes it itself, with the guard's hooks besides.
 
     Outside a `with guard():` block it behaves as ever; others in this process use it too.
+
+    Args:
+        before: the hooks of the library's own client, which come first.
     """
-    return httpx2.Client(
-        event_hooks={
-            "request": [*before["request"], _on_request],
-            "response": [*before["response"], _on_response],
-        },
-        follow_redirects=True,
-        timeout=None,
-    )
+
+    def __init__(self, before: Mapping[str, list[Callable[..., Any]]]) -> None:
+        super().__init__(
+            event_hooks={
+                "request": [*before["request"], _on_request],
+                "response": [*before["response"], _on_response],
+            },
+            follow_redirects=True,
+            timeout=None,
+        )
+
+    def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
+        """Send a request; within a guard, a Hub that is out of reach is not tried again.
+
+        A connection that was there and broke is: the library repeats such a request.
+        """
+        try:
+            return super().send(request, **options)
+        except (httpx2.ConnectError, httpx2.ProxyError):
+            if _GUARD.get():
+                raise Unreachable(UNREACHABLE) from None
+            raise
 
 
 def _on_request(request: httpx2.Request) -> None:

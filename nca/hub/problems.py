@@ -6,6 +6,7 @@ No sentence quotes a server or an exception: either could repeat a token.
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,9 +14,12 @@ import httpx2
 from huggingface_hub import errors
 
 from nca.config import BadInput
-from nca.hub.guard import Unreachable
+from nca.hub.guard import TOO_SLOW, UNREACHABLE, Unreachable
 
-UNREACHABLE = "The Hub cannot be reached from here; please check the connection and try again."
+BAD_PROXY = (
+    "The proxy that the environment names cannot be used; please let ALL_PROXY, HTTPS_PROXY and "
+    "HTTP_PROXY begin with http://, https:// or socks5://."
+)
 
 
 @contextmanager
@@ -49,13 +53,16 @@ def explain_hub_error(error: BaseException, about: str) -> BadInput:
     if isinstance(error, errors.HfHubHTTPError):
         return _explain_answer(error, about)
     if isinstance(error, httpx2.TimeoutException):
-        return Unreachable("The Hub takes too long to answer; please try again later.")
+        return Unreachable(TOO_SLOW)
     if isinstance(error, httpx2.TransportError | errors.LocalEntryNotFoundError | ConnectionError):
         return Unreachable(UNREACHABLE)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return BadInput("The disk is full; please make room and try again.")
     if isinstance(error, OSError) and error.errno is not None:
         return BadInput("The garden's copy of the Hub's files cannot be read or written here.")
+    # The client's library has no class of error for these two.
+    if isinstance(error, ImportError | ValueError) and re.search("(?i)proxy|socks", str(error)):
+        return BadInput(BAD_PROXY)
     return BadInput(f"The Hub's answer about {about} cannot be understood.")
 
 
