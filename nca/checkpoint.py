@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import tempfile
 import zipfile
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ WEIGHTS = "model.safetensors"
 FILES = (WEIGHTS, "config.json", "README.md", "target.png", "preview.gif", "metrics.json")
 METADATA = "nca_garden"
 NOT_OURS = "This is not an NCA Garden checkpoint"
+NOT_A_ZIP = f"{NOT_OURS}: the file is not a zip that can be read."
+ZIP_DIRECTORY_BYTES = 2**16  # of a checkpoint's zip it is a few hundred
 
 
 @dataclass(frozen=True)
@@ -201,35 +204,25 @@ def zip_checkpoint(folder: str | Path) -> bytes:
 def unzip_checkpoint(data: bytes, folder: str | Path, limits: Limits | None = None) -> Checkpoint:
     """Unpack an uploaded checkpoint zip into `folder` and load it, under the rules of any other.
 
-    Only names that a checkpoint has are read, at the top or in one folder, each no further than
-    its limit; the preview is left out, because it would be shown without having been made here.
+    Only names that a checkpoint has are read, beside the one weights file of the zip, however deep
+    it lies, each no further than its limit; the preview is left out, because it would be shown
+    without having been made here.
 
     Raises:
         BadInput: it is no zip of a sound checkpoint; then nothing was written.
     """
-    limits, files = limits or Limits(), {}
-    not_a_zip = BadInput(f"{NOT_OURS}: the file is not a zip that can be read.")
-    end = data.rfind(b"PK\5\6")
-    # The list of contents, which is read whole, is a few hundred bytes long; 64-bit zips hide it.
-    small = end >= 0 and int.from_bytes(data[end + 12 : end + 16], "little") < 2**16
-    if len(data) > limits.zip_bytes or not small or data[end - 20 : end - 16] == b"PK\6\7":
-        raise not_a_zip
+    limits = limits or Limits()
+    if len(data) > limits.zip_bytes:
+        raise BadInput(f"{NOT_OURS}: the zip is larger than {limits.zip_bytes // 2**20} MB.")
+    if not 0 <= _directory_bytes(data) < ZIP_DIRECTORY_BYTES:
+        raise BadInput(NOT_A_ZIP)
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            for entry in archive.infolist():
-                outer, _, name = entry.filename.rpartition("/")
-                if name not in FILES or name == "preview.gif" or "/" in outer:
-                    continue
-                if name in files:
-                    raise BadInput(f"{NOT_OURS}: the zip holds {name} more than once.")
-                with archive.open(entry) as file:
-                    files[name] = file.read(limits.checkpoint_bytes + 1)
+            files = _read_members(archive, limits)
     except BadInput:
         raise
     except Exception:  # zipfile and its decompressors raise almost anything on damaged files
-        raise not_a_zip from None
-    if WEIGHTS not in files:
-        raise BadInput(f"{NOT_OURS}: the zip has no {WEIGHTS}.")
+        raise BadInput(NOT_A_ZIP) from None
     with tempfile.TemporaryDirectory() as trial:
         for name, part in files.items():
             (Path(trial) / name).write_bytes(part)
@@ -239,3 +232,54 @@ def unzip_checkpoint(data: bytes, folder: str | Path, limits: Limits | None = No
     for name in sorted(files, key=lambda name: name == WEIGHTS):
         write_atomic(folder / name, files[name])
     return load_checkpoint(folder, limits)
+
+
+def _directory_bytes(data: bytes) -> int:
+    """The length of a zip's list of contents, which is read whole; -1 when it has none."""
+    end = data.rfind(b"PK\5\6")
+    if end < 0:
+        return -1
+    length = int.from_bytes(data[end + 12 : end + 16], "little")
+    # Programs that stream a zip write its end in 64 bits too, whatever its size.
+    locator = data[max(0, end - 20) : end]
+    if locator.startswith(b"PK\6\7"):
+        at = int.from_bytes(locator[8:16], "little")
+        if data[at : at + 4] != b"PK\6\6":
+            return -1
+        return int.from_bytes(data[at + 40 : at + 48], "little")
+    return length
+
+
+def _read_members(archive: zipfile.ZipFile, limits: Limits) -> dict[str, bytes]:
+    """The files of the one checkpoint in a zip: name -> content, each read up to its limit."""
+    found: dict[str, dict[str, zipfile.ZipInfo]] = {}
+    for entry in archive.infolist():
+        # Some programs write back slashes, a leading ./ or the whole path they were called with.
+        parts = [part for part in re.split(r"[/\\]", entry.filename) if part not in ("", ".")]
+        if (
+            not parts
+            or parts[-1] not in FILES
+            or parts[-1] == "preview.gif"
+            or parts[0] == "__MACOSX"
+        ):
+            continue
+        outer = "/".join(parts[:-1])
+        members = found.setdefault(outer, {})
+        if parts[-1] in members:
+            raise BadInput(f"{NOT_OURS}: the zip holds {parts[-1]} more than once.")
+        members[parts[-1]] = entry
+    checkpoints = [members for members in found.values() if WEIGHTS in members]
+    if not checkpoints:
+        raise BadInput(f"{NOT_OURS}: the zip has no {WEIGHTS}.")
+    if len(checkpoints) > 1:
+        raise BadInput(
+            f"This zip holds {len(checkpoints)} checkpoints; please zip the folder of one."
+        )
+    members = checkpoints[0]
+    if any(entry.flag_bits & 1 for entry in members.values()):
+        raise BadInput("This zip is protected by a password; please zip the folder without one.")
+    files = {}
+    for name, entry in members.items():
+        with archive.open(entry) as file:
+            files[name] = file.read(limits.checkpoint_bytes + 1)
+    return files

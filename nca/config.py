@@ -7,9 +7,18 @@ these frozen models; nothing else in the project decides whether a value is in r
 from __future__ import annotations
 
 import math
+import unicodedata
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 
 class BadInput(ValueError):
@@ -24,6 +33,29 @@ class _Frozen(BaseModel):
 Width = Annotated[int, Field(ge=1, le=512)]
 DamageShape = Literal["circle", "half", "stroke", "centre"]
 Laplacian = Literal["none", "nine_point", "five_point"]
+
+
+def plain_text(text: str) -> str:
+    """A stranger's text on one line, without characters that a terminal or a page would act on.
+
+    Control characters, marks of direction and other invisible ones go; joiners and tags stay, as
+    emoji need them. White space becomes single spaces.
+    """
+
+    def harmless(character: str) -> bool:
+        kind = unicodedata.category(character)
+        needed = character in "\u200c\u200d" or "\U000e0020" <= character <= "\U000e007f"
+        return needed or kind not in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
+
+    spaced = " ".join(text.split())
+    return "".join(character for character in spaced if harmless(character)).strip()
+
+
+def _title(value: object) -> object:
+    return plain_text(value) or "automaton" if isinstance(value, str) else value
+
+
+Title = Annotated[str, BeforeValidator(_title), Field(min_length=1, max_length=80)]
 
 
 class NCAConfig(_Frozen):
@@ -172,7 +204,7 @@ class InitialSource(_Frozen):
         revision: the commit that was pulled.
     """
 
-    title: str = Field(min_length=1, max_length=80)
+    title: Title
     iteration: int = Field(default=0, ge=0, le=200_000)
     repo: str | None = Field(
         default=None,
@@ -186,7 +218,7 @@ class CheckpointInfo(_Frozen):
     """What a checkpoint says of itself, in its `config.json` and beside its weights."""
 
     format: Literal["nca-garden-1"] = "nca-garden-1"
-    title: str = Field(default="automaton", min_length=1, max_length=80)
+    title: Title = "automaton"
     recipe: str | None = Field(default=None, max_length=40)
     seed: int = Field(default=0, ge=0, lt=2**32)
     iteration: int = Field(default=0, ge=0, le=200_000)

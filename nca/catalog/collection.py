@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from nca.checkpoint import FILES, WEIGHTS, load_checkpoint, unzip_checkpoint
-from nca.config import BadInput, Limits
+from nca.config import BadInput, Limits, plain_text
 from nca.files import write_atomic
 from nca.hub import Pulled
 from nca.jobs import NOT_YOURS
@@ -144,7 +144,9 @@ class Collection:
                 continue
             about = read_json(folder / ABOUT)
             if about and changed > oldest and (folder / WEIGHTS).is_file():
-                title, origin = (str(about.get(part, ""))[:100] for part in ("title", "origin"))
+                title, origin = (
+                    plain_text(str(about.get(part, "")))[:100] for part in ("title", "origin")
+                )
                 found.append((changed, Kept(folder.name, title, origin, folder)))
         return sorted(found, key=lambda entry: entry[0], reverse=True)
 

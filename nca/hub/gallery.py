@@ -10,7 +10,7 @@ from typing import Literal
 from huggingface_hub.hf_api import ModelInfo
 
 from nca.card import LIBRARY, TAGS
-from nca.config import BadInput
+from nca.config import BadInput, plain_text
 from nca.hub.client import Hub, Token, is_commit, reading_token, visit
 from nca.hub.download import PREVIEW, download, keep_picture
 
@@ -109,7 +109,7 @@ def _entry(hub: Hub, model: ModelInfo) -> HubEntry | None:
     except BadInput:
         return None
     title = getattr(model.card_data, "model_name", None)
-    title = " ".join(title.split())[:80] if isinstance(title, str) else ""
+    title = plain_text(title)[:80] if isinstance(title, str) else ""
     return HubEntry(
         repo_id=repo_id,
         title=title or repo_id.partition("/")[2],

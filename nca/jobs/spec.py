@@ -17,7 +17,7 @@ from typing import Any
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field
 
-from nca.config import BadInput, InitialSource, NCAConfig, TargetConfig, TrainConfig, checked
+from nca.config import BadInput, InitialSource, NCAConfig, TargetConfig, Title, TrainConfig, checked
 
 SPEC = "job.json"
 TARGET = "target.png"
@@ -58,7 +58,7 @@ class JobSpec(BaseModel):
     seed: int = Field(0, ge=0, lt=2**32)
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:[0-9])?)$")
     recipe: str | None = Field(None, max_length=40)
-    title: str = Field("automaton", min_length=1, max_length=80)
+    title: Title = "automaton"
     base: InitialSource | None = None  # whose weights are in START
 
     @property

@@ -12,7 +12,7 @@ import gradio as gr
 
 from nca.catalog.collection import Collection, Kept
 from nca.checkpoint import Checkpoint, load_checkpoint, weights_from_bytes
-from nca.config import BadInput
+from nca.config import BadInput, plain_text
 from nca.jobs import NOT_YOURS, TARGET, JobQueue, JobView, snapshots
 from nca.jobs.initial import InitialCheckpoint, initial_checkpoint
 from nca.settings import Settings
@@ -189,7 +189,7 @@ def show(items: Sequence[Item], chosen: str) -> str:
 def _title(folder: Path) -> str:
     """The title its config gives, or the folder's name."""
     try:
-        title = json.loads((folder / "config.json").read_text())["title"]
+        title = json.loads((folder / "config.json").read_text(encoding="utf-8"))["title"]
     except (OSError, ValueError, KeyError, TypeError):
         title = None
-    return str(title)[:80] if title else folder.name
+    return plain_text(str(title))[:80] if title else folder.name
