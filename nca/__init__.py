@@ -16,10 +16,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 if TYPE_CHECKING:
     from nca.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
     from nca.config import BadInput, CheckpointInfo, NCAConfig, TargetConfig, TrainConfig
+    from nca.damage_shapes import damage, to_rgb
     from nca.model import NCA
     from nca.recipes import recipe
     from nca.render import save_gif
-    from nca.state import damage, to_rgb
     from nca.target import emoji_target, image_target
     from nca.trainer import IterationReport, Trainer
 
@@ -33,7 +33,7 @@ _HOME = {
     "TargetConfig": "config",
     "TrainConfig": "config",
     "Trainer": "trainer",
-    "damage": "state",
+    "damage": "damage_shapes",
     "emoji_target": "target",
     "image_target": "target",
     "load_checkpoint": "checkpoint",

@@ -24,10 +24,10 @@ from torch import Tensor
 
 from nca.card import card
 from nca.config import BadInput, CheckpointInfo, Limits, explain
+from nca.damage_shapes import damage
 from nca.files import write_atomic
 from nca.model import NCA
 from nca.render import preview_scale, save_gif
-from nca.state import damage
 from nca.target import target_from_png, target_to_png
 
 WEIGHTS = "model.safetensors"

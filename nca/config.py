@@ -31,7 +31,8 @@ class _Frozen(BaseModel):
 
 
 Width = Annotated[int, Field(ge=1, le=512)]
-DamageShape = Literal["circle", "half", "stroke", "centre"]
+# What training may do to a state; "half" is a random one of the four. See nca/damage_shapes.py.
+DamageShape = Literal["circle", "half", "stroke", "centre", "swipe", "swipes", "hole", "cut"]
 Laplacian = Literal["none", "nine_point", "five_point"]
 
 
@@ -124,7 +125,12 @@ class TrainConfig(_Frozen):
         default=0, ge=0, le=64, description="Batch items wounded before a rollout"
     )
     damage_items: Literal["best", "last", "random"] = "best"
-    damage_shapes: tuple[DamageShape, ...] = Field(default=("circle",), min_length=1, max_length=4)
+    damage_shapes: tuple[DamageShape, ...] = Field(
+        default=("circle",),
+        min_length=1,
+        max_length=16,
+        description="Drawn from with equal chances; one listed twice is drawn twice as often",
+    )
     steps_min: int = Field(default=64, ge=1, le=512)
     steps_max: int = Field(default=95, ge=1, le=512)
     loss_at: Literal["last", "random", "mean_last"] = "last"

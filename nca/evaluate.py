@@ -17,9 +17,9 @@ import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
+from nca.damage_shapes import HALVES, damage
 from nca.fire import item_seeds
 from nca.model import NCA
-from nca.state import HALVES, damage
 
 HEALED = -2.5  # a wound counts as healed below this
 WOUNDS = (*HALVES, "centre")

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from nca.anatomy import ChannelRange, value_ranges
+from nca.damage_shapes import damage
 from nca.engine import choose
 from nca.fire import item_seeds
 from nca.model import NCA
-from nca.state import damage
 
 MOST_BYTES = 128 * 2**20  # of a life's states while it grows; it keeps fewer steps beyond
 

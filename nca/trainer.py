@@ -19,12 +19,12 @@ import torch
 from torch import Tensor
 
 from nca.config import BadInput, NCAConfig, TrainConfig
+from nca.damage_shapes import HALVES, damage
 from nca.engine import Engine, choose
 from nca.fire import item_seeds
 from nca.model import NCA
 from nca.optimiser import Optimiser
 from nca.pool import Pool
-from nca.state import HALVES, damage
 
 GUARD_EVERY = 50  # iterations between the snapshots that a divergence returns to
 DEAD_LIMIT = 50  # iterations in a row with nothing alive that count as a collapse

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from nca.config import NCAConfig
+from nca.damage_shapes import damage
 from nca.evaluate import CEILING, FLOOR, WOUNDS, Plan, Scores, evaluate, log10_error, turned
 from nca.fire import item_seeds
 from nca.model import NCA
-from nca.state import damage
 
 SMALL = Plan(
     lives=3, growth=(4, 8, 12), wound_at=8, healing=6, strokes=5, turned_for=8, persistence=40,

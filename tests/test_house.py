@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 # Lowest first. A module imports only from its own floor and from those below.
 FLOORS = (
     ("config", "files", "chart"),
-    ("fire", "state", "decode", "target"),
+    ("fire", "state", "damage_shapes", "decode", "target"),
     ("model",),
     ("engine",),
     ("pool", "optimiser"),

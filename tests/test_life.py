@@ -5,8 +5,8 @@ import torch
 from test_anatomy import lively
 
 from nca.anatomy import value_ranges
+from nca.damage_shapes import damage
 from nca.life import Life, Lives, live
-from nca.state import damage
 
 
 def grown(nca, size, steps, wound=None, seed=5):

@@ -38,8 +38,8 @@ def _grow(options: argparse.Namespace) -> int:
     import torch
 
     from nca.checkpoint import load_checkpoint
+    from nca.damage_shapes import damage
     from nca.render import save_animation
-    from nca.state import damage
 
     limits = Limits()
     wounds = sorted(_wound(text, options.steps) for text in options.damage)

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from nca.checkpoint import WEIGHTS, weights_to_bytes
 from nca.config import BadInput, TargetConfig, checked
+from nca.damage_shapes import damage
 from nca.evaluate import Plan, evaluate, log10_error
 from nca.hub import discover
 from nca.jobs import JobQueue, JobSpec
@@ -30,7 +31,6 @@ from nca.model import NCA
 from nca.recipes import recipe as recipe_named
 from nca.render import animation_bytes, to_rgba8
 from nca.settings import Settings
-from nca.state import damage
 from nca.target import make_target, target_to_png
 from nca.ui.events import APOLOGY
 from nca.ui.grow.tab import HEAVY

@@ -10,11 +10,11 @@ import gradio as gr
 
 from nca.checkpoint import WEIGHTS
 from nca.config import BadInput
+from nca.damage_shapes import HALVES
 from nca.evaluate import Plan, evaluate
 from nca.jobs import JobView
 from nca.life import Life, Lives, live
 from nca.scorecard import recorded
-from nca.state import HALVES
 from nca.ui import shelf
 from nca.ui.events import changes, listen
 from nca.ui.inspect import life_views as views

@@ -1,0 +1,265 @@
+"""Damage: which cells a shape erases, drawn alike in training, scoring, films and on the page.
+
+Some families are kept out of training for good (`HELD_OUT`), so that a score on them says how an
+automaton heals what it was never trained on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import get_args
+
+import torch
+from torch import Tensor
+
+from nca.config import BadInput, DamageShape
+
+ALIVE = (
+    0.1  # alpha above which a cell counts as part of the body that free-hand damage goes through
+)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a shape is drawn on.
+
+    Attributes:
+        alive: the body of each item, bool [B, H, W].
+        draw: every random number comes from here.
+        centre: (x, y) of a circle, -1 to 1 across the grid; None to draw it.
+        radius: of a circle or stroke in half-widths of the grid, of a swipe or hole in cells; None
+            to draw it.
+    """
+
+    alive: Tensor
+    draw: torch.Generator
+    centre: tuple[float, float] | None = None
+    radius: float | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the grid."""
+        return self.alive.shape[1], self.alive.shape[2]
+
+    def uniform(self, low: float, high: float, *shape: int) -> Tensor:
+        """Numbers in [low, high), float32."""
+        return low + (high - low) * torch.rand(shape, generator=self.draw)
+
+    def number(self, low: float, high: float) -> float:
+        """One number in [low, high)."""
+        return float(self.uniform(low, high, 1))
+
+    def living_cell(self, item: int) -> tuple[float, float]:
+        """Row and column of a random cell of an item's body; the centre when it has none."""
+        cells = self.alive[item].nonzero()
+        if not len(cells):
+            return self.size[0] / 2, self.size[1] / 2
+        row, column = cells[int(torch.randint(len(cells), (1,), generator=self.draw))].tolist()
+        return float(row), float(column)
+
+    def rows_and_columns(self) -> tuple[Tensor, Tensor]:
+        """Numbers of the rows, [H, 1], and of the columns, [1, W], float32."""
+        height, width = self.size
+        return torch.arange(height).float()[:, None], torch.arange(width).float()[None]
+
+
+Mask = Callable[[Scene], Tensor]
+
+
+def _half(side: str) -> Mask:
+    def mask(scene: Scene) -> Tensor:
+        height, width = scene.size
+        rows, columns = scene.rows_and_columns()
+        erased = {
+            "left": columns < width // 2,
+            "right": columns >= width // 2,
+            "top": rows < height // 2,
+            "bottom": rows >= height // 2,
+        }[side]
+        return erased.expand(1, height, width)
+
+    return mask
+
+
+def _centre(scene: Scene) -> Tensor:
+    """A square of 2/9 of the shorter side in the middle, 16 x 16 on a 72 grid."""
+    height, width = scene.size
+    side = max(1, round(min(height, width) * 2 / 9))
+    top, left = (height - side) // 2, (width - side) // 2
+    erased = torch.zeros(1, height, width, dtype=torch.bool)
+    erased[:, top : top + side, left : left + side] = True
+    return erased
+
+
+def _circle(scene: Scene) -> Tensor:
+    """One disc for each item, centre U(-0.5, 0.5), radius U(0.1, 0.4), after Distill."""
+    batch = len(scene.alive)
+    u, v = _half_widths(scene)
+    middle = scene.uniform(-0.5, 0.5, batch, 2)
+    if scene.centre is not None:
+        middle = torch.tensor([scene.centre], dtype=torch.float32).expand(batch, 2)
+    size = scene.uniform(0.1, 0.4, batch)
+    if scene.radius is not None:
+        size = torch.full((batch,), float(scene.radius))
+    dx, dy = u - middle[:, 0].view(-1, 1, 1), v - middle[:, 1].view(-1, 1, 1)
+    return dx**2 + dy**2 < size.view(-1, 1, 1) ** 2
+
+
+def _stroke(scene: Scene) -> Tensor:
+    """A quadratic Bezier curve across the middle for each item, 0.06 half-widths in radius."""
+    u, v = _half_widths(scene)
+    radius = 0.06 if scene.radius is None else scene.radius
+    points = scene.uniform(-0.7, 0.7, len(scene.alive), 3, 2)
+    erased = torch.zeros(1, dtype=torch.bool)
+    for s in torch.linspace(0, 1, 33).tolist():
+        weights = torch.tensor([(1 - s) ** 2, 2 * s * (1 - s), s**2]).view(1, 3, 1)
+        spot = (points * weights).sum(1)
+        dx, dy = u - spot[:, 0].view(-1, 1, 1), v - spot[:, 1].view(-1, 1, 1)
+        erased = erased | (dx**2 + dy**2 < radius**2)
+    return erased
+
+
+def _half_widths(scene: Scene) -> tuple[Tensor, Tensor]:
+    """Centres of the cells as x [1, 1, W] and y [1, H, 1], from -1 to 1."""
+    height, width = scene.size
+    u = (torch.arange(width).view(1, 1, width) + 0.5) / width * 2 - 1
+    v = (torch.arange(height).view(1, height, 1) + 0.5) / height * 2 - 1
+    return u, v
+
+
+def _each(draw_one: Callable[[Scene, int], Tensor]) -> Mask:
+    """A shape that goes through the body of each item, drawn item by item: bool [B, H, W]."""
+    return lambda scene: torch.stack([draw_one(scene, item) for item in range(len(scene.alive))])
+
+
+def _discs(scene: Scene, spots: Tensor, radius: float) -> Tensor:
+    """Cells within `radius` of any of the spots, (row, column) [N, 2]: bool [H, W]."""
+    rows, columns = scene.rows_and_columns()
+    squares = (rows[..., None] - spots[:, 0]) ** 2 + (columns[..., None] - spots[:, 1]) ** 2
+    return squares.amin(-1) <= radius**2
+
+
+def _path(scene: Scene, item: int, radius: float) -> Tensor:
+    """A disc drawn along a bent path through a living cell, as a finger draws it: bool [H, W]."""
+    middle = torch.tensor(scene.living_cell(item))
+    length = scene.number(6, 40) * min(scene.size) / 72
+    along = torch.linspace(0, length, max(2, round(length))) - scene.number(0, 1) * length
+    bend = float(torch.randn(1, generator=scene.draw)) * 0.6
+    angle = scene.number(0, 2 * math.pi) + bend * along / max(length, 1)
+    steps = torch.stack([angle.sin() * along, angle.cos() * along], 1)
+    return _discs(scene, middle + steps, radius)
+
+
+def _swipe(scene: Scene, item: int) -> Tensor:
+    """One swipe, 2 to 7 cells in radius."""
+    radius = scene.number(2, 7) if scene.radius is None else scene.radius
+    return _path(scene, item, radius)
+
+
+def _swipes(scene: Scene, item: int) -> Tensor:
+    """Two to five swipes, each 2 to 5 cells in radius."""
+    erased = torch.zeros(scene.size, dtype=torch.bool)
+    for _ in range(int(torch.randint(2, 6, (1,), generator=scene.draw))):
+        radius = scene.number(2, 5) if scene.radius is None else scene.radius
+        erased |= _path(scene, item, radius)
+    return erased
+
+
+def _hole(scene: Scene, item: int) -> Tensor:
+    """A disc of 3 to 9 cells around a living cell."""
+    radius = scene.number(3, 9) if scene.radius is None else scene.radius
+    return _discs(scene, torch.tensor([scene.living_cell(item)]), radius)
+
+
+def _cut(scene: Scene, item: int) -> Tensor:
+    """All beyond a line at any angle, which leaves between a quarter and three quarters."""
+    return _beyond_a_line(scene, item, 0.25, 0.75)
+
+
+def _limb(scene: Scene, item: int) -> Tensor:
+    """All beyond a line near the edge of the body: 5 to 25 % of it."""
+    return _beyond_a_line(scene, item, 0.75, 0.95)
+
+
+def _beyond_a_line(scene: Scene, item: int, low: float, high: float) -> Tensor:
+    rows, columns = scene.rows_and_columns()
+    angle = scene.number(0, 2 * math.pi)
+    across = rows * math.sin(angle) + columns * math.cos(angle)
+    body = across[scene.alive[item]]
+    share = scene.number(low, high)
+    return across > (torch.quantile(body, share) if len(body) else across.mean())
+
+
+def _scrub(scene: Scene, item: int) -> Tensor:
+    """Rubbing back and forth over one place: 4 to 7 parallel lines, 2 cells in radius."""
+    middle, angle = torch.tensor(scene.living_cell(item)), scene.number(0, 2 * math.pi)
+    lines, length = int(scene.number(4, 8)), scene.number(8, 20) * min(scene.size) / 72
+    sweep = torch.linspace(-0.5, 0.5, max(2, round(length))) * length
+    spots = [
+        torch.stack([sweep, torch.full_like(sweep, 3.0 * (k - lines / 2))], 1) for k in range(lines)
+    ]
+    sin, cos = math.sin(angle), math.cos(angle)
+    turn = torch.tensor([[cos, -sin], [sin, cos]])
+    return _discs(
+        scene, middle + torch.cat(spots) @ turn, 2.0 if scene.radius is None else scene.radius
+    )
+
+
+def _scatter(scene: Scene, item: int) -> Tensor:
+    """Each cell by itself, 30 to 80 % of them."""
+    return torch.rand(scene.size, generator=scene.draw) < scene.number(0.3, 0.8)
+
+
+# To add a shape, add it here; what is trained on is also listed in `nca.config.DamageShape`.
+SHAPES: dict[str, Mask] = {
+    "half-left": _half("left"),
+    "half-right": _half("right"),
+    "half-top": _half("top"),
+    "half-bottom": _half("bottom"),
+    "centre": _centre,
+    "circle": _circle,
+    "stroke": _stroke,
+    "swipe": _each(_swipe),
+    "swipes": _each(_swipes),
+    "hole": _each(_hole),
+    "cut": _each(_cut),
+    "limb": _each(_limb),
+    "scrub": _each(_scrub),
+    "scatter": _each(_scatter),
+}
+HALVES = ("half-left", "half-right", "half-top", "half-bottom")
+HELD_OUT = ("limb", "scrub", "scatter")  # never trained on: what healing is judged by
+assert not set(HELD_OUT) & set(get_args(DamageShape))
+
+
+def damage(
+    x: Tensor,
+    shape: str,
+    *,
+    centre: tuple[float, float] | None = None,
+    radius: float | None = None,
+    seed: int = 0,
+) -> Tensor:
+    """A copy of the states with cells erased, all channels to 0; same shape and dtype as `x`.
+
+    Args:
+        x: float [B, H, W, C].
+        shape: one of `SHAPES`. Halves and the centre square are parts of the grid, the same for
+            each item; all others differ per item, and the free-hand ones, from "swipe" on, go
+            through the item's body.
+        centre: (x, y) of a circle, -1 to 1 across the grid; drawn from U(-0.5, 0.5) when None.
+        radius: of a circle or stroke in half-widths, of a swipe, hole or scrub in cells; drawn
+            when None.
+        seed: draws what is not given.
+
+    Raises:
+        BadInput: unknown shape.
+    """
+    if shape not in SHAPES:
+        raise BadInput(f"There is no damage called {shape!r}; choose one of {', '.join(SHAPES)}.")
+    draw = torch.Generator().manual_seed(seed)
+    erased = SHAPES[shape](Scene((x[..., 3] > ALIVE).cpu(), draw, centre, radius))
+    keep = (~erased).to(x.device, x.dtype).expand(x.shape[:3])
+    return x * keep[..., None]
