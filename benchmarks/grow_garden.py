@@ -24,13 +24,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a script, beside nc
 from skyline import skyline
 
 from nca.checkpoint import FILES, load_checkpoint
-from nca.config import BadInput, TargetConfig, TrainConfig
+from nca.config import BadInput, TargetConfig
 from nca.evaluate import HEALED, Scores
 from nca.jobs.local import train_in
-from nca.jobs.spec import JobSpec
-from nca.recipes import recipe
+from nca.jobs.spec import JobSpec, Target
 from nca.scorecard import PICTURE, record, recorded, row, score, table
-from nca.target import make_target, target_to_png
+from nca.target import target_to_png
 
 FRAME = 128  # cells of the full frame's side
 
@@ -68,29 +67,19 @@ def title(emoji: str, name: str) -> str:
 
 def job(
     emoji: str, kind: str, title: str, iterations: int | None, device: str, seed: int = 0
-) -> JobSpec:
-    """The job of one checkpoint: the recipe on the emoji at 40 cells with 16 of padding.
+) -> tuple[JobSpec, bytes]:
+    """The job of one checkpoint and the PNG of its target: the emoji, 40 cells and 16 of padding.
 
     `photo` has the skyline for its picture instead, and nothing around it.
     """
-    found = recipe(kind)
-    train = found.train.model_dump() | ({} if iterations is None else {"iterations": iterations})
-    return JobSpec(
-        nca=found.nca,
-        train=TrainConfig.model_validate(train),
-        target=TargetConfig(kind="image", size=FRAME, padding=0)
-        if kind == "photo"
-        else TargetConfig(emoji=emoji),
-        recipe=kind,
-        title=title,
-        device=device,
-        seed=seed,
-    )
-
-
-def picture(target: TargetConfig) -> bytes:
-    """The PNG of what a job grows."""
-    return target_to_png(skyline(FRAME) if target.kind == "image" else make_target(target))
+    if kind == "photo":
+        frame = TargetConfig(kind="image", size=FRAME, padding=0)
+        target = Target(frame, target_to_png(skyline(FRAME)), title)
+    else:
+        target = Target.make(TargetConfig(emoji=emoji), title=title)
+    changes = {} if iterations is None else {"iterations": iterations}
+    spec = JobSpec.from_recipe(kind, target, seed=seed, device=device, changes=changes)
+    return spec, target.png
 
 
 def shipped(run: Path, folder: Path, scores: Scores) -> None:
@@ -178,12 +167,11 @@ def main() -> int:
         if options.table or stopped or (options.only and name not in options.only):
             continue
         called, iterations = title(emoji, name), options.iterations or longer
-        spec = job(emoji, kind, called, iterations, options.device, SEEDS.get(name, 0))
+        spec, png = job(emoji, kind, called, iterations, options.device, SEEDS.get(name, 0))
         if done(options.out / name, spec):
             print(f"{name}: already there", file=sys.stderr)
             continue
         try:
-            png = picture(spec.target)
             if train_in(options.runs / name, spec, png, None, stop=lambda: bool(stopped)):
                 scores = score(options.runs / name, bar=True)
                 shipped(options.runs / name, options.out / name, scores)

@@ -48,7 +48,7 @@ def card(
         space: `user/name` of a Space of the garden that can open it.
         pictures: the files that are there to be shown.
     """
-    c, made = info.nca, info.target
+    c, made, initial = info.nca, info.target, info.initial
     size = made.grid if made else 72
     load = f'NCA.from_pretrained("{repo_id or "path/to/this/folder"}")'
     lines = [
@@ -57,7 +57,7 @@ def card(
         f"license: {licence or picture_licence(info)}",
         # As JSON, which is YAML too: a title may hold colons, quotes and emoji.
         f"model_name: {json.dumps(_one_line(info.title), ensure_ascii=False)}",
-        *([f"base_model: {json.dumps(info.base.repo)}"] if info.base and info.base.repo else []),
+        *([f"base_model: {json.dumps(initial.repo)}"] if initial and initial.repo else []),
         "pipeline_tag: unconditional-image-generation",
         "tags:",
         *(f"- {tag}" for tag in TAGS),
@@ -86,11 +86,11 @@ def card(
         f"| recipe | {_escaped(info.recipe or 'own settings')} |",
         f"| iterations | {info.iteration} |",
     ]
-    if info.base is not None:
-        origin = _escaped(info.base.title)
-        if info.base.repo:
-            origin += f" of [{info.base.repo}](https://huggingface.co/{info.base.repo})"
-        lines.append(f"| began with | {origin}, {info.base.iteration} iterations |")
+    if initial is not None:
+        origin = _escaped(initial.title)
+        if initial.repo:
+            origin += f" of [{initial.repo}](https://huggingface.co/{initial.repo})"
+        lines.append(f"| began with | {origin}, {initial.iteration} iterations |")
     if made is not None:
         what = _escaped(made.emoji or "") if made.kind == "emoji" else "a picture"
         lines.append(f"| target | {what}, {made.size} cells and {made.padding} of padding |")

@@ -11,6 +11,7 @@ import unicodedata
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
+    AliasChoices,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -201,7 +202,7 @@ class TargetConfig(_Frozen):
 
 
 class InitialSource(_Frozen):
-    """The checkpoint that a training began with; stored with every checkpoint that came of it.
+    """The initial checkpoint of a training; stored with every checkpoint that came of it.
 
     Attributes:
         title: what it says of itself.
@@ -231,24 +232,66 @@ class CheckpointInfo(_Frozen):
     nca: NCAConfig = NCAConfig()
     train: TrainConfig | None = None
     target: TargetConfig | None = None
-    base: InitialSource | None = None
+    initial: InitialSource | None = Field(  # `base` in files of earlier versions
+        default=None, validation_alias=AliasChoices("initial", "base")
+    )
 
 
 class Limits(_Frozen):
-    """What the garden accepts and keeps. Bytes, pixels, seconds and counts."""
+    """What the garden accepts and keeps; a server sets them with NCA_GARDEN_LIMITS."""
 
-    upload_bytes: int = 5 * 2**20
-    upload_pixels: int = 16_000_000
-    decode_seconds: float = 10.0
-    decode_bytes: int = 1024 * 2**20  # address space of the decoding process, its libraries too
-    checkpoint_bytes: int = 2**20
-    weight_abs: float = 1e4  # a weight beyond this is not a trained model's
-    zip_bytes: int = 20 * 2**20
-    export_frames: int = 600
-    grow_steps: int = 2000
-    queue_length: int = 20
-    turn_seconds: float | None = None  # a shared Space gives each job 20 minutes a turn
-    job_days: int = 7
+    upload_bytes: int = Field(
+        default=5 * 2**20, ge=1024, description="bytes of an uploaded picture, and of one to share"
+    )
+    upload_pixels: int = Field(
+        default=16_000_000, ge=64, description="pixels of a picture, frames included"
+    )
+    decode_seconds: float = Field(
+        default=10.0, gt=0, le=600, description="seconds that decoding a picture may take"
+    )
+    decode_bytes: int = Field(
+        default=1024 * 2**20,
+        ge=2**20,
+        description="address space in bytes of the decoding process, its libraries included",
+    )
+    checkpoint_bytes: int = Field(
+        default=2**20, ge=1024, description="bytes of one file of a checkpoint"
+    )
+    weight_abs: float = Field(
+        default=1e4, gt=0, description="largest absolute value of a weight; no trained one has more"
+    )
+    zip_bytes: int = Field(
+        default=20 * 2**20, ge=1024, description="bytes of an uploaded checkpoint"
+    )
+    export_frames: int = Field(default=600, ge=1, le=10_000, description="frames of a film")
+    grow_steps: int = Field(default=2000, ge=1, description="steps of growth in one go")
+    queue_length: int = Field(
+        default=20, ge=1, le=10_000, description="trainings that run or wait, of all visitors"
+    )
+    turn_seconds: float | None = Field(
+        default=None,
+        gt=0,
+        description="seconds a training runs while others wait, before the next one goes on; "
+        "on a Space 1,200",
+    )
+    job_days: int = Field(
+        default=7, ge=1, le=3650, description="days that a finished training is kept"
+    )
+    jobs_shown: int = Field(
+        default=24, ge=1, le=1000, description="trainings of a visitor among the checkpoints"
+    )
+    collection_length: int = Field(
+        default=12, ge=1, le=1000, description="checkpoints a visitor pulled or uploaded"
+    )
+    collections_length: int = Field(
+        default=240,
+        ge=1,
+        le=100_000,
+        description="the same of all visitors together",
+    )
+    collections_bytes: int = Field(
+        default=256 * 2**20, ge=2**20, description="bytes of those of all visitors"
+    )
 
 
 Model = TypeVar("Model", bound=BaseModel)

@@ -1,32 +1,34 @@
-"""What a server is told by its environment: where it keeps jobs, its secret, its limits."""
+"""Settings of a server, read from its environment: where it keeps jobs, its secret, its limits."""
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import shutil
 import sqlite3
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from nca.config import Limits
+from nca.config import BadInput, Limits, checked
 from nca.files import write_atomic
 from nca.jobs.lock import FileLock, holder
-from nca.jobs.spec import HOME_NAME, default_home
+from nca.jobs.spec import HOME_NAME, default_home, is_disk_full
 from nca.jobs.store import Store
 
 DATA = Path("/data")  # where a Space has its disk or bucket, if its owner gave it one
-TURN_SECONDS = 20 * 60.0  # of one job on a shared Space, before the next in the queue goes on
+SPACE_TURN_SECONDS = 20 * 60.0  # of one job on a shared Space, before the next one goes on
 
 
 class Settings(BaseModel):
     """Everything `app.py` needs to know before it starts.
 
     Attributes:
-        home: where jobs live; never the working or the temp folder.
+        home: where jobs live, an absolute path; never the working or the temp folder.
         checkpoints: the shipped checkpoints, one folder each.
         secret: encrypts what the page keeps in a visitor's browser; the same after a restart.
         limits: what the garden accepts and keeps.
@@ -51,27 +53,86 @@ class Settings(BaseModel):
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ, data: Path = DATA) -> Self:
-        """Read NCA_GARDEN_HOME, _SECRET, _OWN_TOKEN, _MCP and what a Hugging Face Space sets.
+        """Read NCA_GARDEN_HOME, _SECRET, _LIMITS, _OWN_TOKEN, _MCP and what a Space sets.
 
         On a Space (SPACE_ID), jobs take turns, and live in `data` where a garden can.
+
+        Raises:
+            BadInput: a variable cannot be used, or the home cannot be written; the sentence names
+                the variable to change.
         """
-        space, home = environ.get("SPACE_ID") or None, default_home(environ)
-        given, kept = environ.get("NCA_GARDEN_HOME"), data / HOME_NAME
-        if space and not given and data.is_dir() and can_hold_a_garden(kept):
-            home = kept
-        home.mkdir(parents=True, exist_ok=True)
+        space, given = environ.get("SPACE_ID") or None, environ.get("NCA_GARDEN_HOME")
+        on_disk = data / HOME_NAME
+        if space and not given and data.is_dir() and can_hold_a_garden(on_disk):
+            home = on_disk
+        else:
+            home = default_home(environ)
+        make_home(home)
         # Without SYSTEM, Gradio's button would sign everybody in as the machine's owner.
         real = space is not None and environ.get("SYSTEM") == "spaces"
         return cls(
             home=home,
-            secret=environ.get("NCA_GARDEN_SECRET") or kept_secret(home),
-            limits=Limits(turn_seconds=TURN_SECONDS if space else None),
+            secret=environ.get("NCA_GARDEN_SECRET") or stored_secret(home),
+            limits=read_limits(environ, {"turn_seconds": SPACE_TURN_SECONDS} if space else {}),
             space=space,
             lasting=space is None or home.is_relative_to(data),
             sign_in=real and bool(environ.get("OAUTH_CLIENT_ID")),
             own_token=space is None and environ.get("NCA_GARDEN_OWN_TOKEN") == "1",
             mcp=environ.get("NCA_GARDEN_MCP") == "1",
         )
+
+
+def make_home(home: Path) -> None:
+    """Make the folder for jobs, unless it is there.
+
+    Raises:
+        BadInput: it cannot be made or written.
+    """
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=home):
+            pass
+    except OSError as error:
+        if is_disk_full(error) and home.is_dir():
+            return  # what is there can still be seen and deleted
+        raise BadInput(
+            f"The folder for jobs, {home}, cannot be written ({error.strerror}); please set "
+            "NCA_GARDEN_HOME to one that can."
+        ) from error
+
+
+def read_limits(environ: Mapping[str, str], defaults: Mapping[str, float] | None = None) -> Limits:
+    """The limits in NCA_GARDEN_LIMITS, a JSON object such as `{"queue_length": 5}`.
+
+    Args:
+        environ: holds the variable, or does not.
+        defaults: for fields that the variable does not name, where they differ from the model's.
+
+    Raises:
+        BadInput: the variable is no JSON object, or a field is unknown or out of range.
+    """
+    text = environ.get("NCA_GARDEN_LIMITS", "").strip() or "{}"
+    try:
+        values = json.loads(text)
+    except ValueError:
+        values = None
+    if not isinstance(values, dict):
+        raise BadInput(
+            'Please write NCA_GARDEN_LIMITS as a JSON object, such as {"queue_length": 5}.'
+        )
+    try:
+        return checked(Limits, {**(defaults or {}), **values})
+    except BadInput as error:
+        raise BadInput(f"In NCA_GARDEN_LIMITS: {error}") from None
+
+
+def limits_table() -> str:
+    """All limits as a Markdown table: name, default, meaning."""
+    rows = ["| limit | default | |", "|---|---|---|"]
+    for name, field in Limits.model_fields.items():
+        default = "none" if field.default is None else f"{field.default:,}".removesuffix(".0")
+        rows.append(f"| `{name}` | {default} | {field.description} |")
+    return "\n".join(rows)
 
 
 def can_hold_a_garden(folder: Path) -> bool:
@@ -89,24 +150,38 @@ def can_hold_a_garden(folder: Path) -> bool:
         lock.release()
         store = Store(probe / "garden.sqlite3")
         with store.transaction():
-            found = store.next_place()
+            position = store.next_position()
         store.close()
-        return found == 1
+        return position == 1
     except (OSError, sqlite3.Error):
         return False
     finally:
         shutil.rmtree(probe, ignore_errors=True)
 
 
-def kept_secret(home: Path) -> str:
-    """The secret of this garden, made once and then read from its home."""
+def stored_secret(home: Path) -> str:
+    """The secret of this garden, made once and then read from its home.
+
+    Raises:
+        BadInput: it cannot be read or written.
+    """
     path = home / "secret"
     try:
-        if secret := path.read_text().strip():
+        if secret := path.read_text(encoding="utf-8").strip():
             return secret
-    except OSError:
+    except FileNotFoundError:
         pass
+    except (OSError, ValueError):
+        raise BadInput(
+            f"{path} cannot be read; please make it readable, or set NCA_GARDEN_SECRET."
+        ) from None
     secret = secrets.token_hex(16)
-    write_atomic(path, secret.encode())
-    path.chmod(0o600)
+    try:
+        write_atomic(path, secret.encode())
+        path.chmod(0o600)
+    except OSError as error:
+        raise BadInput(
+            f"{path} cannot be written ({error.strerror}); please make room there, set "
+            "NCA_GARDEN_SECRET, or set NCA_GARDEN_HOME to another folder."
+        ) from None
     return secret

@@ -65,17 +65,28 @@ class IterationReport:
 
 
 def pick_device(device: str = "auto") -> tuple[torch.device, str | None]:
-    """The device to use, and a sentence when it is not the one that was hoped for.
+    """The device to use, and a sentence when it is not the one that was requested.
 
-    "auto" is CUDA when it is there and answers, else the CPU.
+    Args:
+        device: "auto" (CUDA where it is available and works, else the CPU), "cpu", "cuda" or
+            "cuda:N".
     """
     if device == "cpu" or (device == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu"), None
+    wanted = torch.device("cuda" if device == "auto" else device)
+    if not torch.cuda.is_available():
+        return torch.device("cpu"), "CUDA is not available on this computer; training on the CPU."
+    count = torch.cuda.device_count()
+    if wanted.index is not None and wanted.index >= count:
+        return torch.device("cpu"), (
+            f"{device} is not available, the last graphics card is cuda:{count - 1}; "
+            "training on the CPU."
+        )
     try:
-        torch.zeros(1, device=device if device != "auto" else "cuda").add_(1).item()
+        torch.zeros(1, device=wanted).add_(1).item()
     except (RuntimeError, AssertionError):
         return torch.device("cpu"), "The graphics card refused to work; training on the CPU."
-    return torch.device(device if device != "auto" else "cuda"), None
+    return wanted, None
 
 
 class Trainer:
@@ -88,10 +99,10 @@ class Trainer:
         device: "auto", "cpu", "cuda" or "cuda:N".
         seed: of the initial weights and every draw.
         clock: seconds, for iterations per second only.
-        start: an automaton of this architecture whose weights, copied, training begins with.
+        initial: an automaton of this architecture; training begins with a copy of its weights.
 
     Raises:
-        BadInput: when `start` is of another architecture.
+        BadInput: when `initial` is of another architecture.
     """
 
     def __init__(
@@ -102,17 +113,17 @@ class Trainer:
         device: str = "auto",
         seed: int = 0,
         clock: Callable[[], float] = time.perf_counter,
-        start: NCA | None = None,
+        initial: NCA | None = None,
     ) -> None:
         self.device, self.message = pick_device(device)
         self.config = train_config
         self.seed = seed
         self.target = target.to(self.device, torch.float32)
         self.nca = NCA(nca_config, init_seed=seed).to(self.device)
-        if start is not None:
-            if start.config != nca_config:
+        if initial is not None:
+            if initial.config != nca_config:
                 raise BadInput("The automaton to begin with is of another architecture.")
-            self.nca.load_state_dict(start.state_dict())
+            self.nca.load_state_dict(initial.state_dict())
         self.engine: Engine = choose(nca_config, self.device)
         self.optimiser = Optimiser(self.nca.parameters(), train_config)
         self.seed_state = self.nca.seed(1, (self.target.shape[0], self.target.shape[1]))[0]

@@ -47,15 +47,18 @@ def wait_for(condition, seconds: float = 90.0, every: float = 0.05):
 
 
 def workers(folder: Path) -> list[int]:
-    """The processes that run the worker on this folder."""
-    found = []
+    """The processes that run the worker on this folder.
+
+    Without its children: until a child has called exec, it looks like the worker itself.
+    """
+    parents = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
                 command = (entry / "cmdline").read_bytes().split(b"\0")
-                zombie = (entry / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
+                state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
             except OSError:
                 continue
-            if b"nca.jobs.worker" in command and str(folder).encode() in command and not zombie:
-                found.append(int(entry.name))
-    return found
+            if b"nca.jobs.worker" in command and str(folder).encode() in command and state != "Z":
+                parents[int(entry.name)] = int(parent)
+    return [process for process, parent in parents.items() if parent not in parents]

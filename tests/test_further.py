@@ -17,7 +17,8 @@ from nca.cli import main
 from nca.config import BadInput, CheckpointInfo, InitialSource, NCAConfig, TargetConfig
 from nca.jobs import JobQueue, JobSpec
 from nca.jobs.initial import initial_checkpoint
-from nca.jobs.spec import RESUME, START
+from nca.jobs.spec import INITIAL, RESUME
+from nca.jobs.threads import thread_count
 from nca.model import NCA
 from nca.trainer import Trainer
 
@@ -50,19 +51,19 @@ def base(tmp_path) -> Path:
 
 def test_a_trainer_begins_with_the_weights_it_is_given():
     old = grown()
-    trainer = Trainer(SPEC.nca, SPEC.train, tiny_target(), "cpu", start=old)
+    trainer = Trainer(SPEC.nca, SPEC.train, tiny_target(), "cpu", initial=old)
     assert same(trainer.nca, old) and not same(trainer.nca, NCA(SPEC.nca))
     before = [weight.clone() for weight in old.parameters()]
     trainer.train_step()
     assert not same(trainer.nca, old)
     assert all(map(torch.equal, before, old.parameters())), "the given automaton was trained"
     with pytest.raises(BadInput, match="architecture"):
-        Trainer(NCAConfig(channels=5), SPEC.train, tiny_target(), "cpu", start=old)
+        Trainer(NCAConfig(channels=5), SPEC.train, tiny_target(), "cpu", initial=old)
 
 
 def test_a_killed_job_ends_where_an_uninterrupted_one_ends(base, tmp_path):
     start = initial_checkpoint(load_checkpoint(base), "ann/lizard", "a" * 40)
-    spec = tiny_spec(LONG, base=start.base, nca=start.nca)
+    spec = tiny_spec(LONG, initial=start.source, nca=start.nca)
     queue, key = JobQueue(tmp_path / "home", devices=("cpu",)), JobQueue.new_key()
     try:
         job = queue.submit(key, spec, tiny_png(), start.weights)
@@ -76,14 +77,14 @@ def test_a_killed_job_ends_where_an_uninterrupted_one_ends(base, tmp_path):
         view = wait_for(lambda: not (v := queue.view(key, job)).active and v, 120)
     finally:
         queue.close()
-    assert (view.state, view.base) == ("stopped", "Old lizard") and view.iteration > 0
-    trainer = Trainer(spec.nca, spec.train, tiny_target(), "cpu", spec.seed, start=grown())
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    assert (view.state, view.initial) == ("stopped", "Old lizard") and view.iteration > 0
+    trainer = Trainer(spec.nca, spec.train, tiny_target(), "cpu", spec.seed, initial=grown())
+    torch.set_num_threads(thread_count())
     while trainer.iteration < view.iteration:
         trainer.train_step()
     found = load_checkpoint(folder)
     assert same(found.nca, trainer.nca)
-    assert found.info.base == InitialSource(
+    assert found.info.initial == InitialSource(
         title="Old lizard", iteration=70, repo="ann/lizard", revision="a" * 40
     )
     text = (folder / "README.md").read_text()
@@ -92,7 +93,7 @@ def test_a_killed_job_ends_where_an_uninterrupted_one_ends(base, tmp_path):
 
 def test_only_sound_weights_of_that_architecture_get_in(base, tmp_path):
     start, key = initial_checkpoint(load_checkpoint(base)), JobQueue.new_key()
-    spec = tiny_spec(3, base=start.base)
+    spec = tiny_spec(3, initial=start.source)
     other = weights_to_bytes(grown(nca=NCAConfig(channels=7, hidden=(8,))), CheckpointInfo())
     queue = JobQueue(tmp_path / "home", devices=("cpu",))
     try:
@@ -119,26 +120,31 @@ def test_a_start_that_is_gone_is_a_sentence(base, tmp_path):
     start = initial_checkpoint(load_checkpoint(base))
     (tmp_path / "target.png").write_bytes(tiny_png())
     with pytest.raises(BadInput, match="missing; start it again"):
-        Training(tmp_path, tiny_spec(1, base=start.base), stop=lambda: False).run()
+        Training(tmp_path, tiny_spec(1, initial=start.source), stop=lambda: False).run()
 
 
 def test_what_was_written_before_still_loads():
-    old = json.loads(tiny_spec(3).model_dump_json(exclude={"base"}))
+    old = json.loads(tiny_spec(3).model_dump_json(exclude={"initial"}))
     assert JobSpec.model_validate(old) == tiny_spec(3)
+    source = InitialSource(title="Old lizard", iteration=70)
+    for model in (JobSpec, CheckpointInfo):  # the field was called `base`
+        read = model.model_validate({"base": source.model_dump()})
+        assert read.initial == source and "base" not in read.model_dump()
     lizard = load_checkpoint(ROOT / "checkpoints/lizard-regenerating")
-    assert lizard.info.base is None and "began with" not in card(lizard.info, {})
+    assert lizard.info.initial is None and "began with" not in card(lizard.info, {})
 
 
 def test_its_own_picture_or_none(base, tmp_path):
-    config, png = initial_checkpoint(load_checkpoint(base)).target()
-    assert config.emoji == "🦎" and png == tiny_png()
+    target = initial_checkpoint(load_checkpoint(base)).target()
+    assert target.config.emoji == "🦎" and target.png == tiny_png()
+    assert target.title == "Old lizard"
     odd = torch.zeros(8, 12, 4)
     for name, target, sentence in (("none", None, "no picture"), ("odd", odd, "not square")):
         save_checkpoint(tmp_path / name, grown(), target=target, preview=False)
         with pytest.raises(BadInput, match=sentence):
             initial_checkpoint(load_checkpoint(tmp_path / name)).target()
     save_checkpoint(tmp_path / "plain", grown(), target=tiny_target(), preview=False)
-    assert initial_checkpoint(load_checkpoint(tmp_path / "plain")).target()[0].grid == 8
+    assert initial_checkpoint(load_checkpoint(tmp_path / "plain")).target().config.grid == 8
 
 
 def test_the_command_trains_a_folder_further_and_goes_on(base, tmp_path, capsys):
@@ -146,7 +152,7 @@ def test_the_command_trains_a_folder_further_and_goes_on(base, tmp_path, capsys)
     command += [*TINY, "--set", "loss_window=4"]
     assert main(command) == 0
     first = load_checkpoint(tmp_path / "out")
-    assert first.info.title == "Old lizard" and first.info.base.iteration == 70
+    assert first.info.title == "Old lizard" and first.info.initial.iteration == 70
     assert first.info.nca == grown().config and first.info.target.emoji == "🦎"
     assert main([*command, "--iterations", "3"]) == 0
     assert load_checkpoint(tmp_path / "out").info.iteration == 3
@@ -158,7 +164,7 @@ def test_the_command_trains_a_folder_further_and_goes_on(base, tmp_path, capsys)
     assert torch.allclose(new.nca.layers[0].weight, grown().layers[0].weight, atol=1e-6)
 
     for words, sentence in (
-        (["--out", str(tmp_path / "x"), "--set", "channels=9"], "leave out --set channels"),
+        (["--out", str(tmp_path / "x"), "--set", "channels=9"], "leave out channels"),
         (["--out", str(base)], "another folder than --from"),
         (["--out", str(tmp_path / "new")], "other settings"),
         (["--out", str(tmp_path / "x"), "--image", str(tmp_path / "no.png")], "cannot be opened"),
@@ -169,7 +175,7 @@ def test_the_command_trains_a_folder_further_and_goes_on(base, tmp_path, capsys)
     assert "not an NCA Garden checkpoint" in capsys.readouterr().err
     assert main(["train", "--out", str(tmp_path / "x"), *TINY]) == 2
     assert "begin --from one" in capsys.readouterr().err
-    assert not (tmp_path / "x").exists() and not (base / START).exists()
+    assert not (tmp_path / "x").exists() and not (base / INITIAL).exists()
 
 
 @pytest.mark.parametrize("private", [False, True])
@@ -184,7 +190,7 @@ def test_the_command_trains_a_repo_further(base, tmp_path, monkeypatch, private)
         commit = repo.commit({name: (base / name).read_bytes() for name in names})
         out = ["--out", str(tmp_path / "out")]
         assert main(["train", "--from", "ann/lizard", *out, *TINY]) == 0
-    made = load_checkpoint(tmp_path / "out").info.base
+    made = load_checkpoint(tmp_path / "out").info.initial
     assert made.title == "Old lizard"
     # A card that anyone can read does not name what not everybody may see.
     assert (made.repo, made.revision) == ((None, None) if private else ("ann/lizard", commit))

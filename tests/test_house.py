@@ -11,7 +11,7 @@ import torch
 ROOT = Path(__file__).parents[1]
 # Lowest first. A module imports only from its own floor and from those below.
 FLOORS = (
-    ("config", "files", "chart"),
+    ("config", "files", "logs", "chart"),
     ("fire", "state", "damage_shapes", "decode", "target"),
     ("model",),
     ("engine",),

@@ -18,6 +18,7 @@ from nca.checkpoint import load_checkpoint, weights_from_bytes
 from nca.config import BadInput, Limits
 from nca.jobs import JobQueue, snapshots
 from nca.jobs.lock import holder
+from nca.jobs.threads import thread_count
 from nca.trainer import Trainer
 
 
@@ -65,7 +66,7 @@ def test_stop_and_resume_end_where_an_uninterrupted_training_ends(open_queue):
 
     shorter = spec.train.model_copy(update={"iterations": total})
     trainer = Trainer(spec.nca, shorter, tiny_target(), "cpu", spec.seed)
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    torch.set_num_threads(thread_count())
     for _ in trainer:
         pass
     checkpoint = load_checkpoint(view.folder)
@@ -92,7 +93,8 @@ def test_a_crash_is_continued_once_and_then_explained(open_queue):
     queue, key = open_queue(), JobQueue.new_key()
     job = queue.submit(key, tiny_spec(LONG), tiny_png())
     folder = queue.view(key, job).folder
-    first = wait_for(lambda: (folder / "resume.safetensors").exists() and workers(folder))
+    # The checkpoint comes after the resume file; a worker killed in between has none to load.
+    first = wait_for(lambda: (folder / "model.safetensors").exists() and workers(folder))
     os.kill(first[0], signal.SIGKILL)
     second = wait_for(lambda: [p for p in workers(folder) if p not in first])
     os.kill(second[0], signal.SIGKILL)

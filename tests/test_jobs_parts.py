@@ -14,7 +14,7 @@ from nca.jobs.store import Row, Store
 
 def a_row(job: str, **changes) -> Row:
     values = dict(
-        id=job, owner="0" * 64, title="x", device="cpu", state="queued", place=1, work=1.0,
+        id=job, owner="0" * 64, title="x", device="cpu", state="queued", position=1, work=1.0,
         iterations=10, created=1.0, changed=1.0,
     )  # fmt: skip
     return Row(**(values | changes))
@@ -84,11 +84,11 @@ def test_a_transaction_is_all_or_nothing(tmp_path):
     store = Store(tmp_path / "garden.sqlite3")
     store.add(a_row("a"))
     with pytest.raises(RuntimeError), store.transaction():
-        store.add(a_row("b", place=store.next_place()))
+        store.add(a_row("b", position=store.next_position()))
         store.update("a", state="failed")
         raise RuntimeError
     assert [row.id for row in store.active()] == ["a"] and store.get("b") is None
-    store.update("a", place=store.next_place())
+    store.update("a", position=store.next_position())
     store.add(a_row("c"))
     assert [row.id for row in store.active()] == ["c", "a"]
     assert Store(tmp_path / "garden.sqlite3").ids() == {"a", "c"}
@@ -128,8 +128,8 @@ def test_what_costs_much_is_done_seldom():
         done.append(now[0])
         now[0] += 2.0  # takes two seconds
 
-    pace = training.Pace(every=5.0, share=0.1, clock=lambda: now[0])
+    throttle = training.Throttle(every=5.0, share=0.1, clock=lambda: now[0])
     for _ in range(100):
-        pace.run(act)
+        throttle.run(act)
         now[0] += 1.0
     assert done == [0.0, 22.0, 44.0, 66.0, 88.0]

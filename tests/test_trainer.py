@@ -23,12 +23,10 @@ def square(size=12):
     return target
 
 
-def trainer(target=None, seed=0, nca=TINY, start=None, **changes):
+def trainer(target=None, seed=0, nca=TINY, initial=None, **changes):
     target = square() if target is None else target
-    # `start` of the settings says where batches begin, `start` of a Trainer with which weights.
-    begins, start = (start, None) if isinstance(start, str) else ("pool", start)
-    config = TrainConfig(**{**QUICK, "start": begins, **changes})
-    return Trainer(nca, config, target, seed=seed, start=start)
+    config = TrainConfig(**{**QUICK, "start": "pool", **changes})
+    return Trainer(nca, config, target, seed=seed, initial=initial)
 
 
 def weights(t):
@@ -169,7 +167,7 @@ def test_late_in_training_few_seeds_enter_the_pool():
 def test_training_begins_with_another_automaton():
     parent = trainer(iterations=3)
     list(parent)
-    child = trainer(target=square() * 0.5, start=parent.nca)
+    child = trainer(target=square() * 0.5, initial=parent.nca)
     for name, value in weights(parent).items():
         assert torch.equal(child.nca.state_dict()[name], value)
     before = weights(parent)
@@ -177,7 +175,7 @@ def test_training_begins_with_another_automaton():
     for name, value in before.items():
         assert torch.equal(parent.nca.state_dict()[name], value)  # a copy was trained
     with pytest.raises(BadInput, match="another architecture"):
-        trainer(nca=NCAConfig(channels=8, hidden=(16,)), start=parent.nca)
+        trainer(nca=NCAConfig(channels=8, hidden=(16,)), initial=parent.nca)
 
 
 def test_random_loss_step_returns_that_state():

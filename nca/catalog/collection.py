@@ -6,9 +6,7 @@ They lie in `<home>/collection/<hash of the visitor's key>/<id>/`, a checkpoint 
 
 from __future__ import annotations
 
-import hashlib
 import os
-import re
 import secrets
 import shutil
 import threading
@@ -22,15 +20,11 @@ from nca.checkpoint import FILES, WEIGHTS, load_checkpoint, unzip_checkpoint
 from nca.config import BadInput, Limits, plain_text
 from nca.files import write_atomic
 from nca.hub import Pulled
-from nca.jobs import NOT_YOURS
+from nca.jobs.keys import NOT_YOURS, key_hash
 from nca.jobs.spec import read_json, to_json
 
 ABOUT = "about.json"
-MINE = 12  # checkpoints of one visitor, before the oldest goes
-EVERYBODYS = 240
-EVERYBODYS_BYTES = 256 * 2**20
 COPIED = tuple(name for name in FILES if name != "preview.gif")
-_KEY = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True)
@@ -113,9 +107,7 @@ class Collection:
     # ------------------------------------------------------------------ within
 
     def _owner(self, key: str) -> str:
-        if not isinstance(key, str) or not _KEY.fullmatch(key):
-            raise BadInput(NOT_YOURS)
-        return hashlib.sha256(key.encode()).hexdigest()
+        return key_hash(key)
 
     def _add(self, owner: str, fill: Callable[[Path], str], about: dict[str, Any]) -> str:
         """Fill a folder beside the others, then put it in place complete."""
@@ -158,7 +150,7 @@ class Collection:
                 shutil.rmtree(path, ignore_errors=True)
         for folder in self.root.glob("[0-9a-f]*"):
             known = self._entries(folder.name)
-            mine = known[:MINE] if folder.name == owner else known
+            mine = known[: self.limits.collection_length] if folder.name == owner else known
             entries += mine
             keep = {kept.id for _, kept in mine}
             for path in folder.iterdir():
@@ -169,5 +161,6 @@ class Collection:
         size = 0
         for number, (_, kept) in enumerate(sorted(entries, key=lambda e: e[0], reverse=True)):
             size += sum(path.stat().st_size for path in kept.folder.iterdir())
-            if number >= EVERYBODYS or size > EVERYBODYS_BYTES:
+            most = self.limits.collections_length, self.limits.collections_bytes
+            if number >= most[0] or size > most[1]:
                 shutil.rmtree(kept.folder, ignore_errors=True)

@@ -5,10 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nca.config import BadInput, TargetConfig, TrainConfig, checked
+from nca.config import BadInput, TargetConfig, checked
+
+if TYPE_CHECKING:
+    from nca.jobs.initial import InitialCheckpoint
+    from nca.jobs.spec import Target
 
 
 def add_commands(commands: Any) -> None:
@@ -46,52 +52,46 @@ def _train(options: argparse.Namespace) -> int:
     from nca.jobs.spec import JobSpec
     from nca.recipes import recipe
 
-    found = recipe(options.recipe)
-    start = _start(options.begin) if options.begin else None
-    config, png, title = _target(options, start)
+    chosen = recipe(options.recipe)  # before anything is fetched
+    initial = _initial(options.begin) if options.begin else None
+    target = _target(options, initial)
     changes = dict(_setting(text) for text in options.set)
     if options.iterations is not None:
         changes["iterations"] = options.iterations
-    train = {k: v for k, v in changes.items() if k in TrainConfig.model_fields}
-    nca = {k: v for k, v in changes.items() if k not in train}
-    own = (start.nca if start else found.nca).model_dump()
-    spec = checked(
-        JobSpec,
-        {
-            "nca": own | nca,
-            "train": found.train.model_dump() | train,
-            "target": config,
-            "seed": options.seed,
-            "device": options.device,
-            "recipe": found.name,
-            "title": title,
-            "base": start and start.base,
-        },
+    spec = JobSpec.from_recipe(
+        chosen, target, seed=options.seed, device=options.device, initial=initial, changes=changes
     )
-    if start and spec.nca != start.nca:
-        raise BadInput(
-            f"{options.begin} keeps its architecture when it is trained further; please leave out "
-            f"--set {' '.join(nca)}."
-        )
-
     folder: Path = options.out
-    if start and folder.resolve() == Path(options.begin).resolve():
+    if initial and folder.resolve() == Path(options.begin).resolve():
         raise BadInput("Please let --out be another folder than --from.")
-    stopped: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _frame: stopped.append(number))
-    try:
-        done = train_in(folder, spec, png, start and start.weights, stop=lambda: bool(stopped))
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with _signals() as received:
+        weights = initial and initial.weights
+        done = train_in(folder, spec, target.png, weights, stop=lambda: bool(received))
     if done:
         print(f"Saved in {folder}. To see it: python -m nca grow {folder} --out grown.gif")
-    else:
-        print(f"Stopped and saved in {folder}; the same command goes on from here.")
-    return 0 if done else 130
+        return 0
+    print(f"Stopped and saved in {folder}; the same command goes on from here.")
+    return 128 + received[0]
 
 
-def _start(text: str) -> Any:
-    """The checkpoint to begin with: a folder when there is one of this name, else on the Hub."""
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Collect Ctrl-C, SIGTERM and the end of the terminal instead of ending at once."""
+    received: list[int] = []
+    before = {}
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number is not None and signal.getsignal(number) != signal.SIG_IGN:  # as nohup leaves it
+            before[number] = signal.signal(number, lambda which, _frame: received.append(which))
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _initial(text: str) -> InitialCheckpoint:
+    """The initial checkpoint: a folder when there is one of this name, else on the Hub."""
     from nca.checkpoint import load_checkpoint
     from nca.jobs.initial import initial_checkpoint
 
@@ -107,21 +107,18 @@ def _start(text: str) -> Any:
     return initial_checkpoint(load_checkpoint(pulled.folder), *public)
 
 
-def _target(options: argparse.Namespace, start: Any) -> tuple[TargetConfig, bytes, str]:
-    """What to train on, the start's own picture if no other is asked for: config, PNG, title."""
-    from nca.target import make_target, target_to_png
+def _target(options: argparse.Namespace, initial: InitialCheckpoint | None) -> Target:
+    """What to grow: by default the initial checkpoint's own picture."""
+    from nca.jobs.spec import Target
 
     if not (options.emoji or options.image):
-        if start is None:
+        if initial is None:
             raise BadInput("Please choose a picture with --emoji or --image, or begin --from one.")
-        return *start.target(), start.base.title
-    how = TargetConfig.model_fields.keys() & vars(options).keys()
-    config = checked(
-        TargetConfig,
-        {k: getattr(options, k) for k in how} | {"kind": "emoji" if options.emoji else "image"},
-    )
-    title = options.emoji or options.image.stem[:80]
-    return config, target_to_png(make_target(config, options.image)), title
+        return initial.target()
+    names = TargetConfig.model_fields.keys() & vars(options).keys()
+    values = {name: getattr(options, name) for name in names}
+    config = checked(TargetConfig, values | {"kind": "emoji" if options.emoji else "image"})
+    return Target.make(config, options.image, options.emoji or options.image.stem[:80])
 
 
 def _setting(text: str) -> tuple[str, Any]:

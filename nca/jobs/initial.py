@@ -1,4 +1,4 @@
-"""Training further: what a checkpoint gives to a training that begins with it."""
+"""The initial checkpoint of a training that does not begin with random weights."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ from dataclasses import dataclass
 
 from nca.checkpoint import Checkpoint, weights_to_bytes
 from nca.config import BadInput, InitialSource, NCAConfig, TargetConfig, checked
+from nca.jobs.spec import Target
 from nca.target import target_to_png
 
 
 @dataclass(frozen=True)
 class InitialCheckpoint:
-    """A checkpoint as the beginning of a training.
+    """A checkpoint whose weights a training begins with.
 
     Attributes:
-        checkpoint: it, checked.
-        base: what the training says of it.
-        weights: what a job's folder keeps of it.
+        checkpoint: loaded, and so checked.
+        source: how the training names it.
+        weights: a safetensors file, for the job's folder.
     """
 
     checkpoint: Checkpoint
-    base: InitialSource
+    source: InitialSource
     weights: bytes
 
     @property
@@ -28,8 +29,8 @@ class InitialCheckpoint:
         """The architecture, which stays."""
         return self.checkpoint.nca.config
 
-    def target(self) -> tuple[TargetConfig, bytes]:
-        """The picture it was trained on, as a config and a PNG.
+    def target(self) -> Target:
+        """The picture it was trained on, with its own title.
 
         Raises:
             BadInput: it has none, or one that no training of this garden could have had.
@@ -42,13 +43,13 @@ class InitialCheckpoint:
             if height != width:
                 raise BadInput("This checkpoint's own picture is not square; please choose one.")
             made = checked(TargetConfig, {"kind": "image", "size": height, "padding": 0})
-        return made, target_to_png(picture)
+        return Target(made, target_to_png(picture), self.source.title)
 
 
 def initial_checkpoint(
     checkpoint: Checkpoint, repo: str | None = None, revision: str | None = None
 ) -> InitialCheckpoint:
-    """A checkpoint as the beginning of a training.
+    """Prepare a checkpoint for a training that begins with it.
 
     Args:
         checkpoint: loaded, and so checked.
@@ -56,5 +57,5 @@ def initial_checkpoint(
         revision: the commit it is there.
     """
     info = checkpoint.info
-    base = InitialSource(title=info.title, iteration=info.iteration, repo=repo, revision=revision)
-    return InitialCheckpoint(checkpoint, base, weights_to_bytes(checkpoint.nca, info))
+    source = InitialSource(title=info.title, iteration=info.iteration, repo=repo, revision=revision)
+    return InitialCheckpoint(checkpoint, source, weights_to_bytes(checkpoint.nca, info))

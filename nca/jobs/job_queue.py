@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
-import re
 import secrets
 import shutil
 import sqlite3
@@ -12,30 +10,30 @@ import struct
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from nca.config import BadInput, Limits, checked
 from nca.files import write_atomic
+from nca.jobs.keys import NOT_YOURS, key_hash, new_key
+from nca.jobs.lock import LocksUnsupported
 from nca.jobs.metrics import MetricsReader
+from nca.jobs.progress import Progress, read_progress
 from nca.jobs.spec import (
     FULL_DISK,
+    INITIAL,
     METRICS,
-    PROGRESS,
     SPEC,
-    START,
     TARGET,
     JobSpec,
-    read_json,
+    is_disk_full,
     read_spec,
 )
 from nca.jobs.store import ACTIVE, Row, Store
 from nca.jobs.supervisor import Supervisor
 
-NOT_YOURS = "There is no such job, or it is not yours; it may have been deleted."
-_KEY = re.compile(r"[0-9a-f]{32}")
 _READERS = 64  # metrics files remembered
 
 
@@ -47,14 +45,14 @@ class JobView:
         id: the job.
         title: for people.
         state: queued, running, finished, stopped, failed or interrupted.
-        stopping: it was asked to stop and still saves.
+        stopping: it is to stop and still saves.
         ahead: jobs before it on its device, 0 when it runs or is done.
         wait_seconds: expected wait in the queue; None when nothing is known.
         iteration: updates done.
-        iterations: updates wanted.
+        iterations: updates requested.
         iterations_per_second: None before the first.
         loss: of the last iteration, None before the first.
-        base: title of the checkpoint it began with, None for a new automaton.
+        initial: title of its initial checkpoint, None for a new automaton.
         seconds_left: None before the first iteration.
         message: a sentence, or None.
         can_resume: whether `resume` would go on, without more iterations.
@@ -73,7 +71,7 @@ class JobView:
     iterations: int
     iterations_per_second: float | None
     loss: float | None
-    base: str | None
+    initial: str | None
     seconds_left: float | None
     message: str | None
     can_resume: bool
@@ -100,10 +98,13 @@ class JobQueue:
     A second process on the same home reads but does not write; it takes over when the first ends.
 
     Args:
-        home: made when missing; on a local disk.
+        home: made when missing; on a local disk, with room for a database.
         limits: queue, turns, days.
         devices: what may train here, the default first; found when None.
         clock: seconds since 1970.
+
+    Raises:
+        BadInput: `home` cannot hold a queue; the sentence names it.
     """
 
     def __init__(
@@ -113,11 +114,22 @@ class JobQueue:
         devices: Sequence[str] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.home, self.limits = Path(home), limits or Limits()
+        # Absolute, because workers get it, and the server may change its folder.
+        self.home, self.limits = Path(home).expanduser().absolute(), limits or Limits()
         self.devices = tuple(devices or find_devices())
         self._clock = clock
-        self._store = Store(self.home / "garden.sqlite3")
-        self._supervisor = Supervisor(self.home, self._store, self.limits, clock)
+        try:
+            self._store = Store(self.home / "garden.sqlite3")
+            self._supervisor = Supervisor(self.home, self._store, self.limits, clock)
+        except LocksUnsupported as error:
+            raise BadInput(f"{error} NCA_GARDEN_HOME names it.") from error
+        except (OSError, sqlite3.Error) as error:
+            if is_disk_full(error):
+                raise BadInput(f"The disk of {self.home} is full; please make room.") from error
+            raise BadInput(
+                f"No queue can be kept in {self.home} ({error}); please let NCA_GARDEN_HOME name "
+                "a folder on a local disk that can be written."
+            ) from error
         self._readers: OrderedDict[str, MetricsReader] = OrderedDict()
         self._readers_guard = threading.Lock()
 
@@ -129,30 +141,32 @@ class JobQueue:
     @staticmethod
     def new_key() -> str:
         """A key for a new visitor, 128 bits as hex; it is stored nowhere here."""
-        return secrets.token_hex(16)
+        return new_key()
 
     # ------------------------------------------------------------------ changing
 
-    def submit(self, key: str, spec: JobSpec, target_png: bytes, start: bytes | None = None) -> str:
+    def submit(
+        self, key: str, spec: JobSpec, target_png: bytes, initial: bytes | None = None
+    ) -> str:
         """Put a training at the end of the queue and return its id.
 
         Args:
             key: the visitor's.
             spec: what to train.
-            target_png: on what, the spec's grid large.
-            start: the weights to begin with, as `nca.checkpoint.weights_to_bytes` writes them;
-                together with `spec.base`, which says whose they are.
+            target_png: its target, a PNG of `spec.target.grid` pixels in width and height.
+            initial: the initial weights, as `nca.checkpoint.weights_to_bytes` writes them; given
+                if and only if `spec.initial` names their source.
 
         Raises:
             BadInput: the spec, the picture or the weights do not fit, the visitor has an active
-                job, or the queue is full.
+                job, the queue is full, or the disk is.
         """
         self._check_lead()
-        owner = _owner(key)
+        owner = key_hash(key)
         self._admit(owner)
         spec = checked(JobSpec, spec.model_dump() if isinstance(spec, JobSpec) else spec)
         _check_target(target_png, spec.target.grid, self.limits)
-        _check_start(start, spec, self.limits)
+        _check_initial(initial, spec, self.limits)
         job_id, now = secrets.token_hex(16), self._clock()
         device = self._device(spec.device)
         folder = self._supervisor.folders / job_id
@@ -160,8 +174,8 @@ class JobQueue:
             folder.mkdir(mode=0o700)
             write_atomic(folder / SPEC, spec.model_dump_json(indent=1).encode())
             write_atomic(folder / TARGET, target_png)
-            if start is not None:
-                write_atomic(folder / START, start)
+            if initial is not None:
+                write_atomic(folder / INITIAL, initial)
             with self._store.transaction():
                 self._admit(owner)  # again, because others came meanwhile
                 self._store.add(
@@ -171,7 +185,7 @@ class JobQueue:
                         title=spec.title,
                         device=device,
                         state="queued",
-                        place=self._store.next_place(),
+                        position=self._store.next_position(),
                         work=spec.work,
                         iterations=spec.train.iterations,
                         created=now,
@@ -180,7 +194,7 @@ class JobQueue:
                 )
         except BaseException as error:
             shutil.rmtree(folder, ignore_errors=True)
-            if isinstance(error, (OSError, sqlite3.OperationalError)):
+            if is_disk_full(error):
                 raise BadInput(FULL_DISK) from error
             raise
         self._supervisor.wake()
@@ -189,12 +203,12 @@ class JobQueue:
     def stop(self, key: str, job_id: str) -> None:
         """End a training after its current iteration; it can be resumed."""
         self._check_lead()
-        with self._store.transaction():
+        with _full_disk_explained(), self._store.transaction():
             row = self._owned(key, job_id)
             if row.state == "queued":
                 self._store.update(row.id, state="stopped", message=None, changed=self._clock())
             elif row.state in ACTIVE:
-                self._store.update(row.id, wish="stop")
+                self._store.update(row.id, requested="stop")
         self._supervisor.wake()
 
     def resume(self, key: str, job_id: str, iterations: int | None = None) -> None:
@@ -206,16 +220,16 @@ class JobQueue:
             iterations: a new total; a finished training goes on only with more than it had.
         """
         self._check_lead()
-        with self._store.transaction():
+        with _full_disk_explained(), self._store.transaction():
             row = self._owned(key, job_id)
             if row.state in ACTIVE:
-                if row.wish == "stop":  # stopping still: go on after that
-                    self._store.update(row.id, wish="yield")
+                if row.requested == "stop":  # stopping still: go on after that
+                    self._store.update(row.id, requested="yield")
                 return
             folder = self._supervisor.folders / row.id
             spec = read_spec(folder)
             total = spec.train.iterations if iterations is None else iterations
-            done = int((read_json(folder / PROGRESS) or {}).get("iteration", 0))
+            done = read_progress(folder).iteration
             if total <= done:
                 raise BadInput(f"It has done {done} iterations; ask for more to go on.")
             self._admit(row.owner)
@@ -227,27 +241,38 @@ class JobQueue:
             self._store.update(
                 row.id,
                 state="queued",
-                wish=None,
+                requested=None,
                 crashes=0,
                 message=None,
                 iterations=total,
-                place=self._store.next_place(),
+                position=self._store.next_position(),
                 changed=self._clock(),
             )
         self._supervisor.wake()
 
     def delete(self, key: str, job_id: str) -> None:
-        """Delete a job with its picture and all it has grown, at once, also while it trains."""
+        """Delete a job with its picture and all it has grown, at once, also while it trains.
+
+        On a full disk the files go first, because the database needs room to note anything.
+        """
         self._check_lead()
         row = self._owned(key, job_id)
-        self._store.update(row.id, wish="delete")
+        try:
+            self._store.update(row.id, requested="delete")
+        except sqlite3.Error as error:
+            if not is_disk_full(error):
+                raise
+            self._supervisor.end_worker(row.id)
+            shutil.rmtree(self._supervisor.folders / row.id, ignore_errors=True)
+            with _full_disk_explained():
+                self._store.update(row.id, requested="delete")
         self._supervisor.wake()
 
     # ------------------------------------------------------------------ looking
 
     def jobs(self, key: str) -> list[JobView]:
         """The visitor's jobs, newest first."""
-        rows = [row for row in self._store.of(_owner(key)) if row.wish != "delete"]
+        rows = [row for row in self._store.of(key_hash(key)) if row.requested != "delete"]
         queue = self._store.active()
         return [self._view(row, queue) for row in rows]
 
@@ -256,7 +281,7 @@ class JobQueue:
         return self._view(self._owned(key, job_id), self._store.active())
 
     def spec(self, key: str, job_id: str) -> JobSpec:
-        """What was asked for."""
+        """The spec of one of the visitor's jobs."""
         return read_spec(self._supervisor.folders / self._owned(key, job_id).id)
 
     def metrics(self, key: str, job_id: str, points: int = 300) -> list[tuple[int, float]]:
@@ -274,10 +299,10 @@ class JobQueue:
 
     def _owned(self, key: str, job_id: str) -> Row:
         """The job, if it is this visitor's; the same refusal whether it exists or not."""
-        owner = _owner(key)
+        owner = key_hash(key)
         row = self._store.get(job_id) if isinstance(job_id, str) else None
         theirs = row.owner if row is not None else "0" * len(owner)
-        if not hmac.compare_digest(owner, theirs) or row is None or row.wish == "delete":
+        if not hmac.compare_digest(owner, theirs) or row is None or row.requested == "delete":
             raise BadInput(NOT_YOURS)
         return row
 
@@ -289,7 +314,7 @@ class JobQueue:
 
     def _admit(self, owner: str) -> None:
         """Refuse when this visitor has an active job or the queue is full."""
-        active = [row for row in self._store.active() if row.wish != "delete"]
+        active = [row for row in self._store.active() if row.requested != "delete"]
         if any(row.owner == owner for row in active):
             raise BadInput("You already have a training in the queue; stop it or wait for it.")
         if len(active) >= self.limits.queue_length:
@@ -304,32 +329,31 @@ class JobQueue:
 
     def _view(self, row: Row, queue: list[Row]) -> JobView:
         folder = self._supervisor.folders / row.id
-        progress = read_json(folder / PROGRESS) or {}
+        progress = read_progress(folder)
         waits = row.state in ("queued", "interrupted")
         ahead = [
             other
             for other in queue
             if other.device == row.device
             and other.id != row.id
-            and (other.state == "running" or other.place < row.place)
+            and (other.state == "running" or other.position < row.position)
         ]
-        done = int(progress.get("iteration", 0))
         kept = None if row.state in ACTIVE else row.changed + self.limits.job_days * 86_400
         return JobView(
             id=row.id,
             title=row.title,
             state=row.state,
-            stopping=row.state in ACTIVE and row.wish == "stop",
+            stopping=row.state in ACTIVE and row.requested == "stop",
             ahead=len(ahead) if waits else 0,
             wait_seconds=self._wait(ahead) if waits else None,
-            iteration=done,
+            iteration=progress.iteration,
             iterations=row.iterations,
-            iterations_per_second=progress.get("iterations_per_second"),
-            loss=progress.get("loss"),
-            base=progress.get("base"),
-            seconds_left=progress.get("seconds_left"),
-            message=row.message or progress.get("message"),
-            can_resume=row.state not in ACTIVE and done < row.iterations,
+            iterations_per_second=progress.iterations_per_second or None,
+            loss=progress.loss,
+            initial=progress.initial,
+            seconds_left=progress.seconds_left,
+            message=row.message or progress.message,
+            can_resume=row.state not in ACTIVE and progress.iteration < row.iterations,
             created=row.created,
             deleted_at=kept,
             folder=folder,
@@ -340,28 +364,32 @@ class JobQueue:
 
         None while nothing runs long enough to know.
         """
-        told = [read_json(self._supervisor.folders / row.id / PROGRESS) or {} for row in ahead]
-        rates = [_rate(row, p) for row, p in zip(ahead, told, strict=True)]
+        reports = [read_progress(self._supervisor.folders / row.id) for row in ahead]
+        rates = [_rate(row, progress) for row, progress in zip(ahead, reports, strict=True)]
         known = [rate for rate in rates if rate]
         if ahead and not known:
             return None
         turn, total = self.limits.turn_seconds or float("inf"), 0.0
-        for row, progress in zip(ahead, told, strict=True):
-            left = (row.iterations - int(progress.get("iteration", 0))) * row.work / known[0]
+        for row, progress in zip(ahead, reports, strict=True):
+            left = (row.iterations - progress.iteration) * row.work / known[0]
             total += min(turn, max(0.0, left))
         return round(total, 1)
 
 
-def _rate(row: Row, progress: dict[str, Any]) -> float:
+def _rate(row: Row, progress: Progress) -> float:
     """Work per second as measured on this job, 0 when it was not."""
-    return row.work * (progress.get("iterations_per_second") or 0.0)
+    return row.work * progress.iterations_per_second
 
 
-def _owner(key: str) -> str:
-    """What is stored of a key: its SHA-256. BadInput for what cannot be a key."""
-    if not isinstance(key, str) or not _KEY.fullmatch(key):
-        raise BadInput(NOT_YOURS)
-    return hashlib.sha256(key.encode()).hexdigest()
+@contextmanager
+def _full_disk_explained() -> Iterator[None]:
+    """Turn the errors of a full disk into their sentence."""
+    try:
+        yield
+    except (OSError, sqlite3.Error) as error:
+        if is_disk_full(error):
+            raise BadInput(FULL_DISK) from error
+        raise
 
 
 def _check_target(png: bytes, grid: int, limits: Limits) -> None:
@@ -377,12 +405,12 @@ def _check_target(png: bytes, grid: int, limits: Limits) -> None:
         raise BadInput("The target picture does not fit the settings; please choose it again.")
 
 
-def _check_start(start: bytes | None, spec: JobSpec, limits: Limits) -> None:
-    """Whoever's weights they are, only sound ones of the architecture asked for get in."""
-    if (start is None) != (spec.base is None):
+def _check_initial(initial: bytes | None, spec: JobSpec, limits: Limits) -> None:
+    """Accept only sound weights of the spec's architecture."""
+    if (initial is None) != (spec.initial is None):
         raise BadInput("Please choose again which automaton to begin with.")
-    if start is not None:
+    if initial is not None:
         from nca.checkpoint import weights_from_bytes  # torch takes seconds to import
 
-        if weights_from_bytes(start, limits)[0].config != spec.nca:
+        if weights_from_bytes(initial, limits)[0].config != spec.nca:
             raise BadInput("A training that begins with a checkpoint keeps its architecture.")

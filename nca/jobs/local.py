@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,70 +11,127 @@ from tqdm import tqdm
 
 from nca.config import BadInput
 from nca.files import write_atomic
-from nca.jobs.lock import FileLock
-from nca.jobs.spec import LOCK, RESUME, SPEC, START, TARGET, JobSpec, read_spec
+from nca.jobs.lock import FileLock, LocksUnsupported
+from nca.jobs.spec import (
+    FULL_DISK,
+    INITIAL,
+    LOCK,
+    RESUME,
+    SPEC,
+    TARGET,
+    JobSpec,
+    is_disk_full,
+    read_initial,
+    read_spec,
+    state_folder,
+)
 from nca.jobs.training import Training
 from nca.trainer import Diverged, IterationReport, log10_loss
 
 
 def train_in(
-    folder: Path, spec: JobSpec, png: bytes, weights: bytes | None, stop: Callable[[], bool]
+    folder: Path,
+    spec: JobSpec,
+    png: bytes,
+    initial: bytes | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> bool:
-    """Train in a folder from where it stands, with a progress bar; what is there is always saved.
+    """Train in a folder, or go on with the training in it, with a progress bar on stderr.
+
+    Nothing is written beside the folder. Trainings whose folders have the same parent take turns
+    on a device.
 
     Args:
-        folder: made when it is not there; a job of this spec, perhaps for fewer iterations, goes
-            on in it.
+        folder: made when missing; a training of the same spec but for its device and number of
+            iterations goes on.
         spec: the training.
-        png: its target picture.
-        weights: those it begins with, a safetensors file, when not its own.
-        stop: asked after every iteration.
+        png: its target picture, see `nca.jobs.spec.Target`.
+        initial: the weights it begins with, a safetensors file, if `spec.initial` names any.
+        stop: called after every iteration; True saves and ends.
 
     Returns:
-        Whether it came to the end of the spec, and was not stopped.
+        Whether it reached the last iteration of the spec.
 
     Raises:
-        BadInput: when another process trains there, or other settings did, or training diverged.
+        BadInput: another process or other settings train there, training diverged, or the disk
+            is full; what was saved is kept.
     """
+    folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / LOCK)
-    if not lock.acquire():
-        raise BadInput(f"Another process is training in {folder}; choose another --out.")
     try:
-        if (folder / RESUME).exists() and not _continues(folder, spec, weights):
-            raise BadInput(
-                f"{folder} holds a training with other settings; repeat those, "
-                "or choose another --out."
-            )
-        write_atomic(folder / SPEC, spec.model_dump_json(indent=2).encode())
-        write_atomic(folder / TARGET, png)
-        if weights:
-            write_atomic(folder / START, weights)
-        with tqdm(
-            total=spec.train.iterations, unit="it", desc=spec.title, dynamic_ncols=True
-        ) as bar:
-
-            def show(report: IterationReport) -> None:
-                bar.update(report.iteration - bar.n)
-                bar.set_postfix_str(f"log10 loss {log10_loss(report.loss):.2f}", refresh=False)
-                if report.message:
-                    bar.write(report.message, file=sys.stderr)
-
-            def wait(sentence: str) -> None:
-                bar.write(f"{sentence} One at a time trains in {folder.parent}.", file=sys.stderr)
-
-            return Training(folder, spec, stop=stop, on_report=show, on_wait=wait).run()
+        if not lock.acquire():
+            raise BadInput(f"Another process is training in {folder}; choose another --out.")
+    except LocksUnsupported:
+        print(
+            f"The disk of {folder} cannot lock files; make sure that nothing else trains there.",
+            file=sys.stderr,
+        )
+    try:
+        _prepare(folder, spec, png, initial)
+        return _with_progress_bar(folder, spec, stop)
     except Diverged as error:
         raise BadInput(str(error)) from None
+    except OSError as error:
+        if is_disk_full(error):
+            raise BadInput(FULL_DISK) from error
+        raise
     finally:
         lock.release()
 
 
-def _continues(folder: Path, spec: JobSpec, weights: bytes | None) -> bool:
+def device_lock(folder: Path, name: str) -> Path | None:
+    """The lock file that trainings beside `folder` share for a device.
+
+    It is in the user's state folder, because the folder's parent may not be ours to write in.
+
+    Args:
+        folder: of a training.
+        name: of the device, fit for a file name.
+    """
+    state = state_folder()
+    if state is None:
+        return None
+    group = hashlib.sha256(str(folder.parent.resolve()).encode(errors="surrogateescape"))
+    return state / "locks" / f"{group.hexdigest()[:16]}-{name}.lock"
+
+
+def _prepare(folder: Path, spec: JobSpec, png: bytes, initial: bytes | None) -> None:
+    """Write what the training is made from, unless another one is there."""
+    if (folder / RESUME).exists() and not _continues(folder, spec, initial):
+        raise BadInput(
+            f"{folder} holds a training with other settings; repeat those, or choose another --out."
+        )
+    write_atomic(folder / SPEC, spec.model_dump_json(indent=2).encode())
+    write_atomic(folder / TARGET, png)
+    if initial:
+        write_atomic(folder / INITIAL, initial)
+
+
+def _continues(folder: Path, spec: JobSpec, initial: bytes | None) -> bool:
     """Whether the job in `folder` is this one but for its device and number of iterations."""
     plain = [
         job.model_dump(exclude={"device": True, "train": {"iterations"}})
         for job in (read_spec(folder), spec)
     ]
-    begun = (folder / START).read_bytes() if (folder / START).exists() else None
-    return plain[0] == plain[1] and begun == weights
+    return plain[0] == plain[1] and read_initial(folder) == initial
+
+
+def _with_progress_bar(folder: Path, spec: JobSpec, stop: Callable[[], bool]) -> bool:
+    with tqdm(total=spec.train.iterations, unit="it", desc=spec.title, dynamic_ncols=True) as bar:
+
+        def show(report: IterationReport) -> None:
+            bar.update(report.iteration - bar.n)
+            bar.set_postfix_str(f"log10 loss {log10_loss(report.loss):.2f}", refresh=False)
+            if report.message:
+                bar.write(report.message, file=sys.stderr)
+
+        training = Training(
+            folder,
+            spec,
+            stop=stop,
+            on_report=show,
+            on_notice=lambda words: bar.write(words, file=sys.stderr),
+            device_lock=lambda name: device_lock(folder, name),
+        )
+        return training.run()

@@ -6,25 +6,41 @@ an executor. Only small things are imported here: a server asks for a job's stat
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-import re
+import sqlite3
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
-from nca.config import BadInput, InitialSource, NCAConfig, TargetConfig, Title, TrainConfig, checked
+from nca.config import (
+    BadInput,
+    InitialSource,
+    Limits,
+    NCAConfig,
+    TargetConfig,
+    Title,
+    TrainConfig,
+    checked,
+)
+from nca.recipes import Recipe
+from nca.recipes import recipe as recipe_named
+
+if TYPE_CHECKING:  # they import torch
+    from nca.jobs.initial import InitialCheckpoint
+    from nca.target import Picture
 
 SPEC = "job.json"
 TARGET = "target.png"
-START = "start.safetensors"  # the weights a training begins with; only where `base` says so
+INITIAL = "initial.safetensors"  # the initial checkpoint's weights; only where `initial` is set
+FORMER_INITIAL = "start.safetensors"  # its name in folders of earlier versions
 METRICS = "metrics.jsonl"
-PROGRESS = "progress.json"
-RESULT = "result.json"
 RESUME = "resume.safetensors"
 LOG = "worker.log"
 LOCK = "worker.lock"
@@ -32,9 +48,9 @@ STOP = "stop"
 POOL, BATCH, PREVIEW = "pool.webp", "batch.webp", "preview.webp"
 SNAPSHOTS = "snapshots"
 HOME_NAME = "nca-garden"
-DEVICE_LOCKS = ".locks"  # beside the job folders
+DEVICE_LOCKS = ".locks"  # beside the job folders of a queue
 
-FULL_DISK = "The garden's disk is full; what was saved before is kept."
+FULL_DISK = "The disk is full; please delete something. What was saved before is kept."
 
 
 class Exit(IntEnum):
@@ -47,8 +63,49 @@ class Exit(IntEnum):
     PAUSED = 75  # it was asked to stop, saved, and can go on
 
 
+@dataclass(frozen=True)
+class Target:
+    """What a training is to grow.
+
+    Attributes:
+        config: how it was made.
+        png: it, `config.grid` cells wide and high, as `nca.target.target_to_png` writes it.
+        title: of the training, for people.
+    """
+
+    config: TargetConfig
+    png: bytes
+    title: str
+
+    @classmethod
+    def make(
+        cls,
+        config: TargetConfig | Mapping[str, Any],
+        picture: Picture | None = None,
+        title: str | None = None,
+        limits: Limits | None = None,
+    ) -> Target:
+        """Draw the emoji of `config`, or fit `picture` to the grid.
+
+        Args:
+            config: size, padding, and the emoji where there is no picture.
+            picture: bytes, a path or a drawing, see `nca.target.image_target`.
+            title: the emoji, or "Picture", where it is None.
+            limits: of uploads.
+
+        Raises:
+            BadInput: the config or the picture cannot be used.
+        """
+        from nca.target import make_target, target_to_png  # torch takes seconds to import
+
+        if not isinstance(config, TargetConfig):
+            config = checked(TargetConfig, config)
+        png = target_to_png(make_target(config, picture, limits))
+        return cls(config, png, title or config.emoji or "Picture")
+
+
 class JobSpec(BaseModel):
-    """All that a training needs besides its target picture and the weights it may begin with."""
+    """All that a training needs besides its target picture and its initial weights."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -59,7 +116,59 @@ class JobSpec(BaseModel):
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:[0-9])?)$")
     recipe: str | None = Field(None, max_length=40)
     title: Title = "automaton"
-    base: InitialSource | None = None  # whose weights are in START
+    initial: InitialSource | None = Field(  # whose weights are in INITIAL
+        None, validation_alias=AliasChoices("initial", "base")
+    )
+
+    @classmethod
+    def from_recipe(
+        cls,
+        recipe: str | Recipe,
+        target: Target,
+        *,
+        seed: int = 0,
+        device: str = "auto",
+        initial: InitialCheckpoint | None = None,
+        changes: Mapping[str, Any] | None = None,
+    ) -> JobSpec:
+        """The training of a recipe on a target.
+
+        Args:
+            recipe: the recipe or its name.
+            target: what to grow; gives the title.
+            seed: of the weights and all draws.
+            device: auto, cpu, cuda or cuda:N.
+            initial: the checkpoint to begin with; its architecture replaces the recipe's.
+            changes: settings that replace the recipe's, by their names in `NCAConfig` and
+                `TrainConfig`.
+
+        Raises:
+            BadInput: a setting is unknown, out of range, or would change the architecture of the
+                initial checkpoint.
+        """
+        base = recipe_named(recipe) if isinstance(recipe, str) else recipe
+        changes = dict(changes or {})
+        train = {name: changes.pop(name) for name in TrainConfig.model_fields if name in changes}
+        nca = initial.nca if initial else base.nca
+        spec = checked(
+            cls,
+            {
+                "nca": checked(NCAConfig, nca.model_dump() | changes),
+                "train": checked(TrainConfig, base.train.model_dump() | train),
+                "target": target.config,
+                "seed": seed,
+                "device": device,
+                "recipe": base.name,
+                "title": target.title,
+                "initial": initial and initial.source,
+            },
+        )
+        if initial and spec.nca != initial.nca:
+            raise BadInput(
+                f"{initial.source.title} keeps its architecture when it is trained further; "
+                f"please leave out {', '.join(changes)}."
+            )
+        return spec
 
     @property
     def work(self) -> float:
@@ -71,9 +180,53 @@ class JobSpec(BaseModel):
 
 
 def default_home(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where the garden keeps its jobs: $NCA_GARDEN_HOME, else the platform's user data folder."""
-    home = environ.get("NCA_GARDEN_HOME")
-    return Path(home) if home else Path(platformdirs.user_data_dir(HOME_NAME, appauthor=False))
+    """Where the garden keeps its jobs: $NCA_GARDEN_HOME, else the platform's user data folder.
+
+    The path is absolute, because it is handed to processes that run elsewhere.
+
+    Raises:
+        BadInput: the variable is not set and the user has no home folder, or it begins with a `~`
+            that stands for no folder.
+    """
+    given = environ.get("NCA_GARDEN_HOME")
+    try:
+        path = Path(given or platformdirs.user_data_dir(HOME_NAME, appauthor=False)).expanduser()
+    except RuntimeError:  # `~` without a home
+        path = Path("~")
+    if str(path).startswith("~"):
+        what = f"NCA_GARDEN_HOME={given}" if given else "The folder for jobs"
+        raise BadInput(
+            f"{what} needs a home folder, and this user has none; please set NCA_GARDEN_HOME to "
+            "the full path of a folder that can be written."
+        )
+    return path.absolute()
+
+
+def state_folder() -> Path | None:
+    """The user's folder for locks and the like; None for a user without a home folder."""
+    path = Path(platformdirs.user_state_dir(HOME_NAME, appauthor=False))
+    return path if path.is_absolute() else None
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an error says that nothing more can be written, in a file or in SQLite."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+    if isinstance(error, sqlite3.Error):
+        # The primary code; an I/O error is what SQLite says when its shared memory cannot grow.
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        return code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
+    return False
+
+
+def read_initial(folder: Path) -> bytes | None:
+    """The initial weights in a job's folder, a safetensors file; None where there are none."""
+    for name in (INITIAL, FORMER_INITIAL):
+        try:
+            return (folder / name).read_bytes()
+        except FileNotFoundError:
+            continue
+    return None
 
 
 def read_spec(folder: Path) -> JobSpec:
@@ -99,28 +252,9 @@ def to_json(values: Mapping[str, Any]) -> bytes:
 
 
 def snapshots(folder: Path) -> list[tuple[int, Path]]:
-    """The weights kept along the way, (iteration, file), oldest first; `weights_from_bytes` reads.
+    """The snapshots of a training, (iteration, file), oldest first; `weights_from_bytes` reads one.
 
     Empty for a folder that has none yet.
     """
-    found = (folder / SNAPSHOTS).glob("[0-9]*.safetensors")
-    return sorted((int(path.stem), path) for path in found if path.stem.isdecimal())
-
-
-_KEPT = re.compile(
-    r"PATH|HOME|USER|LANG|LANGUAGE|LC_\w+|TZ|TMPDIR|LD_LIBRARY_PATH|DYLD_LIBRARY_PATH|VIRTUAL_ENV"
-    r"|SSL_CERT_\w+|XDG_\w+|(CUDA|NVIDIA|TORCH|PYTORCH|TRITON|OMP|MKL|KMP|GOMP|MALLOC|NCA)_\w+"
-    r"|PYTHON(PATH|HOME|UNBUFFERED|WARNINGS|DONTWRITEBYTECODE|HASHSEED|FAULTHANDLER)"
-)
-_SECRET = re.compile(r"TOKEN|SECRET|KEY|PASS|OAUTH|CREDENTIAL", re.IGNORECASE)
-
-
-def clean_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """What a worker may know of the server's environment: what it needs to compute, no secrets.
-
-    PYTHONPATH begins with where this package is, so that `python -P -m nca...` finds it anywhere.
-    """
-    # An allow-list, because a secret can hide behind any name; then the usual names once more.
-    kept = {k: v for k, v in environ.items() if _KEPT.fullmatch(k) and not _SECRET.search(k)}
-    paths = [str(Path(__file__).parents[2]), kept.get("PYTHONPATH", "")]
-    return kept | {"PYTHONPATH": os.pathsep.join(path for path in paths if path)}
+    files = (folder / SNAPSHOTS).glob("[0-9]*.safetensors")
+    return sorted((int(path.stem), path) for path in files if path.stem.isdecimal())

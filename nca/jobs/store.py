@@ -11,17 +11,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 State = Literal["queued", "running", "finished", "stopped", "failed", "interrupted"]
-Wish = Literal["stop", "yield", "delete"]
+Request = Literal["stop", "yield", "delete"]
 ACTIVE = ("queued", "running", "interrupted")
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS jobs (
   id TEXT PRIMARY KEY, owner TEXT NOT NULL, title TEXT NOT NULL, device TEXT NOT NULL,
-  state TEXT NOT NULL, wish TEXT, place INTEGER NOT NULL, work REAL NOT NULL,
+  state TEXT NOT NULL, requested TEXT, position INTEGER NOT NULL, work REAL NOT NULL,
   iterations INTEGER NOT NULL, crashes INTEGER NOT NULL, created REAL NOT NULL,
   changed REAL NOT NULL, message TEXT
 ) STRICT
 """
+_FORMER_COLUMNS = {"wish": "requested", "place": "position"}  # of earlier versions
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,11 @@ class Row:
         title: for people.
         device: the queue it waits in.
         state: what is happening.
-        wish: what shall become of it when its worker has ended.
-        place: order in the queue; a smaller one goes first.
+        requested: what becomes of it when its worker has ended.
+        position: order in the queue; a smaller one goes first.
         work: cost of one iteration, see `JobSpec.work`.
-        iterations: how many it shall have.
-        crashes: how often in a row its worker died without a word.
+        iterations: updates requested.
+        crashes: how often in a row its worker ended without a result.
         created: seconds since 1970.
         changed: when its state changed last.
         message: a sentence about the state.
@@ -49,12 +50,12 @@ class Row:
     title: str
     device: str
     state: State
-    place: int
+    position: int
     work: float
     iterations: int
     created: float
     changed: float
-    wish: Wish | None = None
+    requested: Request | None = None
     crashes: int = 0
     message: str | None = None
 
@@ -74,6 +75,19 @@ class Store:
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
         self._db.execute(_TABLE)
+        self._rename_columns()
+
+    def _rename_columns(self) -> None:
+        """Bring the table of an earlier version up to date."""
+        if not self._columns() & _FORMER_COLUMNS.keys():
+            return
+        with self.transaction():
+            for former in self._columns() & _FORMER_COLUMNS.keys():
+                name = _FORMER_COLUMNS[former]
+                self._db.execute(f"ALTER TABLE jobs RENAME COLUMN {former} TO {name}")
+
+    def _columns(self) -> set[str]:
+        return {row["name"] for row in self._db.execute("PRAGMA table_info(jobs)")}
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -85,10 +99,11 @@ class Store:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                if self._db.in_transaction:  # SQLite ends it by itself after some errors
+                    self._db.execute("ROLLBACK")
                 raise
-            self._db.execute("COMMIT")
 
     def add(self, row: Row) -> None:
         """A new job."""
@@ -126,25 +141,25 @@ class Store:
         """All jobs that run or wait, in their order."""
         return self._select("state IN (?, ?, ?)", *ACTIVE)
 
-    def doomed(self, before: float) -> list[Row]:
-        """Jobs to delete: asked for, or done and unchanged since `before`."""
+    def expired(self, before: float) -> list[Row]:
+        """Jobs to delete: on request, or done and unchanged since `before`."""
         return self._select(
-            "wish = 'delete' OR (changed < ? AND state NOT IN (?, ?, ?))", before, *ACTIVE
+            "requested = 'delete' OR (changed < ? AND state NOT IN (?, ?, ?))", before, *ACTIVE
         )
 
     def ids(self) -> set[str]:
         """The names of all jobs."""
         return {row.id for row in self._select("1")}
 
-    def next_place(self) -> int:
+    def next_position(self) -> int:
         """The end of the queue."""
         with self.guard:
-            return self._db.execute("SELECT coalesce(max(place), 0) + 1 FROM jobs").fetchone()[0]
+            return self._db.execute("SELECT coalesce(max(position), 0) + 1 FROM jobs").fetchone()[0]
 
     def _select(self, where: str, *values: Any) -> list[Row]:
         with self.guard:
-            found = self._db.execute(f"SELECT * FROM jobs WHERE {where} ORDER BY place", values)
-            return [Row(**dict(row)) for row in found]
+            rows = self._db.execute(f"SELECT * FROM jobs WHERE {where} ORDER BY position", values)
+            return [Row(**dict(row)) for row in rows]
 
     def close(self) -> None:
         """Close the file."""

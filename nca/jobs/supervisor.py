@@ -1,7 +1,7 @@
 """Runs the queue: one worker process per device, first come, first served.
 
-Exactly one server process supervises a home; the others wait to take over. Nothing here trusts
-memory: after a crash, rows, locks and `result.json` say all that is needed to go on.
+Exactly one server process supervises a home; the others wait to take over. After a crash of the
+server, rows, locks and `result.json` hold all that the next one needs to go on.
 """
 
 from __future__ import annotations
@@ -19,28 +19,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nca.config import Limits
+from nca.jobs.environment import clean_environment
 from nca.jobs.lock import FileLock, holder
-from nca.jobs.spec import (
-    FULL_DISK,
-    LOCK,
-    LOG,
-    PROGRESS,
-    RESULT,
-    STOP,
-    Exit,
-    clean_environment,
-    read_json,
-)
+from nca.jobs.progress import PROGRESS, RESULT, read_progress, read_result
+from nca.jobs.spec import FULL_DISK, LOCK, LOG, STOP, Exit
 from nca.jobs.store import Row, Store
+from nca.logs import job_logger
 
 log = logging.getLogger(__name__)
 
-TICK = 0.2  # seconds between looks at a running worker
-IDLE = 30.0  # seconds between looks when there is none; new jobs wake the thread
+TICK = 0.2  # seconds between two polls of a running worker
+IDLE = 30.0  # seconds between two polls when there is none; new jobs wake the thread
 ORPHAN_SECONDS = 3.0  # how long a dead server's worker may go on saving
 START_SECONDS = 300.0  # how long a worker may take to start before its turn counts anyway
 STEADY_SECONDS = 600.0  # a crash after so long is not the one before repeating itself
+BUSY_LIMIT = 5  # starts in a row that find another process in the job's folder
 ONCE_MORE = "The training process ended unexpectedly; it goes on from the last snapshot."
+TAKEN = "Another process keeps this training's folder in use; end that process, then press Resume."
+MISSING = "The files of this training are gone; please delete it and start again."
 
 
 @dataclass
@@ -50,9 +46,9 @@ class _Child:
     job: str
     process: subprocess.Popen[bytes]
     started: float
-    told: int  # when progress had been written last before it started
+    progress_before: int  # when progress had been written last before it started
     trains: float | None = None  # since when it trains
-    asked: float | None = None  # when it was asked to stop
+    stopping: float | None = None  # since when it is to stop
 
 
 class Supervisor:
@@ -74,6 +70,7 @@ class Supervisor:
         self._lock = FileLock(home / "garden.lock")
         self._children: dict[str, _Child] = {}  # by device
         self._orphans: dict[str, float] = {}  # by job: since when we wait for its worker
+        self._busy: dict[str, int] = {}  # by job: starts in a row that ended with Exit.BUSY
         self._wake, self._closing = threading.Event(), threading.Event()
         self._lead()
         self._thread = threading.Thread(target=self._loop, name="garden", daemon=True)
@@ -89,7 +86,7 @@ class Supervisor:
         self._wake.set()
 
     def close(self, timeout: float = 10.0) -> None:
-        """Ask all workers to save and end, and wait for them; the next server goes on with them.
+        """Let all workers save and end, and wait for them; the next server goes on with them.
 
         One that needs longer goes on saving by itself, and the next server waits for it.
         """
@@ -98,12 +95,20 @@ class Supervisor:
         self._thread.join(timeout + 5)
         until = time.monotonic() + timeout
         for child in self._children.values():
-            child.process.terminate()
+            self._request_stop(child)
         while self._children and time.monotonic() < until:
             with self._store.guard:
-                self._attend()
+                self._poll()
             time.sleep(0.05)
         self._lock.release()
+
+    def end_worker(self, job: str) -> None:
+        """Kill the worker of a job that is being deleted, and wait until it writes no more."""
+        with self._store.guard:
+            for child in self._children.values():
+                if child.job == job:
+                    child.process.kill()
+                    child.process.wait(10)
 
     def _loop(self) -> None:
         while not self._closing.is_set():
@@ -112,8 +117,8 @@ class Supervisor:
             try:
                 if self._lead():
                     with self._store.guard:
-                        self._attend()
-                        self._bury()
+                        self._poll()
+                        self._delete_expired()
                         self._start()
                         pause = TICK if self._children or self._orphans else IDLE
                 else:
@@ -124,7 +129,7 @@ class Supervisor:
             self._wake.wait(pause)
 
     def _lead(self) -> bool:
-        """Become the supervisor if nobody else is, and find what the last one left."""
+        """Become the supervisor if no other process is, and take over what the last one left."""
         if self._lock.held:
             return True
         if not self._lock.acquire():
@@ -132,82 +137,97 @@ class Supervisor:
         with self._store.guard:
             for row in self._store.active():
                 if row.state == "running":
-                    self._set(row, "interrupted", "The server was restarted; going on.", row.wish)
+                    self._set(
+                        row, "interrupted", "The server was restarted; going on.", row.requested
+                    )
             known = self._store.ids()
             for folder in self.folders.iterdir():
                 if not folder.name.startswith(".") and folder.name not in known:
                     shutil.rmtree(folder, ignore_errors=True)  # its row was never written
         return True
 
-    def _set(self, row: Row, state: str, message: str | None, wish: str | None = None) -> None:
+    def _set(self, row: Row, state: str, message: str | None, requested: str | None = None) -> None:
         now = self._clock()
-        self._store.update(row.id, state=state, message=message, wish=wish, changed=now)
+        self._store.update(row.id, state=state, message=message, requested=requested, changed=now)
+        job_logger(log, row.id).info("%s%s", state, f": {message}" if message else "")
 
     # ------------------------------------------------------------------ running workers
 
-    def _attend(self) -> None:
+    def _poll(self) -> None:
         """Look after every running worker."""
         for device, child in list(self._children.items()):
             row = self._store.row(child.job)
             code = child.process.poll()
             if code is not None:
                 del self._children[device]
-                self._settle(row, code, time.monotonic() - child.started)
+                self._finish(row, code, time.monotonic() - child.started)
                 self.wake()
-            elif row.wish is not None:
+            elif row.requested is not None:
                 self._end(child, row)
             elif self._turn_is_over(child, row):
-                self._store.update(row.id, wish="yield")
+                self._store.update(row.id, requested="yield")
 
     def _turn_is_over(self, child: _Child, row: Row) -> bool:
         turn, now = self._limits.turn_seconds, time.monotonic()
         if turn is None:
             return False
-        if child.trains is None and _written(self.folders / row.id / PROGRESS) != child.told:
+        written = _written(self.folders / row.id / PROGRESS)
+        if child.trains is None and written != child.progress_before:
             child.trains = now
         # From the first progress on, so that every turn gets somewhere, however slow the start.
         since = child.started + START_SECONDS if child.trains is None else child.trains
         if now - since < turn:
             return False
-        waiting = [other for other in self._store.active() if other.wish is None]
+        waiting = [other for other in self._store.active() if other.requested is None]
         return any(other.device == row.device and other.id != row.id for other in waiting)
 
     def _end(self, child: _Child, row: Row) -> None:
-        """Make a worker end: kindly if its work is wanted, and by force when that takes long."""
+        """End a worker: by a request if its work is wanted, and by force when that takes long."""
         now = time.monotonic()
-        if row.wish == "delete":
+        if row.requested == "delete":
             child.process.kill()
-        elif child.asked is None:
-            child.asked = now
-            child.process.terminate()
+        elif child.stopping is None:
+            child.stopping = now
+            self._request_stop(child)
         else:
-            progress = read_json(self.folders / row.id / PROGRESS) or {}
-            speed = progress.get("iterations_per_second") or 0.05
-            if now - child.asked > 30 + 3 / speed:
+            speed = read_progress(self.folders / row.id).iterations_per_second or 0.05
+            if now - child.stopping > 30 + 3 / speed:
                 child.process.kill()  # hung; the last resume file is whole
 
-    def _settle(self, row: Row, code: int | None, seconds: float = 0.0) -> None:
+    def _request_stop(self, child: _Child) -> None:
+        """Let a worker save and end."""
+        if sys.platform == "win32":  # where `terminate` would end it at once
+            (self.folders / child.job / STOP).touch()
+        else:
+            child.process.terminate()
+
+    def _finish(self, row: Row, code: int | None, seconds: float = 0.0) -> None:
         """A worker has ended: decide what becomes of the job. `code` is None after a restart."""
-        result = read_json(self.folders / row.id / RESULT) or {}
-        outcome, message = result.get("outcome"), result.get("message")
-        if row.wish == "delete":
+        result = read_result(self.folders / row.id)
+        outcome, message = (result.outcome, result.message) if result else (None, None)
+        busy = self._busy.pop(row.id, 0) + 1 if code == Exit.BUSY else 0
+        if row.requested == "delete":
             return
         if outcome == "finished":
             self._set(row, "finished", message)
         elif outcome in ("failed", "disk_full") or code == Exit.DISK_FULL:
             self._set(row, "failed", message or FULL_DISK)
-        elif row.wish == "stop":
+        elif row.requested == "stop":
             self._set(row, "stopped", message)
-        elif row.wish == "yield":
-            self._store.update(row.id, place=self._store.next_place())
+        elif row.requested == "yield":
+            self._store.update(row.id, position=self._store.next_position())
             self._set(row, "queued", "Its turn was over and others wait; it goes on after them.")
+        elif busy >= BUSY_LIMIT:
+            self._set(row, "failed", TAKEN)
         elif code is None or code == Exit.BUSY or self._closing.is_set():
+            if busy:
+                self._busy[row.id] = busy
             self._set(row, "interrupted", row.message)
         elif row.crashes == 0 or seconds > STEADY_SECONDS:
             self._store.update(row.id, crashes=1)
             self._set(row, "interrupted", ONCE_MORE)
         else:
-            self._set(row, "failed", _last_words(code))
+            self._set(row, "failed", _explain_exit(code))
 
     # ------------------------------------------------------------------ starting
 
@@ -215,13 +235,13 @@ class Supervisor:
         """Give every free device the next job in its queue."""
         busy = set(self._children)
         for row in self._store.active():
-            if row.device in busy or row.wish == "delete":
+            if row.device in busy or row.requested == "delete":
                 continue
             if row.state != "queued":  # a worker has been in its folder, and may still be
                 if not self._is_free(row):
                     busy.add(row.device)
                     continue
-                self._settle(row, None)
+                self._finish(row, None)
                 row = self._store.row(row.id)
                 if row.state != "interrupted":
                     self.wake()
@@ -236,47 +256,54 @@ class Supervisor:
             self._orphans.pop(row.id, None)
             return True
         since = self._orphans.setdefault(row.id, time.monotonic())
-        if time.monotonic() - since > ORPHAN_SECONDS or row.wish == "delete":
+        if time.monotonic() - since > ORPHAN_SECONDS or row.requested == "delete":
             _kill_worker(process)
         return False
 
     def _spawn(self, row: Row) -> None:
         folder = self.folders / row.id
+        if not folder.is_dir():
+            self._set(row, "failed", MISSING)
+            return
         for name in (RESULT, STOP):
             (folder / name).unlink(missing_ok=True)
-        # -P: the working folder, the job's, is no place to import from.
+        # -P: the working folder is no place to import from. It stays the server's, so that
+        # relative paths in the environment mean the same to the worker.
         command = [sys.executable, "-P", "-m", "nca.jobs.worker", str(folder)]
         try:
             with (folder / LOG).open("ab") as log_file:
                 process = subprocess.Popen(
                     [*command, "--parent", str(os.getpid())],
-                    cwd=folder,
                     env=clean_environment(os.environ),
                     stdin=subprocess.DEVNULL,
                     stdout=log_file,
                     stderr=log_file,
-                    start_new_session=True,  # Ctrl-C in a terminal is for the server
+                    # Ctrl-C in a terminal is for the server.
+                    start_new_session=True,
+                    creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
                 )
         except OSError:
-            log.exception("a worker could not be started")
+            job_logger(log, row.id).exception("its worker could not be started")
             self._set(row, "failed", "The training process could not be started.")
             return
-        told = _written(folder / PROGRESS)
-        self._children[row.device] = _Child(row.id, process, time.monotonic(), told)
+        before = _written(folder / PROGRESS)
+        self._children[row.device] = _Child(row.id, process, time.monotonic(), before)
         self._set(row, "running", None)
 
     # ------------------------------------------------------------------ deleting
 
-    def _bury(self) -> None:
-        """Delete what shall be deleted and what is too old, folder first."""
+    def _delete_expired(self) -> None:
+        """Delete what was requested and what is too old: first the folder, then the row."""
         running = {child.job for child in self._children.values()}
-        for row in self._store.doomed(self._clock() - self._limits.job_days * 86_400):
+        for row in self._store.expired(self._clock() - self._limits.job_days * 86_400):
             if row.id in running or not self._is_free(row):
                 continue
             folder = self.folders / row.id
             shutil.rmtree(folder, ignore_errors=True)
             if not folder.exists():
                 self._store.remove(row.id)
+                self._busy.pop(row.id, None)
+                job_logger(log, row.id).info("deleted")
 
 
 def _written(path: Path) -> int:
@@ -295,14 +322,14 @@ def _kill_worker(process: int) -> None:
         command = b"" if Path("/proc/self").exists() else b"nca.jobs.worker"
     if process > 1 and b"nca.jobs.worker" in command:
         try:
-            os.kill(process, signal.SIGKILL)
-        except ProcessLookupError:
+            os.kill(process, getattr(signal, "SIGKILL", signal.SIGTERM))
+        except OSError:  # it has just ended
             pass
 
 
-def _last_words(code: int) -> str:
+def _explain_exit(code: int) -> str:
     """A sentence for a worker that could not write its own."""
-    if code == -signal.SIGKILL:
+    if code == -9:  # SIGKILL, which Windows has no name for
         return (
             "The training process was ended by the system twice, most likely because memory ran "
             "out; try a smaller batch, pool, grid or network. The last snapshot is kept."

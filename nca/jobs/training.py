@@ -1,9 +1,8 @@
-"""What the worker does: train, and put on disk what the page shows and what a resume needs."""
+"""What the worker does: train, and write what the page shows and what a resume needs."""
 
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,22 +18,20 @@ from nca.config import BadInput, CheckpointInfo, Limits
 from nca.files import write_atomic
 from nca.jobs.lock import FileLock
 from nca.jobs.metrics import MetricsWriter
+from nca.jobs.progress import Progress, read_progress, write_progress
 from nca.jobs.spec import (
     BATCH,
-    DEVICE_LOCKS,
     METRICS,
     POOL,
     PREVIEW,
-    PROGRESS,
     RESUME,
     SNAPSHOTS,
-    START,
     TARGET,
     JobSpec,
-    read_json,
+    read_initial,
     snapshots,
-    to_json,
 )
+from nca.jobs.threads import thread_count
 from nca.model import NCA
 from nca.render import before_after, contact_sheet, preview_scale, save_picture, save_webp
 from nca.resume import load_resume, save_resume
@@ -48,12 +45,12 @@ PREVIEW_STEPS = 200
 PREVIEW_EVERY = 4  # steps between its frames
 
 
-class Pace:
-    """Something done now and then, never more often than a share of the time allows.
+class Throttle:
+    """Runs something now and then, within a share of the time.
 
     Args:
-        every: seconds between two times, at least.
-        share: of all time that it may take, at most.
+        every: seconds between two runs, at least.
+        share: of all time that the runs may take, at most.
         clock: seconds.
     """
 
@@ -62,7 +59,7 @@ class Pace:
         self._next = -float("inf")
 
     def run(self, act: Callable[[], object]) -> None:
-        """Do it, if it is time."""
+        """Call `act` if it is due."""
         started = self._clock()
         if started >= self._next:
             act()
@@ -77,22 +74,18 @@ def snapshot_iterations(iterations: int) -> set[int]:
     return {i for i in (*evenly, *early) if i > 0}
 
 
-def _cores() -> int:
-    """Cores this process may use, which in a container are fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 class Training:
     """One worker's training, from where its folder stands.
 
     Args:
         folder: holds job.json and target.png; all else is written here.
         spec: what job.json says.
-        stop: asked after every iteration; True ends the run.
-        on_report: told of every iteration; for a progress bar.
-        on_wait: told, in a sentence, when it has to wait for the device.
+        stop: called after every iteration; True ends the run.
+        on_report: called after every iteration; for a progress bar.
+        on_notice: called with a sentence that the user should read: another device is used than
+            requested, or the device is taken.
+        device_lock: the lock file of a device, from its name; None trains without. One training
+            at a time holds it.
         clock: seconds, never going back.
     """
 
@@ -102,43 +95,56 @@ class Training:
         spec: JobSpec,
         stop: Callable[[], bool],
         on_report: Callable[[IterationReport], object] = lambda report: None,
-        on_wait: Callable[[str], object] = lambda sentence: None,
+        on_notice: Callable[[str], object] = lambda sentence: None,
+        device_lock: Callable[[str], Path | None] = lambda name: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.folder, self.spec, self.stop, self.clock = folder, spec, stop, clock
-        self.on_report, self.on_wait = on_report, on_wait
+        self.on_report, self.on_notice, self.device_lock = on_report, on_notice, device_lock
         self.message: str | None = None
         self.loss: float | None = None
         self.speed = 0.0
         # Saving must follow progress closely: what is not saved is lost in a crash (at most 30 s).
-        self.saving = Pace(20.0, 0.2, clock)
-        self.telling = Pace(1.0, 0.02, clock)
-        self.drawing = Pace(3.0, 0.05, clock)
-        self.growing = Pace(12.0, 0.08, clock)
+        self.saving = Throttle(20.0, 0.2, clock)
+        self.reporting = Throttle(1.0, 0.02, clock)
+        self.drawing = Throttle(3.0, 0.05, clock)
+        self.growing = Throttle(12.0, 0.08, clock)
 
     def run(self) -> bool:
-        """Train to the end; False when it was asked to stop before. Everything is saved."""
+        """Train to the end; False when `stop` ended it before. Everything is saved."""
         device, self.message = pick_device(self.spec.device)
+        if self.message:
+            self.on_notice(self.message)
         name = device.type if device.type == "cpu" else f"{device.type}-{device.index or 0}"
-        lock = FileLock(self.folder.parent / DEVICE_LOCKS / f"{name}.lock")
-        if not lock.acquire():
-            self._tell_waiting()
-            if not lock.acquire(give_up=self.stop):
-                return False
+        path = self.device_lock(name)
+        lock = None if path is None else FileLock(path)
+        if lock is not None and not self._take(lock):
+            return False
         try:
             return self._train(str(device))
         finally:
-            lock.release()
+            if lock is not None:
+                lock.release()
+
+    def _take(self, lock: FileLock) -> bool:
+        """Wait for the device; False when `stop` ended the wait."""
+        try:
+            if lock.acquire():
+                return True
+            self._report_waiting()
+            return lock.acquire(give_up=self.stop)
+        except OSError:  # it keeps two trainings from slowing each other down, no more
+            return True
 
     def _train(self, device: str) -> bool:
         spec, folder = self.spec, self.folder
         if device == "cpu":
-            torch.set_num_threads(_cores())  # a resume file brings its own count
+            torch.set_num_threads(thread_count())  # a resume file brings its own count
         target = target_from_png((folder / TARGET).read_bytes())
         resumes = (folder / RESUME).exists()
-        start = None if resumes or spec.base is None else self._start()
+        initial = None if resumes or spec.initial is None else self._initial()
         self.trainer = trainer = Trainer(
-            spec.nca, spec.train, target, device, spec.seed, start=start
+            spec.nca, spec.train, target, device, spec.seed, initial=initial
         )
         (folder / SNAPSHOTS).mkdir(exist_ok=True)
         if resumes:
@@ -149,7 +155,7 @@ class Training:
                 path.unlink()
         self.kept = snapshot_iterations(spec.train.iterations)
         self.began, self.began_at = self.clock(), trainer.iteration
-        self.before = (read_json(folder / PROGRESS) or {}).get("seconds", 0.0)
+        self.before = read_progress(folder).seconds
 
         report = None
         while trainer.iteration < spec.train.iterations and not self.stop():
@@ -168,29 +174,28 @@ class Training:
         self.metrics.add(report.iteration, log10_loss(report.loss))
         if report.iteration in self.kept:
             self._snapshot(report.iteration)
-        self.telling.run(self._tell)
+        self.reporting.run(self._report)
         self.drawing.run(lambda: self._draw(report))
         self.growing.run(self._grow)
         self.saving.run(self._save)
 
     def _end(self, report: IterationReport | None, finished: bool) -> None:
-        """Everything once more, as it is now; what a resume needs comes first."""
+        """Write everything once more; what a resume needs comes first."""
         self._save()
-        self._tell()
+        self._report()
         if report is not None:
             self._draw(report)
-        if finished:  # these take seconds, which nobody who asked to stop should wait for
+        if finished:  # these take seconds; after Stop they would only delay the end
             self._grow()
             self._save(preview=True)
 
-    def _start(self) -> NCA:
-        """The automaton that this training begins with."""
-        try:
-            data = (self.folder / START).read_bytes()
-        except FileNotFoundError:
+    def _initial(self) -> NCA:
+        """The automaton whose weights this training begins with."""
+        data = read_initial(self.folder)
+        if data is None:
             raise BadInput(
                 "The weights that this training begins with are missing; start it again."
-            ) from None
+            )
         return weights_from_bytes(data, Limits())[0]
 
     def _info(self) -> CheckpointInfo:
@@ -203,7 +208,7 @@ class Training:
             nca=spec.nca,
             train=spec.train,
             target=spec.target,
-            base=spec.base,
+            initial=spec.initial,
         )
 
     def _save(self, preview: bool = False) -> None:
@@ -227,31 +232,32 @@ class Training:
         """Seconds of training so far, all runs together, roughly."""
         return round(self.before + self.clock() - self.began, 1)
 
-    def _tell(self) -> None:
-        """Where training stands, for the page."""
+    def _report(self) -> None:
+        """Write how far training is, for the page."""
         self.metrics.flush()
         done, total = self.trainer.iteration, self.spec.train.iterations
         # Measured with everything around an iteration, unlike the trainer's own speed.
         pace = (self.clock() - self.began) / max(1, done - self.began_at)
-        progress = {
-            "iteration": done,
-            "iterations": total,
-            "iterations_per_second": round(self.speed, 4),
-            "loss": self.loss,
-            "seconds_left": round(pace * (total - done), 1),
-            "message": self.message,
-            "base": self.spec.base and self.spec.base.title,
-            "seconds": self._seconds(),
-            "device": str(self.trainer.device),
-            "threads": torch.get_num_threads(),
-        }
-        write_atomic(self.folder / PROGRESS, to_json(progress))
+        progress = Progress(
+            iteration=done,
+            iterations=total,
+            iterations_per_second=round(self.speed, 4),
+            loss=self.loss,
+            seconds_left=round(pace * (total - done), 1),
+            message=self.message,
+            initial=self.spec.initial and self.spec.initial.title,
+            seconds=self._seconds(),
+            device=str(self.trainer.device),
+            threads=torch.get_num_threads(),
+        )
+        write_progress(self.folder, progress)
 
-    def _tell_waiting(self) -> None:
-        progress = read_json(self.folder / PROGRESS) or {}
-        progress["message"] = "Waiting until another training has left the device."
-        write_atomic(self.folder / PROGRESS, to_json(progress))
-        self.on_wait(progress["message"])
+    def _report_waiting(self) -> None:
+        words = "Waiting until another training has left the device."
+        write_progress(
+            self.folder, read_progress(self.folder).model_copy(update={"message": words})
+        )
+        self.on_notice(words)
 
     def _draw(self, report: IterationReport) -> None:
         """The pool and the batch as they are."""

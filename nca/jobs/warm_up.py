@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 
-from nca.jobs.spec import clean_environment
+from nca.jobs.environment import clean_environment
 
 
 def start() -> subprocess.Popen[bytes]:
@@ -26,7 +26,8 @@ def start() -> subprocess.Popen[bytes]:
 
 def main() -> None:
     """One tiny training iteration and one step of growth."""
-    os.nice(10)
+    if hasattr(os, "nice"):  # not on Windows
+        os.nice(10)
     import torch
 
     from nca.config import NCAConfig, TrainConfig

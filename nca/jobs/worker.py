@@ -1,49 +1,51 @@
 """The training process: `python -m nca.jobs.worker FOLDER`.
 
-It touches only its folder and the device locks beside it. Asked to stop (SIGTERM, SIGINT, a file
-named `stop`) or left by its parent, it ends after the current iteration, with everything saved.
-How it ended is in `result.json` and in the exit code (`nca.jobs.spec.Exit`).
+It writes only its folder and the device locks beside it. SIGTERM, SIGINT, a file named `stop` or
+the end of its parent end it after the current iteration, with everything saved. How it ended is in
+`result.json` and in the exit code (`nca.jobs.spec.Exit`).
 """
 
 from __future__ import annotations
 
 import argparse
 import ctypes
-import errno
+import logging
 import os
 import signal
 import stat
 import sys
 import threading
 import time
-import traceback
 from pathlib import Path
 
 from nca.config import BadInput
-from nca.files import write_atomic
-from nca.jobs.lock import FileLock
-from nca.jobs.spec import FULL_DISK, LOCK, RESULT, STOP, Exit, read_spec, to_json
+from nca.jobs.lock import FileLock, LocksUnsupported
+from nca.jobs.progress import RESULT, Result, write_result
+from nca.jobs.spec import DEVICE_LOCKS, FULL_DISK, LOCK, STOP, Exit, is_disk_full, read_spec
+from nca.logs import job_logger, set_up_logging
+
+log = logging.getLogger(__name__)
 
 NICENESS = 10  # the page goes first, also on two shared cores
-LAST_WILL = 120.0  # seconds an orphan may take for its last iteration before it just ends
+ORPHAN_GRACE = 120.0  # seconds an orphan may take for its last iteration before it is ended
 PR_SET_PDEATHSIG = 1
 LOG_BYTES = 1_000_000
 
 
 class Stop:
-    """Whether this process was asked to stop. Calling it is cheap enough for every iteration."""
+    """Whether this process is to stop. Calling it is cheap enough for every iteration."""
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / STOP
-        self._asked = threading.Event()
+        self._requested = threading.Event()
 
-    def ask(self, *_: object) -> None:
-        """Ask for it; also a signal handler."""
-        self._asked.set()
+    def request(self, *_: object) -> None:
+        """Request it; also a signal handler."""
+        self._requested.set()
 
     def __call__(self) -> bool:
-        """True as soon as a signal, the stop file or the parent's end asked for it."""
-        return self._asked.is_set() or self._file.exists()
+        """True as soon as a signal, the stop file or the parent's end requested it."""
+        return self._requested.is_set() or self._file.exists()
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -55,26 +57,36 @@ def main(arguments: list[str] | None = None) -> int:
     folder = options.folder.resolve()
 
     stop = Stop(folder)
-    signal.signal(signal.SIGTERM, stop.ask)
-    signal.signal(signal.SIGINT, stop.ask)
-    _be_modest()
+    signal.signal(signal.SIGTERM, stop.request)
+    signal.signal(signal.SIGINT, stop.request)
+    _lower_priority()
     _follow(options.parent or os.getppid(), stop)
-    lock = FileLock(folder / LOCK)
-    # Patient for a second, because whoever asks who holds a lock holds it for a moment.
-    until = time.monotonic() + 1
-    if not folder.is_dir() or not lock.acquire(lambda: time.monotonic() > until):
-        print("This folder is missing or another process trains in it.", file=sys.stderr)
+    set_up_logging()
+    words = job_logger(log, folder.name)
+    if not folder.is_dir():
+        words.error("the job's folder is missing")
         return Exit.BUSY
+    lock = FileLock(folder / LOCK)
+    # Patient for a second, because `holder` takes the lock for a moment.
+    until = time.monotonic() + 1
+    try:
+        if not lock.acquire(lambda: time.monotonic() > until):
+            words.error("another process trains in this folder")
+            return Exit.BUSY
+    except LocksUnsupported as error:
+        write_result(folder, Result(outcome="failed", message=str(error)))
+        return Exit.FAILED
     (folder / RESULT).unlink(missing_ok=True)
     for leftover in [*folder.glob(".*.tmp"), *folder.glob("*/.*.tmp")]:
         leftover.unlink(missing_ok=True)  # of a writer that was killed
 
     code, message = _train(folder, stop)
+    words.info("ended: %s%s", code.name.lower(), f", {message}" if message else "")
     try:
-        result = {"outcome": code.name.lower(), "message": message}
-        write_atomic(folder / RESULT, to_json(result))
+        outcome = code.name.lower()
+        write_result(folder, Result.model_validate({"outcome": outcome, "message": message}))
     except OSError:
-        traceback.print_exc()
+        words.exception("the result could not be written")
         code = Exit.DISK_FULL
     return code
 
@@ -89,13 +101,19 @@ def _train(folder: Path, stop: Stop) -> tuple[Exit, str | None]:
     except BadInput as error:
         return Exit.FAILED, str(error)
     try:
-        finished = Training(folder, spec, stop, on_report=lambda _: _bound_log()).run()
+        finished = Training(
+            folder,
+            spec,
+            stop,
+            on_report=lambda _: _bound_log(),
+            device_lock=lambda name: folder.parent / DEVICE_LOCKS / f"{name}.lock",
+        ).run()
         return (Exit.FINISHED if finished else Exit.PAUSED), None
     except (BadInput, Diverged) as error:
         return Exit.FAILED, str(error)
     except Exception as error:
-        traceback.print_exc()
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        job_logger(log, folder.name).exception("training ended with an error")
+        if is_disk_full(error):
             return Exit.DISK_FULL, FULL_DISK
         text = str(error).lower()
         if isinstance(error, MemoryError) or "out of memory" in text or "enough memory" in text:
@@ -108,14 +126,15 @@ OUT_OF_MEMORY = "Memory ran out; try a smaller batch, pool, grid or network."
 
 def _bound_log() -> None:
     """Start the log again when a library has filled it; it was opened for appending."""
-    log = os.fstat(2)
-    if stat.S_ISREG(log.st_mode) and log.st_size > LOG_BYTES:
+    status = os.fstat(2)
+    if stat.S_ISREG(status.st_mode) and status.st_size > LOG_BYTES:
         os.ftruncate(2, 0)
 
 
-def _be_modest() -> None:
+def _lower_priority() -> None:
     """Let the page go first, and if memory runs out, let it be this process that ends."""
-    os.nice(max(0, NICENESS - os.nice(0)))
+    if hasattr(os, "nice"):  # not on Windows
+        os.nice(max(0, NICENESS - os.nice(0)))
     try:
         Path("/proc/self/oom_score_adj").write_text("500")
     except OSError:
@@ -123,15 +142,18 @@ def _be_modest() -> None:
 
 
 def _follow(parent: int, stop: Stop) -> None:
-    """Ask to stop when the parent ends: at once by the kernel on Linux, else within a second."""
+    """Stop when the parent ends: at once by the kernel on Linux, else within a second.
+
+    On Windows a process keeps its parent's number, so there the next server ends the worker.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(0.5)
-        stop.ask()
-        time.sleep(LAST_WILL)
+        stop.request()
+        time.sleep(ORPHAN_GRACE)
         os._exit(Exit.FAILED)  # hung, and nobody is left to end it; its files are atomic
 
     threading.Thread(target=watch, daemon=True).start()

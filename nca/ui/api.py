@@ -22,16 +22,15 @@ from gradio.events import api as publish_call
 from torch import Tensor
 
 from nca.checkpoint import WEIGHTS, weights_to_bytes
-from nca.config import BadInput, TargetConfig, checked
+from nca.config import BadInput
 from nca.damage_shapes import damage
 from nca.evaluate import Plan, evaluate, log10_error
 from nca.hub import discover
-from nca.jobs import JobQueue, JobSpec
+from nca.jobs import JobQueue, JobSpec, Target
 from nca.model import NCA
-from nca.recipes import recipe as recipe_named
 from nca.render import animation_bytes, to_rgba8
 from nca.settings import Settings
-from nca.target import make_target, target_to_png
+from nca.target import target_to_png
 from nca.ui.events import APOLOGY
 from nca.ui.grow.tab import HEAVY
 from nca.ui.share import tab as share
@@ -111,36 +110,24 @@ class Calls:
         Returns:
             job and key, for the endpoint job; checkpoint, for grow once it has weights.
         """
-        base, data = recipe_named(str(recipe)), self._picture(picture)
-        start = self.row.start(str(key), checkpoint) if checkpoint else None
-        if start and not (data or emoji):
-            (config, png), title = start.target(), start.base.title
+        data = self._picture(picture)
+        initial = self.row.start(str(key), checkpoint) if checkpoint else None
+        if initial and not (data or emoji):
+            target = initial.target()
         else:
             symbol = str(emoji).strip()[:64] or "🦎"
-            config = checked(
-                TargetConfig,
-                {"size": size, "padding": padding}
-                | ({"kind": "image"} if data else {"emoji": symbol}),
-            )
-            png = target_to_png(make_target(config, data, self.settings.limits))
-            title = config.emoji or "Picture"
-        training = base.train.model_dump()
-        if iterations:
-            training["iterations"] = iterations
-        spec = checked(
-            JobSpec,
-            {
-                "nca": (start or base).nca.model_dump(),
-                "train": training,
-                "target": config.model_dump(),
-                "seed": seed,
-                "recipe": base.name,
-                "title": title,
-                "base": start and start.base,
-            },
+            kind = {"kind": "image"} if data else {"emoji": symbol}
+            config = {"size": size, "padding": padding} | kind
+            target = Target.make(config, data, limits=self.settings.limits)
+        spec = JobSpec.from_recipe(
+            str(recipe),
+            target,
+            seed=seed,
+            initial=initial,
+            changes={"iterations": iterations} if iterations else None,
         )
         key = str(key) or JobQueue.new_key()
-        job = self.queue.submit(key, spec, png, start and start.weights)
+        job = self.queue.submit(key, spec, target.png, initial and initial.weights)
         return {"job": job, "key": key, "checkpoint": f"job:{job}"}
 
     def job(self, job: str, key: str) -> dict:

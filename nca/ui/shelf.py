@@ -19,8 +19,6 @@ from nca.settings import Settings
 from nca.target import target_from_png
 from nca.ui.markup import count, data_uri
 
-MOST = 24
-
 
 @dataclass(frozen=True)
 class Item:
@@ -49,8 +47,10 @@ class Shelf:
         """What a visitor finds on the shelf, their own in front."""
         mine = self.queue.jobs(key) if key else []
         return [
-            *grown(mine), *fetched(self.collection.mine(key)), *shipped(self.settings.checkpoints)
-        ]  # fmt: skip
+            *grown(mine)[: self.settings.limits.jobs_shown],
+            *fetched(self.collection.mine(key)),
+            *shipped(self.settings.checkpoints),
+        ]
 
     def folder(self, key: str, name: str) -> Path:
         """The folder of a checkpoint; BadInput when this visitor may not use it."""
@@ -125,7 +125,7 @@ def grown(views: Sequence[JobView]) -> list[Item]:
     ready = [view for view in views if (view.folder / "model.safetensors").exists()]
     return [
         Item(f"job:{v.id}", v.title, v.folder, "Training" if v.state == "running" else "Mine")
-        for v in ready[:MOST]
+        for v in ready
     ]
 
 

@@ -6,15 +6,13 @@ page it opened and never replaces the key that the browser already has.
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import gradio as gr
 
-from nca.jobs import JobQueue
+from nca.jobs.keys import is_key, new_key
 
 STORAGE_KEY = "nca-garden-visitor"
-_KEY = re.compile(r"[0-9a-f]{32}")
 
 
 def browser_state(secret: str) -> gr.BrowserState:
@@ -27,8 +25,8 @@ def welcome(stored: Any, request: gr.Request) -> dict[str, str | None]:
     own = stored.get("own") if isinstance(stored, dict) else None
     link = request.query_params.get("key")
     return {
-        "own": own if _fits(own) else JobQueue.new_key(),
-        "link": link if _fits(link) else None,
+        "own": own if is_key(own) else new_key(),
+        "link": link if is_key(link) else None,
     }
 
 
@@ -37,7 +35,3 @@ def key_of(stored: Any) -> str:
     if not isinstance(stored, dict):
         return ""
     return stored.get("link") or stored.get("own") or ""
-
-
-def _fits(key: Any) -> bool:
-    return isinstance(key, str) and _KEY.fullmatch(key) is not None

@@ -91,12 +91,12 @@ def test_pull_train_further_look_back_and_grow(share_visit, hub, garden_server, 
     assert "began with Old one" in page.wait("#status", "Finished", START)
     (job,) = set(garden_server.jobs()) - before
     folder, spec = garden_server.home / "jobs" / job, jobs(garden_server)[job]
-    begun, _ = weights_from_bytes((folder / "start.safetensors").read_bytes(), Limits())
+    begun, _ = weights_from_bytes((folder / "initial.safetensors").read_bytes(), Limits())
     assert player_model(begun)["version"] == seen
     found = load_checkpoint(folder).info
     assert found.nca == OLD and found.target.grid == 12 and found.iteration == 20
     # What only some may see is not named to all who see what came of it.
-    assert spec["base"] == {"title": "Old one", "iteration": 70, "repo": None, "revision": None}
+    assert spec["initial"] == {"title": "Old one", "iteration": 70, "repo": None, "revision": None}
 
     # Looking back: the first snapshot, which then grows.
     slider = page.page.locator("#past-when input[type=range]")
@@ -142,7 +142,7 @@ def test_a_script_trains_further(garden_server, hub, old):
     )
     spec = jobs(garden_server)[started["job"]]
     assert NCAConfig(**spec["nca"]) == OLD and spec["target"]["emoji"] == "🐞"
-    assert spec["base"]["repo"] == "joe/old" and spec["base"]["revision"] == commit
+    assert spec["initial"]["repo"] == "joe/old" and spec["initial"]["revision"] == commit
     stranger = options | {"key": "f" * 32}
     for name, values in (("kept", options), ("own", options), ("strange", stranger)):
         checkpoint = pulled["checkpoint"] if name == "strange" else f"{name}:{'0' * 32}"

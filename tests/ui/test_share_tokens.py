@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import gradio as gr
 import pytest
 
-from nca.catalog.collection import MINE, Collection
+from nca.catalog.collection import Collection
 from nca.checkpoint import save_checkpoint
 from nca.config import BadInput, CheckpointInfo, NCAConfig
 from nca.jobs import JobQueue
@@ -122,7 +122,7 @@ def test_a_private_pull_asks_as_whom_the_visitor_says(queue, hub, tmp_path):
         assert (field, opened) == ("", "") and sentence in words
     field, opened, words = made.pull(STORED, "hal/dot", True, "", signed)
     assert field == "" and opened.startswith("kept:") and words == ""
-    assert made.row.start(STORED["own"], opened).base.repo is None
+    assert made.row.start(STORED["own"], opened).source.repo is None
     # Without the Hub, nobody can say whether it is still theirs: there is no copy of it here.
     assert not list(queue.home.glob("hub/*hal*"))
 
@@ -166,10 +166,11 @@ def test_a_collection_is_bounded_and_has_one_owner(queue, hub, tmp_path):
 
     made = handlers(queue, hub)
     collection, data = made.row.collection, zip_checkpoint(tmp_path / "shipped/dot")
-    ids = [collection.add_upload("a" * 32, data) for _ in range(MINE + 3)]
+    most = collection.limits.collection_length
+    ids = [collection.add_upload("a" * 32, data) for _ in range(most + 3)]
     other = collection.add_upload("b" * 32, data)
     assert [kept.id for kept in collection.mine("a" * 32)] == ids[:2:-1]
-    assert len(list(collection.root.glob("*/*"))) == MINE + 1
+    assert len(list(collection.root.glob("*/*"))) == most + 1
     for key, name in (("a" * 32, other), ("a" * 32, f"../{other}"), ("b" * 32, ids[-1]), ("", "")):
         with pytest.raises(BadInput):
             collection.folder(key, name)

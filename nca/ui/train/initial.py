@@ -105,10 +105,10 @@ def show(start: InitialCheckpoint) -> str:
     nca, target = start.nca, start.checkpoint.target
     image = "" if target is None else picture(target_to_png(target), "", "image/png", "checker")
     words = (
-        f"has {count(start.base.iteration)} iterations behind it. Its {nca.channels} channels and "
-        "its network stay as they are; what it has learned is where this training begins."
+        f"has {count(start.source.iteration)} iterations behind it. Its {nca.channels} channels "
+        "and its network stay as they are; what it has learned is where this training begins."
     )
     return (
-        f'<div class="begun">{image}<p class="note"><strong>{html.escape(start.base.title)}'
+        f'<div class="begun">{image}<p class="note"><strong>{html.escape(start.source.title)}'
         f"</strong> {words}</p></div>"
     )

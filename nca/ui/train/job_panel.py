@@ -60,8 +60,8 @@ def status(view: JobView) -> str:
         facts += [place(view)]
         if view.ahead and view.wait_seconds is not None:
             facts.append(f"expected wait {duration(view.wait_seconds)}")
-    if view.base:
-        facts.append(f"began with {view.base}")
+    if view.initial:
+        facts.append(f"began with {view.initial}")
     if view.loss:
         facts.append(f"loss {view.loss:.2g}")
     if view.deleted_at is not None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import gradio as gr
 
-from nca.config import BadInput, NCAConfig, TargetConfig, TrainConfig, checked
-from nca.jobs import JobSpec
+from nca.config import BadInput, NCAConfig, TrainConfig, checked
+from nca.jobs import JobSpec, Target
 from nca.jobs.initial import InitialCheckpoint
 from nca.recipes import RECIPES, recipe
 from nca.ui.markup import count, duration
@@ -217,41 +217,29 @@ def architecture(name: str, kept: NCAConfig | None) -> list[dict[str, Any]]:
 def read(
     name: str,
     values: Sequence[Any],
-    target: TargetConfig,
-    title: str,
-    start: InitialCheckpoint | None = None,
+    target: Target,
+    initial: InitialCheckpoint | None = None,
 ) -> JobSpec:
     """The form as a spec; raises BadInput for the first thing that does not fit.
 
     Args:
         name: of the recipe.
         values: of the advanced settings, in the order of `NAMES`.
-        target: what is trained on.
-        title: for people.
-        start: what it begins with; its architecture counts, not the form's.
+        target: what to grow.
+        initial: the initial checkpoint; its architecture counts, not the form's.
     """
-    base, form = recipe(name), dict(zip(NAMES, values, strict=True))
+    form = dict(zip(NAMES, values, strict=True))
     missing = next((key for key, value in form.items() if value in (None, "")), None)
     if missing:
         raise BadInput(f"Please fill in {missing.replace('_', ' ')}.")
     perception, laplacian = FILTERS[form["filters"]]
     form |= {"hidden": layers(form["hidden"]), "perception": perception, "laplacian": laplacian}
-    nca = base.nca.model_dump() | {k: v for k, v in form.items() if k in NCAConfig.model_fields}
-    train = base.train.model_dump() | {
-        k: v for k, v in form.items() if k in TrainConfig.model_fields
-    }
-    return checked(
-        JobSpec,
-        {
-            "nca": (start.nca if start else checked(NCAConfig, nca)).model_dump(),
-            "train": checked(TrainConfig, train).model_dump(),
-            "target": target.model_dump(),
-            "seed": form["seed"],
-            "device": form["device"],
-            "recipe": name,
-            "title": title,
-            "base": start and start.base,
-        },
+    del form["filters"]
+    seed, device = form.pop("seed"), form.pop("device")
+    if initial:
+        form = {k: v for k, v in form.items() if k in TrainConfig.model_fields}
+    return JobSpec.from_recipe(
+        name, target, seed=seed, device=device, initial=initial, changes=form
     )
 
 

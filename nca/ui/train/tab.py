@@ -7,8 +7,8 @@ from typing import Any
 
 import gradio as gr
 
-from nca.config import BadInput, checked
-from nca.jobs import JobSpec, JobView
+from nca.config import BadInput, TargetConfig, checked
+from nca.jobs import JobSpec, JobView, Target
 from nca.recipes import recipe
 from nca.settings import Settings
 from nca.target import target_to_png
@@ -188,12 +188,11 @@ class Handlers:
         *values: Any,
     ) -> str:
         """What the recipe does and how long it may take."""
-        target = checked(form.TargetConfig, {"emoji": "", "size": size, "padding": padding})
+        config = checked(TargetConfig, {"emoji": "", "size": size, "padding": padding})
         try:
             start = self.begin.read(stored, beginning)
-            if start and keep:
-                target, _ = start.target()
-            spec = form.read(name, values, target, "estimate", start)
+            target = start.target() if start and keep else Target(config, b"", "estimate")
+            spec = form.read(name, values, target, start)
         except BadInput as problem:
             return note(str(problem), "refusal")
         time = form.expected(spec, self.queue.devices[0] != "cpu", self._pace(stored, spec))
@@ -204,13 +203,12 @@ class Handlers:
         sources, (name, *advanced) = values[:9], values[9:]
         start = self.begin.read(stored, beginning)
         if start and keep:
-            config, png = start.target()
-            title = start.base.title
+            target = start.target()
         else:
-            config, target = source.read(self.settings.limits, *sources)
-            png, title = target_to_png(target), source.title(config, sources[0])
-        spec = form.read(name, advanced, config, title, start)
-        job = self.queue.submit(key_of(stored), spec, png, start and start.weights)
+            config, cells = source.read(self.settings.limits, *sources)
+            target = Target(config, target_to_png(cells), source.title(config, sources[0]))
+        spec = form.read(name, advanced, target, start)
+        job = self.queue.submit(key_of(stored), spec, target.png, start and start.weights)
         return self.attach(stored, job)
 
     def attach(self, stored: Any, job: str | None = None) -> list[Any]:

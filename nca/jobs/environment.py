@@ -1,0 +1,35 @@
+"""What a worker inherits of the server's environment."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+# By what it is for: the system and its folders, languages, libraries that compute and where they
+# keep what they compile, compilers (of Triton's kernels), Python, Windows, and our own.
+_KEPT = re.compile(
+    r"PATH|HOME|USER|LOGNAME|SHELL|TZ|TMPDIR|LANG|LANGUAGE|LC_\w+|XDG_\w+|SSL_CERT_\w+"
+    r"|LD_LIBRARY_PATH|LD_PRELOAD|DYLD_LIBRARY_PATH|DYLD_FALLBACK_LIBRARY_PATH|GLIBC_TUNABLES"
+    r"|VIRTUAL_ENV|CONDA_PREFIX|CC|CXX|CPATH|C_INCLUDE_PATH|LIBRARY_PATH"
+    r"|(CUDA|NVIDIA|HIP|ROCR|HSA|TORCH|TORCHINDUCTOR|PYTORCH|TRITON|NUMBA|NCA)_\w+"
+    r"|(OMP|MKL|KMP|GOMP|OPENBLAS|BLIS|VECLIB|MALLOC|MIMALLOC)_\w+"
+    r"|PYTHON(PATH|HOME|UTF8|UNBUFFERED|WARNINGS|DONTWRITEBYTECODE|PYCACHEPREFIX|HASHSEED"
+    r"|FAULTHANDLER|NOUSERSITE|USERBASE|IOENCODING|MALLOC)"
+    r"|SYSTEMROOT|SYSTEMDRIVE|WINDIR|COMSPEC|PATHEXT|TEMP|TMP|USERPROFILE|HOMEDRIVE|HOMEPATH"
+    r"|APPDATA|LOCALAPPDATA|PROGRAMDATA|NUMBER_OF_PROCESSORS|PROCESSOR_ARCHITECTURE",
+    re.IGNORECASE if os.name == "nt" else 0,
+)
+_SECRET = re.compile(r"TOKEN|SECRET|KEY|PASS|OAUTH|CREDENTIAL", re.IGNORECASE)
+
+
+def clean_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """What a worker may know of the server's environment: what it needs to compute, no secrets.
+
+    PYTHONPATH begins with where this package is, so that `python -P -m nca...` finds it anywhere.
+    """
+    # An allow-list, because a secret can hide behind any name; then the usual names once more.
+    kept = {k: v for k, v in environ.items() if _KEPT.fullmatch(k) and not _SECRET.search(k)}
+    paths = [str(Path(__file__).resolve().parents[2]), kept.get("PYTHONPATH", "")]
+    return kept | {"PYTHONPATH": os.pathsep.join(path for path in paths if path)}
