@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from nca.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
     from nca.config import BadInput, CheckpointInfo, NCAConfig, TargetConfig, TrainConfig
     from nca.damage_shapes import damage, to_rgb
+    from nca.engine import rollout
     from nca.model import NCA
     from nca.recipes import recipe
     from nca.render import save_gif
@@ -38,6 +39,7 @@ _HOME = {
     "image_target": "target",
     "load_checkpoint": "checkpoint",
     "recipe": "recipes",
+    "rollout": "engine",
     "save_checkpoint": "checkpoint",
     "save_gif": "render",
     "to_rgb": "state",

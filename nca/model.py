@@ -146,6 +146,8 @@ class NCA(nn.Module):
     ) -> Tensor:
         """The states `steps` steps later, on the fastest engine, without gradients.
 
+        `nca.rollout` is the same with gradients.
+
         Args:
             x: states at step `t0`, [B, H, W, C].
             steps: how many, 0 or more.
@@ -154,13 +156,10 @@ class NCA(nn.Module):
             all_steps: return every step, [steps + 1, B, H, W, C], `x` first.
             angle: radians by which the cells' sense of direction is turned.
         """
-        from nca.engine import choose
+        from nca.engine import rollout
 
-        keep = range(steps + 1) if all_steps else (steps,)
-        states = choose(self.config, x.device).rollout(
-            self, x, steps, item_seeds(seed, x.shape[0]), t0=t0, keep=keep, angle=angle
-        )
-        return states if all_steps else states[0]
+        keep = range(steps + 1) if all_steps else None
+        return rollout(self, x, steps, seed=seed, t0=t0, keep=keep, angle=angle)
 
     @classmethod
     def from_pretrained(cls, repo_id_or_folder: str | Path, **options: Any) -> NCA:

@@ -14,7 +14,7 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
 from nca.checkpoint import METADATA
-from nca.config import BadInput, TrainConfig
+from nca.config import BadInput, NCAConfig, TrainConfig
 from nca.files import write_atomic
 from nca.trainer import Trainer
 
@@ -76,6 +76,7 @@ def load_resume(trainer: Trainer, path: str | Path) -> None:
 
 def _fits(saved: dict[str, Any], trainer: Trainer) -> bool:
     """Whether a fingerprint is this trainer's; settings that came later had their defaults."""
+    saved = {**saved, "nca": NCAConfig.model_validate(saved["nca"]).model_dump(mode="json")}
     now = _fingerprint(trainer)
     defaults = TrainConfig().model_dump(mode="json", exclude={"iterations"})
     return {**saved, "train": defaults | saved["train"]} == now

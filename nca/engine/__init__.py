@@ -12,8 +12,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from nca.config import NCAConfig
+from nca.config import BadInput, NCAConfig
 from nca.engine import dense
+from nca.fire import Seed, item_seeds
 from nca.model import NCA
 
 
@@ -43,6 +44,77 @@ class Engine(Protocol):
             angle: radians by which the cells' sense of direction is turned.
         """
         ...
+
+
+def rollout(
+    nca: NCA,
+    x: Tensor,
+    steps: int,
+    *,
+    seed: Seed = 0,
+    t0: int = 0,
+    keep: Sequence[int] | None = None,
+    angle: float = 0.0,
+) -> Tensor:
+    """Run an automaton for some steps, differentiable, on the fastest engine for its device.
+
+    Gradients reach `x` and every parameter of `nca`; under `torch.no_grad()` nothing is recorded.
+
+    >>> import torch
+    >>> from nca import NCA, NCAConfig, rollout
+    >>> nca = NCA(NCAConfig(channels=8, hidden=(16,)))
+    >>> states = rollout(nca, nca.seed(batch=2, size=16), steps=12, seed=1, keep=(6, 12))
+    >>> states.shape
+    torch.Size([2, 2, 16, 16, 8])
+    >>> loss = states[..., :4].square().mean()
+    >>> loss.backward()
+    >>> nca.layers[-1].weight.grad.shape
+    torch.Size([8, 16])
+
+    Args:
+        nca: the automaton.
+        x: states at step `t0`, float [B, H, W, C], of the automaton's dtype and device, with
+            premultiplied RGBA in the first four channels; any range.
+        steps: how many to run, 0 or more.
+        seed: of the fire mask: an int, or one for each item.
+        t0: the step `x` is at, 0 or more.
+        keep: after which steps to return the states, ascending, each in 0 ... steps, 0 being `x`;
+            None for the last only.
+        angle: radians by which the cells' sense of direction is rotated.
+
+    Returns:
+        The states, [len(keep), B, H, W, C]; with `keep=None` those after the last step,
+        [B, H, W, C].
+
+    Raises:
+        BadInput: the states do not fit the automaton, or a number is out of range.
+    """
+    check_states(nca, x)
+    for name, value in (("steps", steps), ("t0", t0)):
+        if not isinstance(value, int) or value < 0:
+            raise BadInput(f"Please give {name} as a whole number of at least 0, not {value!r}.")
+    kept = (steps,) if keep is None else tuple(keep)
+    if not kept or list(kept) != sorted(set(kept)) or kept[0] < 0 or kept[-1] > steps:
+        raise BadInput(f"Please let keep be ascending steps from 0 to {steps}, not {keep!r}.")
+    engine = choose(nca.config, x.device)
+    states = engine.rollout(nca, x, steps, item_seeds(seed, len(x)), t0, kept, angle)
+    return states[0] if keep is None else states
+
+
+def check_states(nca: NCA, x: Tensor) -> None:
+    """Refuse, with BadInput, states that are not [B, H, W, C] of the automaton's kind."""
+    parameter = next(nca.parameters())
+    channels = nca.config.channels
+    if x.ndim != 4 or x.shape[-1] != channels or 0 in x.shape:
+        raise BadInput(
+            f"The states must be [batch, height, width, {channels}], not {list(x.shape)}; "
+            "nca.seed(batch, size) makes such."
+        )
+    if (x.dtype, x.device) != (parameter.dtype, parameter.device):
+        raise BadInput(
+            f"The states are {x.dtype} on {x.device}, the automaton is {parameter.dtype} on "
+            f"{parameter.device}; please move one to the other with .to()."
+        )
 
 
 def choose(config: NCAConfig, device: torch.device | str) -> Engine:
