@@ -76,7 +76,7 @@ def test_what_is_shipped_is_what_was_scored_and_heals(grow_garden):
 
 def test_shipping_leaves_training_behind_and_is_found_done(grow_garden, still, tmp_path):
     nca, target, scores = still
-    spec = grow_garden.job("🦎", "growing", "dot", 7, "cpu")
+    spec, _ = grow_garden.job("🦎", "growing", "dot", 7, "cpu")
     run, folder = tmp_path / "runs" / "lizard-growing", tmp_path / "out" / "lizard-growing"
     info = CheckpointInfo(title="dot", iteration=7)
     save_checkpoint(run, nca, info, target, {"seconds": 1}, preview=False)

@@ -376,10 +376,14 @@ def test_a_checkpoint_zip_is_held_to_the_same_rules(checkpoint, tmp_path):
     assert contents(loaded.folder).keys() == files.keys() - {"preview.gif"}
     inside = {f"lizard/{name}": data for name, data in files.items()}
     unzip_checkpoint(zipped(inside | {"__MACOSX/x": b""}), tmp_path / "folder")
+    # `zip -r x.zip ../lizard` writes such names; only their last part is ever used.
+    climbing = zipped({"a/../../model.safetensors": files["model.safetensors"]})
+    unzip_checkpoint(climbing, tmp_path / "a" / "b")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "folder", "good"]
+    assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["model.safetensors"]
 
     bad = [b"", b"PK\5\6" + bytes(18), zip_checkpoint(checkpoint)[:-30], zipped({}), b"x" * 100]
     bad += [zipped({f"../{n}": d for n, d in files.items()} | {"a/b/model.safetensors": b""})[:50]]
-    bad += [zipped({"a/../../model.safetensors": files["model.safetensors"]})]
     bad += [zipped({"model.bin": files["model.safetensors"]})]
     bad += [zipped(files | {"model.safetensors": bytes(30 * 2**20)})]
     bad += [zipped(files | {"a/model.safetensors": files["model.safetensors"]})]
