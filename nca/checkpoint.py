@@ -23,12 +23,13 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
 from nca.card import card
-from nca.config import BadInput, CheckpointInfo, Limits, explain
+from nca.config import BadInput, CheckpointInfo, Limits
 from nca.damage_shapes import damage
 from nca.files import write_atomic
 from nca.model import NCA
 from nca.render import preview_scale, save_gif
 from nca.target import target_from_png, target_to_png
+from nca.wording import explain
 
 WEIGHTS = "model.safetensors"
 FILES = (WEIGHTS, "config.json", "README.md", "target.png", "preview.gif", "metrics.json")
@@ -96,7 +97,9 @@ def weights_from_bytes(data: bytes, limits: Limits) -> tuple[NCA, CheckpointInfo
         info = CheckpointInfo.model_validate_json(metadata)
         weights = parse_safetensors(data)
     except ValidationError as error:
-        raise BadInput(f"This checkpoint does not fit this garden. {explain(error)}") from None
+        raise BadInput(
+            f"This checkpoint does not fit this garden. {explain(error, CheckpointInfo)}"
+        ) from None
     except (SafetensorError, ValueError, KeyError, TypeError, RecursionError):
         raise BadInput(
             f"{NOT_OURS}: {WEIGHTS} is damaged or was written by another program."

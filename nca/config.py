@@ -7,7 +7,6 @@ these frozen models; nothing else in the project decides whether a value is in r
 from __future__ import annotations
 
 import math
-import unicodedata
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
@@ -20,6 +19,8 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+
+from nca.wording import explain, plain_text
 
 
 class BadInput(ValueError):
@@ -35,22 +36,6 @@ Width = Annotated[int, Field(ge=1, le=512)]
 # What training may do to a state; "half" is a random one of the four. See nca/damage_shapes.py.
 DamageShape = Literal["circle", "half", "stroke", "centre", "swipe", "swipes", "hole", "cut"]
 Laplacian = Literal["none", "nine_point", "five_point"]
-
-
-def plain_text(text: str) -> str:
-    """A stranger's text on one line, without characters that a terminal or a page would act on.
-
-    Control characters, marks of direction and other invisible ones go; joiners and tags stay, as
-    emoji need them. White space becomes single spaces.
-    """
-
-    def harmless(character: str) -> bool:
-        kind = unicodedata.category(character)
-        needed = character in "\u200c\u200d" or "\U000e0020" <= character <= "\U000e007f"
-        return needed or kind not in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
-
-    spaced = " ".join(text.split())
-    return "".join(character for character in spaced if harmless(character)).strip()
 
 
 def _title(value: object) -> object:
@@ -217,8 +202,11 @@ class InitialSource(_Frozen):
         default=None,
         max_length=96,
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$",
+        description="user/name on the Hub",
     )
-    revision: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}$")
+    revision: str | None = Field(
+        default=None, pattern=r"^[0-9a-f]{40}$", description="a commit of 40 hex digits"
+    )
 
 
 class CheckpointInfo(_Frozen):
@@ -297,18 +285,9 @@ class Limits(_Frozen):
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def explain(error: ValidationError) -> str:
-    """One sentence for the first problem of a ValidationError, without values or addresses."""
-    problem = error.errors(include_url=False, include_input=False)[0]
-    where = " ".join(str(part) for part in problem["loc"]).replace("_", " ")
-    message = problem["msg"].removeprefix("Value error, ")
-    message = message[:1].lower() + message[1:]
-    return f"Please change {where}: {message}." if where else f"Please check: {message}."
-
-
 def checked(model: type[Model], values: Any) -> Model:
     """`values` (a mapping) as a `model`; raises BadInput with a sentence when it does not fit."""
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise BadInput(explain(error)) from None
+        raise BadInput(explain(error, model)) from None

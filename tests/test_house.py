@@ -11,6 +11,7 @@ import torch
 ROOT = Path(__file__).parents[1]
 # Lowest first. A module imports only from its own floor and from those below.
 FLOORS = (
+    ("wording",),
     ("config", "files", "logs", "chart"),
     ("fire", "state", "damage_shapes", "decode", "target"),
     ("model",),

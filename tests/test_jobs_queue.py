@@ -185,8 +185,8 @@ def test_what_does_not_fit_is_refused(house):
     submit, key = house.queue.submit, JobQueue.new_key()
     forged = tiny_spec(20).model_copy(update={"nca": NCAConfig.model_construct(channels=10**9)})
     for spec, png, sentence in [
-        (forged, tiny_png(), "Please change nca"),
-        (tiny_spec(20).model_dump() | {"shell": "rm"}, tiny_png(), "Please change shell"),
+        (forged, tiny_png(), "Please change channels"),
+        (tiny_spec(20).model_dump() | {"shell": "rm"}, tiny_png(), "no setting called shell"),
         (tiny_spec(20), b"GIF89a", "target picture"),
         (tiny_spec(20, target=TargetConfig(size=9, padding=0)), tiny_png(), "target picture"),
         (tiny_spec(20, device="cuda"), tiny_png(), "cannot train on cuda"),

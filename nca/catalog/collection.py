@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from nca.checkpoint import FILES, WEIGHTS, load_checkpoint, unzip_checkpoint
-from nca.config import BadInput, Limits, plain_text
+from nca.config import BadInput, Limits
 from nca.files import write_atomic
 from nca.hub import Pulled
 from nca.jobs.keys import NOT_YOURS, key_hash
 from nca.jobs.spec import read_json, to_json
+from nca.wording import plain_text
 
 ABOUT = "about.json"
 COPIED = tuple(name for name in FILES if name != "preview.gif")

@@ -10,9 +10,10 @@ from typing import Literal
 from huggingface_hub.hf_api import ModelInfo
 
 from nca.card import LIBRARY, TAGS
-from nca.config import BadInput, plain_text
+from nca.config import BadInput
 from nca.hub.client import Hub, Token, is_commit, reading_token, visit
 from nca.hub.download import PREVIEW, download, keep_picture
+from nca.wording import plain_text
 
 NOT_FOR_ALL = "not-for-all-audiences"
 _TARGET_BYTES = 256 * 1024

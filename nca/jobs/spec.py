@@ -31,6 +31,7 @@ from nca.config import (
 )
 from nca.recipes import Recipe
 from nca.recipes import recipe as recipe_named
+from nca.wording import no_such_setting
 
 if TYPE_CHECKING:  # they import torch
     from nca.jobs.initial import InitialCheckpoint
@@ -113,7 +114,11 @@ class JobSpec(BaseModel):
     train: TrainConfig = TrainConfig()
     target: TargetConfig = TargetConfig()
     seed: int = Field(0, ge=0, lt=2**32)
-    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:[0-9])?)$")
+    device: str = Field(
+        "auto",
+        pattern=r"^(auto|cpu|cuda(:[0-9])?)$",
+        description="auto, cpu, cuda, or a card by its number, such as cuda:0",
+    )
     recipe: str | None = Field(None, max_length=40)
     title: Title = "automaton"
     initial: InitialSource | None = Field(  # whose weights are in INITIAL
@@ -148,6 +153,9 @@ class JobSpec(BaseModel):
         """
         base = recipe_named(recipe) if isinstance(recipe, str) else recipe
         changes = dict(changes or {})
+        known = NCAConfig.model_fields.keys() | TrainConfig.model_fields.keys()
+        for name in changes.keys() - known:
+            raise BadInput(no_such_setting(name, known))
         train = {name: changes.pop(name) for name in TrainConfig.model_fields if name in changes}
         nca = initial.nca if initial else base.nca
         spec = checked(
