@@ -10,7 +10,7 @@ import pytest
 from jobs_kit import tiny_target
 from test_anatomy import lively
 
-from nca.catalog.collection import Collection
+from nca.catalog import Catalog
 from nca.checkpoint import save_checkpoint
 from nca.config import BadInput, CheckpointInfo, NCAConfig, TargetConfig
 from nca.jobs import JobQueue
@@ -18,7 +18,6 @@ from nca.model import NCA
 from nca.scorecard import record, score
 from nca.settings import Settings
 from nca.ui.inspect.tab import PLAN, Handlers
-from nca.ui.shelf import Shelf
 
 ME = {"own": "a" * 32, "link": None}
 SEEN, TOLD, NEWEST, STAGE, TRACES, STRIPS, RANGES, ROW, PERCEIVED, WEIGHTS, CURVES, SCORE = range(
@@ -37,7 +36,7 @@ def handlers(tmp_path: Path) -> Iterator[Handlers]:
     settings = Settings(home=tmp_path / "home", checkpoints=shipped, secret="s" * 16)
     queue = JobQueue(settings.home, settings.limits)
     try:
-        yield Handlers(Shelf(settings, queue, Collection(settings.home, settings.limits)))
+        yield Handlers(Catalog(settings, queue))
     finally:
         queue.close()
 
@@ -68,7 +67,7 @@ def test_scores_are_shown_or_made(handlers):
     assert names == ["left", "right", "top", "bottom", "centre", "strokes"]
     assert first["charts"][0]["x"][-1] == PLAN.healing
     # What was recorded with a checkpoint is shown at once.
-    folder = handlers.row.folder("", "shipped:tame")
+    folder = handlers.catalog.folder("", "shipped:tame")
     record(folder, score(folder, plan=PLAN))
     again = choose(handlers, "tame")
     assert again[CURVES] == curves and not again[SCORE]["visible"]
@@ -82,7 +81,7 @@ def test_a_life_stays_as_it_was_until_newer_weights_are_asked_for(handlers):
     seen, *_ = first = choose(handlers, "tame")
     back = handlers.open(ME, seen, 30, 1, "", "shipped:wild")
     assert "shipped:tame" in back[ROW] and back[STAGE] == gr.skip()
-    folder = handlers.row.folder("", "shipped:tame")
+    folder = handlers.catalog.folder("", "shipped:tame")
     save_checkpoint(folder, lively(), target=tiny_target(), preview=False)
     assert handlers.look(ME, seen, 30) == first[STAGE]
     assert handlers.open(ME, seen, 30, 1, "", "")[STAGE] != first[STAGE]
@@ -101,7 +100,7 @@ def test_what_is_forged_or_foreign_is_refused(handlers):
         handlers.open(ME, None, 30, 1, "../x", "shipped:tame")
     huge = NCA(NCAConfig(channels=16, hidden=(512, 256)))
     info = CheckpointInfo(target=TargetConfig(size=128, padding=64))
-    folder = handlers.row.folder("", "shipped:tame")
+    folder = handlers.catalog.folder("", "shipped:tame")
     save_checkpoint(folder.parent / "huge", huge, info, preview=False)
     with pytest.raises(BadInput, match="too large"):
         choose(handlers, "huge")

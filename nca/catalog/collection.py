@@ -29,7 +29,7 @@ COPIED = tuple(name for name in FILES if name != "preview.gif")
 
 
 @dataclass(frozen=True)
-class Kept:
+class CollectionItem:
     """A checkpoint of a visitor's collection.
 
     Attributes:
@@ -57,26 +57,26 @@ class Collection:
         self.root, self.limits = home / "collection", limits
         self._guard = threading.Lock()
 
-    def mine(self, key: str) -> list[Kept]:
+    def items(self, key: str) -> list[CollectionItem]:
         """A visitor's checkpoints, the newest first."""
-        return [found for _, found in self._entries(self._owner(key))] if key else []
+        return [item for _, item in self._entries(self._owner(key))] if key else []
 
     def folder(self, key: str, name: str) -> Path:
         """The folder of one of the visitor's checkpoints; BadInput for any other."""
         # Compared with what is there, never joined to a path.
-        for kept in self.mine(key):
-            if kept.id == name:
-                return kept.folder
+        for item in self.items(key):
+            if item.id == name:
+                return item.folder
         raise BadInput(NOT_YOURS)
 
     def add_pulled(self, key: str, pulled: Pulled) -> str:
         """Keep what was pulled; its id, that of before when it is there already."""
         owner, source = self._owner(key), f"{pulled.repo_id}@{pulled.commit}"
         with self._guard:
-            for _, kept in self._entries(owner):
-                if (read_json(kept.folder / ABOUT) or {}).get("source") == source:
-                    os.utime(kept.folder / ABOUT)  # it is the newest again
-                    return kept.id
+            for _, item in self._entries(owner):
+                if (read_json(item.folder / ABOUT) or {}).get("source") == source:
+                    os.utime(item.folder / ABOUT)  # it is the newest again
+                    return item.id
 
         def fill(folder: Path) -> str:
             for name in COPIED:
@@ -127,9 +127,9 @@ class Collection:
             shutil.rmtree(beside, ignore_errors=True)
         return name
 
-    def _entries(self, owner: str) -> list[tuple[float, Kept]]:
+    def _entries(self, owner: str) -> list[tuple[float, CollectionItem]]:
         """What lies in one folder, with its time, the newest first; nothing that is too old."""
-        found, oldest = [], time.time() - self.limits.job_days * 86_400
+        entries, oldest = [], time.time() - self.limits.job_days * 86_400
         for folder in (self.root / owner).glob("[0-9a-f]*"):
             try:
                 changed = (folder / ABOUT).stat().st_mtime
@@ -140,8 +140,8 @@ class Collection:
                 title, origin = (
                     plain_text(str(about.get(part, "")))[:100] for part in ("title", "origin")
                 )
-                found.append((changed, Kept(folder.name, title, origin, folder)))
-        return sorted(found, key=lambda entry: entry[0], reverse=True)
+                entries.append((changed, CollectionItem(folder.name, title, origin, folder)))
+        return sorted(entries, key=lambda entry: entry[0], reverse=True)
 
     def _make_room(self, owner: str) -> None:
         """Delete what is too old, too many or too much."""
@@ -153,15 +153,15 @@ class Collection:
             known = self._entries(folder.name)
             mine = known[: self.limits.collection_length] if folder.name == owner else known
             entries += mine
-            keep = {kept.id for _, kept in mine}
+            keep = {item.id for _, item in mine}
             for path in folder.iterdir():
                 if path.name not in keep:
                     shutil.rmtree(path, ignore_errors=True)
             if not keep:
                 shutil.rmtree(folder, ignore_errors=True)
         size = 0
-        for number, (_, kept) in enumerate(sorted(entries, key=lambda e: e[0], reverse=True)):
-            size += sum(path.stat().st_size for path in kept.folder.iterdir())
+        for number, (_, item) in enumerate(sorted(entries, key=lambda e: e[0], reverse=True)):
+            size += sum(path.stat().st_size for path in item.folder.iterdir())
             most = self.limits.collections_length, self.limits.collections_bytes
             if number >= most[0] or size > most[1]:
-                shutil.rmtree(kept.folder, ignore_errors=True)
+                shutil.rmtree(item.folder, ignore_errors=True)

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def parcel(folder: Path, limits: Limits) -> Iterator[Path]:
+def push_bundle(folder: Path, limits: Limits) -> Iterator[Path]:
     """A checkpoint folder for a push, deleted after the block; `folder` is only read.
 
     A training that still runs has no film of itself yet, and no checkpoint holds its player.

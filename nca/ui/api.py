@@ -21,6 +21,7 @@ import numpy as np
 from gradio.events import api as publish_call
 from torch import Tensor
 
+from nca.catalog import Catalog, CheckpointRef, Kind
 from nca.checkpoint import WEIGHTS, weights_to_bytes
 from nca.config import BadInput
 from nca.damage_shapes import damage
@@ -31,10 +32,7 @@ from nca.model import NCA
 from nca.render import animation_bytes, to_rgba8
 from nca.settings import Settings
 from nca.target import target_to_png
-from nca.ui.events import APOLOGY
-from nca.ui.grow.tab import HEAVY
-from nca.ui.share import tab as share
-from nca.ui.shelf import Shelf
+from nca.ui.events import APOLOGY, NETWORK, PLAYING
 
 log = logging.getLogger(__name__)
 
@@ -50,19 +48,18 @@ WOUNDS = ("half-left", "half-right", "half-top", "half-bottom", "centre", "circl
 def publish(
     settings: Settings,
     queue: JobQueue,
-    row: Shelf,
-    sharing: share.Handlers,
+    catalog: Catalog,
 ) -> None:
     """Make the endpoints public; within the page's Blocks."""
-    calls = Calls(settings, queue, row, sharing)
+    calls = Calls(settings, queue, catalog)
     free: dict[str, Any] = {"concurrency_limit": None}
     endpoints: list[tuple[Callable[..., Any], dict[str, Any]]] = [
         (calls.train, {"concurrency_limit": 2}),
         (calls.job, free),
-        (calls.grow, HEAVY),
+        (calls.grow, PLAYING),
         (calls.evaluate, {"concurrency_limit": 1}),
-        (calls.list_checkpoints, share.NETWORK),
-        (calls.pull, share.NETWORK),
+        (calls.list_checkpoints, NETWORK),
+        (calls.pull, NETWORK),
     ]
     for call, options in endpoints:
         publish_call(_plain(call), api_name=call.__name__, **options)
@@ -75,10 +72,9 @@ class Calls:
         self,
         settings: Settings,
         queue: JobQueue,
-        row: Shelf,
-        sharing: share.Handlers,
+        catalog: Catalog,
     ) -> None:
-        self.settings, self.queue, self.row, self.sharing = settings, queue, row, sharing
+        self.settings, self.queue, self.catalog = settings, queue, catalog
         self._scores: OrderedDict[tuple[str, int], dict[str, str]] = OrderedDict()
 
     def train(
@@ -111,7 +107,7 @@ class Calls:
             job and key, for the endpoint job; checkpoint, for grow once it has weights.
         """
         data = self._picture(picture)
-        initial = self.row.start(str(key), checkpoint) if checkpoint else None
+        initial = self.catalog.initial(str(key), checkpoint) if checkpoint else None
         if initial and not (data or emoji):
             target = initial.target()
         else:
@@ -128,7 +124,7 @@ class Calls:
         )
         key = str(key) or JobQueue.new_key()
         job = self.queue.submit(key, spec, target.png, initial and initial.weights)
-        return {"job": job, "key": key, "checkpoint": f"job:{job}"}
+        return {"job": job, "key": key, "checkpoint": str(CheckpointRef(Kind.JOB, job))}
 
     def job(self, job: str, key: str) -> dict:
         """How a training is doing: state, place in the queue, iteration, loss, time left.
@@ -140,7 +136,8 @@ class Calls:
         view = self.queue.view(str(key), job)
         about = asdict(view)
         ready = (about.pop("folder") / WEIGHTS).exists()
-        return about | {"active": view.active, "checkpoint": f"job:{view.id}" if ready else None}
+        checkpoint = str(CheckpointRef(Kind.JOB, view.id)) if ready else None
+        return about | {"active": view.active, "checkpoint": checkpoint}
 
     def grow(
         self,
@@ -170,7 +167,7 @@ class Calls:
         if wound and wound not in WOUNDS:
             raise BadInput(f"Please choose a wound from {', '.join(WOUNDS)}.")
         cut = _whole(wound_at, 0, steps, "wound_at") if wound else steps
-        loaded = self.row.load(str(key), checkpoint)
+        loaded = self.catalog.load(str(key), checkpoint)
         x, frames = _life(loaded.nca, loaded.nca.seed(1, loaded.size), seed, (cut, steps), wound)
         film = animation_bytes(
             frames[-most:], "gif", fps=25, scale=4, limits=self.settings.limits
@@ -193,7 +190,7 @@ class Calls:
             checkpoint itself says of the full battery, unchecked.
         """
         seed = _whole(seed, 0, 2**32 - 1, "seed")
-        loaded = self.row.load(str(key), checkpoint)
+        loaded = self.catalog.load(str(key), checkpoint)
         if loaded.target is None:
             raise BadInput("This checkpoint has no picture to compare with.")
         data = weights_to_bytes(loaded.nca, loaded.info) + target_to_png(loaded.target)
@@ -216,14 +213,16 @@ class Calls:
         if where == "hub":
             return [
                 {"repo": entry.repo_id, "title": entry.title, "likes": entry.likes}
-                for entry in discover(self.sharing.hub, str(query), token=False)
+                for entry in discover(self.catalog.hub, str(query), token=False)
             ]
         if where != "here":
             raise BadInput("Please look here, or on the hub.")
-        items = self.row.items(str(key))
-        found = [{"checkpoint": i.name, "title": i.title, "from": i.note} for i in items]
         words = str(query).lower()
-        return [one for one in found if words in f"{one['checkpoint']} {one['title']}".lower()]
+        return [
+            {"checkpoint": str(entry.ref), "title": entry.title, "from": entry.note}
+            for entry in self.catalog.entries(str(key))
+            if words in f"{entry.ref} {entry.title}".lower()
+        ]
 
     def pull(self, repo: str, key: str = "") -> dict:
         """Fetch a public checkpoint from the Hugging Face Hub into this garden.
@@ -236,8 +235,8 @@ class Calls:
             checkpoint, for grow and evaluate; key; note, when it is an older copy.
         """
         key = str(key) or JobQueue.new_key()
-        name, words = self.sharing.fetch(key, str(repo))
-        return {"checkpoint": name, "key": key, "note": words}
+        ref, words = self.catalog.fetch(key, str(repo))
+        return {"checkpoint": str(ref), "key": key, "note": words}
 
     def _picture(self, text: Any) -> bytes | None:
         """The bytes in a base64 text, None for an empty one."""

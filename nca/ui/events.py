@@ -14,6 +14,11 @@ from nca.config import BadInput
 
 log = logging.getLogger(__name__)
 
+# Gradio queues the events of a group together: so many of each run at the same time.
+PLAYING: dict[str, Any] = {"concurrency_limit": 2, "concurrency_id": "playing"}
+LIVES: dict[str, Any] = {"concurrency_limit": 2, "concurrency_id": "lives"}
+NETWORK: dict[str, Any] = {"concurrency_limit": 4, "concurrency_id": "hub"}
+
 APOLOGY = "Something went wrong here, and it is not your fault. Nothing is lost; please try again."
 
 

@@ -8,16 +8,15 @@ from typing import Any
 
 import gradio as gr
 
-from nca.catalog.collection import Collection
+from nca.catalog import Catalog, CheckpointRef, Kind
 from nca.config import BadInput
 from nca.jobs import JobQueue
 from nca.settings import Settings
 from nca.ui import api, theme
-from nca.ui.events import listen
+from nca.ui.events import LIVES, NETWORK, PLAYING, listen
 from nca.ui.grow import tab as grow
 from nca.ui.inspect import tab as inspect
 from nca.ui.share import tab as share
-from nca.ui.shelf import Shelf
 from nca.ui.train import tab as train
 from nca.ui.visitor import browser_state, key_of, welcome
 
@@ -40,20 +39,20 @@ def build_ui(settings: Settings, queue: JobQueue) -> gr.Blocks:
         settings: of this server.
         queue: the jobs.
     """
-    row = Shelf(settings, queue, Collection(settings.home, settings.limits))
+    catalog = Catalog(settings, queue)
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 3600)) as page:
         visitor = browser_state(settings.secret)
         gr.HTML(MASTHEAD)
         # Before the page's own handlers, which Gradio gives names too.
-        exchange = share.Handlers(settings, row)
-        api.publish(settings, queue, row, exchange)
+        exchange = share.Handlers(settings, catalog)
+        api.publish(settings, queue, catalog)
         with gr.Tabs() as tabs:
             with gr.Tab("Train", id="train") as train_tab:
-                training = train.build(settings, row, visitor)
+                training = train.build(settings, catalog, visitor)
             with gr.Tab("Grow", id="grow") as grow_tab:
-                growing = grow.build(settings, row, visitor)
+                growing = grow.build(settings, catalog, visitor)
             with gr.Tab("Inspect", id="inspect") as inspect_tab:
-                inspecting = inspect.build(row, visitor)
+                inspecting = inspect.build(catalog, visitor)
             with gr.Tab("Share", id="share") as share_tab:
                 sharing = share.build(settings, exchange, visitor)
         with gr.Accordion("What is kept here, and credits", open=False):
@@ -64,18 +63,18 @@ def build_ui(settings: Settings, queue: JobQueue) -> gr.Blocks:
         listen(opened.then, training.handlers.attach, visitor, training.outputs)
         listen(
             grow_tab.select, growing.handlers.open, [visitor, growing.chosen, growing.seen],
-            growing.outputs, **grow.HEAVY,
+            growing.outputs, **PLAYING,
         )  # fmt: skip
         listen(
             inspect_tab.select, inspecting.handlers.open, [*inspecting.inputs, growing.chosen],
-            inspecting.outputs, **inspect.HEAVY,
+            inspecting.outputs, **LIVES,
         )  # fmt: skip
         for other in (train_tab, inspect_tab, share_tab):
             other.select(None, None, growing.timer, js=grow.REST, api_visibility="private")
 
         def grow_it(stored: Any, job: str) -> list[Any]:
             queue.view(key_of(stored), job)
-            return show_it(stored, f"job:{job}")
+            return show_it(stored, str(CheckpointRef(Kind.JOB, job)))
 
         def show_it(stored: Any, name: str) -> Any:
             if not name:
@@ -84,15 +83,15 @@ def build_ui(settings: Settings, queue: JobQueue) -> gr.Blocks:
 
         shown = [tabs, *growing.outputs]
         listen(
-            training.grow_it.click, grow_it, [visitor, training.chosen], shown, **grow.HEAVY
+            training.grow_it.click, grow_it, [visitor, training.chosen], shown, **PLAYING
         )  # fmt: skip
 
         def look_back(stored: Any, job: str, iteration: float) -> Any:
-            return show_it(stored, training.handlers.past.name(stored, job, iteration))
+            return show_it(stored, str(catalog.snapshot(key_of(stored), job, iteration)))
 
         listen(
             training.past.grow.click, look_back,
-            [visitor, training.chosen, training.past.when], shown, **grow.HEAVY,
+            [visitor, training.chosen, training.past.when], shown, **PLAYING,
         )  # fmt: skip
 
         def further(stored: Any, name: str, recipe: str) -> list[Any]:
@@ -115,14 +114,14 @@ def build_ui(settings: Settings, queue: JobQueue) -> gr.Blocks:
 
         asked = listen(
             opened.then, exchange.address, visitor, [sharing.opened, sharing.fetched],
-            **share.NETWORK,
+            **NETWORK,
         )  # fmt: skip
         for fetched in (asked, *sharing.opening):
-            listen(fetched.then, show_it, [visitor, sharing.opened], shown, **grow.HEAVY)
+            listen(fetched.then, show_it, [visitor, sharing.opened], shown, **PLAYING)
         listen(share_tab.select, exchange.choices, [visitor, sharing.what], sharing.what)
         listen(
             share_tab.select, exchange.look, sharing.asked, sharing.wall,
-            show_progress="minimal", trigger_mode="always_last", **share.NETWORK,
+            show_progress="minimal", trigger_mode="always_last", **NETWORK,
         )  # fmt: skip
     page.queue(max_size=200, default_concurrency_limit=None, api_open=False)
     # Gradio looks for events a thousand times a second, which costs an idle server 6 % of a core.

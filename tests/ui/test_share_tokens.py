@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import gradio as gr
 import pytest
 
-from nca.catalog.collection import Collection
+from nca.catalog import Catalog
 from nca.checkpoint import save_checkpoint
 from nca.config import BadInput, CheckpointInfo, NCAConfig
 from nca.jobs import JobQueue
@@ -15,7 +15,6 @@ from nca.settings import Settings, can_hold_a_garden
 from nca.ui import build_ui
 from nca.ui.share.sign_in import OWN, PASTE, is_here
 from nca.ui.share.tab import FROM_SOURCE, Handlers
-from nca.ui.shelf import Shelf
 
 SPACE = {"SPACE_ID": "ann/garden", "SYSTEM": "spaces", "OAUTH_CLIENT_ID": "x"}
 STORED = {"own": "a" * 32, "link": None}
@@ -40,9 +39,9 @@ def handlers(queue, hub, **options):
     settings = Settings(
         home=queue.home, checkpoints=queue.home.parent / "shipped", secret="s" * 16, **options
     )
-    row = Shelf(settings, queue, Collection(queue.home, settings.limits))
-    made = Handlers(settings, row)
-    made.hub = replace(made.hub, endpoint=hub.endpoint)
+    catalog = Catalog(settings, queue)
+    made = Handlers(settings, catalog)
+    catalog.hub = replace(catalog.hub, endpoint=hub.endpoint)
     return made
 
 
@@ -122,7 +121,7 @@ def test_a_private_pull_asks_as_whom_the_visitor_says(queue, hub, tmp_path):
         assert (field, opened) == ("", "") and sentence in words
     field, opened, words = made.pull(STORED, "hal/dot", True, "", signed)
     assert field == "" and opened.startswith("kept:") and words == ""
-    assert made.row.start(STORED["own"], opened).source.repo is None
+    assert made.catalog.initial(STORED["own"], opened).source.repo is None
     # Without the Hub, nobody can say whether it is still theirs: there is no copy of it here.
     assert not list(queue.home.glob("hub/*hal*"))
 
@@ -165,11 +164,11 @@ def test_a_collection_is_bounded_and_has_one_owner(queue, hub, tmp_path):
     from nca.checkpoint import zip_checkpoint
 
     made = handlers(queue, hub)
-    collection, data = made.row.collection, zip_checkpoint(tmp_path / "shipped/dot")
+    collection, data = made.catalog.collection, zip_checkpoint(tmp_path / "shipped/dot")
     most = collection.limits.collection_length
     ids = [collection.add_upload("a" * 32, data) for _ in range(most + 3)]
     other = collection.add_upload("b" * 32, data)
-    assert [kept.id for kept in collection.mine("a" * 32)] == ids[:2:-1]
+    assert [item.id for item in collection.items("a" * 32)] == ids[:2:-1]
     assert len(list(collection.root.glob("*/*"))) == most + 1
     for key, name in (("a" * 32, other), ("a" * 32, f"../{other}"), ("b" * 32, ids[-1]), ("", "")):
         with pytest.raises(BadInput):
@@ -177,5 +176,5 @@ def test_a_collection_is_bounded_and_has_one_owner(queue, hub, tmp_path):
     with pytest.raises(BadInput, match="no model"):
         collection.add_upload("a" * 32, zip_checkpoint(tmp_path))
     collection.forget("b" * 32)
-    assert collection.mine("b" * 32) == []
+    assert collection.items("b" * 32) == []
     assert not list(collection.root.glob(".new-*"))

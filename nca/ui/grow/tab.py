@@ -17,22 +17,21 @@ from typing import Any
 import emoji
 import gradio as gr
 
+from nca.catalog import Catalog, CatalogEntry, CheckpointRef
 from nca.checkpoint import WEIGHTS, save_checkpoint, zip_checkpoint
 from nca.jobs import JobView
 from nca.player import NCAPlayer, export_html, player_model, replay
 from nca.render import animation_bytes
 from nca.settings import Settings
 from nca.ui import shelf
-from nca.ui.events import listen
+from nca.ui.events import PLAYING, listen
 from nca.ui.markup import count, note
-from nca.ui.shelf import Shelf
 from nca.ui.visitor import key_of
 
 FORMATS = {"GIF": "gif", "WebP": "webp", "APNG": "apng", "MP4": "mp4"}
 SUFFIXES = {"apng": "png"}
 SIDE = 432  # of a downloaded film, in pixels; roughly, because every cell becomes a square
 EVERY = 3  # seconds between looks at a training whose weights flow into the canvas
-HEAVY: dict[str, Any] = {"concurrency_limit": 2, "concurrency_id": "heavy"}
 REST = "() => ({__type__: 'update', active: false})"  # stops the timer, without asking the server
 
 
@@ -56,7 +55,7 @@ class GrowTab:
     outputs: list[Any]
 
 
-def build(settings: Settings, row: Shelf, visitor: gr.BrowserState) -> GrowTab:
+def build(settings: Settings, catalog: Catalog, visitor: gr.BrowserState) -> GrowTab:
     """Lay out the tab and attach its handlers."""
     chosen = gr.Textbox("", visible=False)
     recording = gr.Textbox("", visible=False, elem_id="recording")
@@ -81,15 +80,15 @@ def build(settings: Settings, row: Shelf, visitor: gr.BrowserState) -> GrowTab:
         )
     file = gr.DownloadButton(visible="hidden", elem_id="file")
 
-    handlers = Handlers(settings, row, keeper(file))
+    handlers = Handlers(settings, catalog, keeper(file))
     shown = [chosen, choices, player, seen, timer, told]
-    listen(choices.select, handlers.pick, visitor, shown, **HEAVY)
+    listen(choices.select, handlers.pick, visitor, shown, **PLAYING)
     listen(
         timer.tick, handlers.follow, [visitor, chosen, seen], shown[2:], quiet=True,
         trigger_mode="once", concurrency_limit=4,
     )  # fmt: skip
     seen_now = f"(visitor, chosen) => [visitor, chosen, ({player.recording_js()})()]"
-    making: dict[str, Any] = {"trigger_mode": "once", "show_progress": "minimal"} | HEAVY
+    making: dict[str, Any] = {"trigger_mode": "once", "show_progress": "minimal"} | PLAYING
     films_made = [
         listen(
             button.click, handlers.export(kind), [visitor, chosen, recording], file,
@@ -112,8 +111,10 @@ def build(settings: Settings, row: Shelf, visitor: gr.BrowserState) -> GrowTab:
 class Handlers:
     """What happens when something is pressed; each method returns what its outputs show."""
 
-    def __init__(self, settings: Settings, row: Shelf, keep: Callable[[str, bytes], str]) -> None:
-        self.settings, self.row, self.keep = settings, row, keep
+    def __init__(
+        self, settings: Settings, catalog: Catalog, keep: Callable[[str, bytes], str]
+    ) -> None:
+        self.settings, self.catalog, self.keep = settings, catalog, keep
 
     # ------------------------------------------------------------------ choosing
 
@@ -122,11 +123,11 @@ class Handlers:
         # The session knows first what "Grow it" chose; the page may outlive the session.
         name = (seen or {}).get("name") or chosen
         items = self._items(stored)
-        first = "" if name else shelf.default(items)
+        first = None if name else Catalog.default(items)
         if first:
-            return self.choose(stored, first)
+            return self.choose(stored, str(first.ref))
         view = self._job(stored, name)
-        row, timer = shelf.show(items, name), gr.update(active=bool(view and view.active))
+        row, timer = shelf.shelf_html(items, name), gr.update(active=bool(view and view.active))
         return [gr.skip(), row, gr.skip(), gr.skip(), timer, _told(name, view)]
 
     def pick(self, stored: Any, event: gr.EventData) -> list[Any]:
@@ -137,7 +138,7 @@ class Handlers:
         """Put a checkpoint into the player, where it begins to grow."""
         model, seen, view = self._model(stored, name)
         timer = gr.update(active=bool(view and view.active))
-        row = shelf.show(self._items(stored), name)
+        row = shelf.shelf_html(self._items(stored), name)
         return [name, row, NCAPlayer.show(model), seen, timer, _told(name, view)]
 
     def follow(self, stored: Any, chosen: str, seen: dict[str, Any] | None) -> Any:
@@ -167,13 +168,13 @@ class Handlers:
 
     def player(self, stored: Any, chosen: str) -> str:
         """The automaton with its player as one HTML file."""
-        data = export_html(self.row.load(key_of(stored), chosen)).encode()
+        data = export_html(self.catalog.load(key_of(stored), chosen)).encode()
         return self._file(stored, chosen, data, "html")
 
     def package(self, stored: Any, chosen: str) -> str:
         """The checkpoint folder as a zip."""
-        loaded = self.row.load(key_of(stored), chosen)
-        if not shelf.is_snapshot(chosen):
+        loaded = self.catalog.load(key_of(stored), chosen)
+        if not CheckpointRef.parse(chosen).is_snapshot:
             return self._file(stored, chosen, zip_checkpoint(loaded.folder), "zip")
         with tempfile.TemporaryDirectory() as folder:  # a snapshot is weights alone
             save_checkpoint(folder, loaded.nca, loaded.info, loaded.target, preview=False)
@@ -181,28 +182,28 @@ class Handlers:
 
     # ------------------------------------------------------------------ within
 
-    def _items(self, stored: Any) -> list[shelf.Item]:
-        return self.row.items(key_of(stored))
+    def _items(self, stored: Any) -> list[CatalogEntry]:
+        return self.catalog.entries(key_of(stored))
 
     def _job(self, stored: Any, name: str) -> JobView | None:
         """The training that a name stands for; None for anything else, and when it is gone."""
-        return self.row.job(key_of(stored), name)
+        return self.catalog.job(key_of(stored), name)
 
     def _model(
         self, stored: Any, name: str
     ) -> tuple[dict[str, Any], dict[str, Any], JobView | None]:
         """What the player shows, what the session notes of it, and the training if it is one."""
-        view, folder = self._job(stored, name), self.row.folder(key_of(stored), name)
+        view, folder = self._job(stored, name), self.catalog.folder(key_of(stored), name)
         seen = _seen(name, folder)  # before reading: what is written meanwhile is sent next time
-        loaded = self.row.load(key_of(stored), name)
+        loaded = self.catalog.load(key_of(stored), name)
         model = player_model(
             loaded, title=view.title if view else None, series=view.id if view else None
         )
         return model, seen, view
 
     def _file(self, stored: Any, chosen: str, data: bytes, suffix: str) -> str:
-        titles = {item.name: item.title for item in self._items(stored)}
-        title = titles.get(chosen.partition("@")[0], "")
+        titles = {entry.ref: entry.title for entry in self._items(stored)}
+        title = titles.get(CheckpointRef.parse(chosen).newest, "")
         return self.keep(f"{file_name(title)}.{suffix}", data)
 
 
@@ -217,8 +218,8 @@ def _seen(name: str, folder: Path) -> dict[str, Any]:
 
 def _told(name: str, view: JobView | None) -> str:
     """A sentence about a training that is being watched, or looked back at."""
-    if shelf.is_snapshot(name):
-        return note(f"As it was {shelf.when(name)}.")
+    if name and (then := shelf.snapshot_words(CheckpointRef.parse(name))):
+        return note(f"As it was {then}.")
     if view is None or not view.active:
         return ""
     return note(

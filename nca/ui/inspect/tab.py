@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 
+from nca.catalog import Catalog
 from nca.checkpoint import WEIGHTS
 from nca.config import BadInput
 from nca.damage_shapes import HALVES
@@ -16,11 +17,10 @@ from nca.jobs import JobView
 from nca.life import Life, Lives, live
 from nca.scorecard import recorded
 from nca.ui import shelf
-from nca.ui.events import changes, listen
+from nca.ui.events import LIVES, changes, listen
 from nca.ui.inspect import life_views as views
 from nca.ui.inspect import model_views as rule_views
 from nca.ui.markup import count, note
-from nca.ui.shelf import Shelf
 from nca.ui.visitor import key_of
 
 LENGTH = 300  # steps of a life
@@ -30,7 +30,6 @@ SCORING = 60.0  # seconds a visitor may wait for scores
 PLAN = Plan(
     lives=4, growth=(96, 200), strokes=8, angles=(0,), persistence=1000, persistence_lives=1
 )
-HEAVY: dict[str, Any] = {"concurrency_limit": 2, "concurrency_id": "lives"}
 WOUNDS = {"No wound": ""} | {
     **{f"{half.removeprefix('half-').capitalize()} half": half for half in HALVES},
     "Centre": "centre", "Circle": "circle",
@@ -46,9 +45,9 @@ class InspectTab:
     outputs: list[Any]
 
 
-def build(row: Shelf, visitor: gr.BrowserState) -> InspectTab:
+def build(catalog: Catalog, visitor: gr.BrowserState) -> InspectTab:
     """Lay out the tab and attach its handlers."""
-    handlers = Handlers(row)
+    handlers = Handlers(catalog)
     seen = gr.State(None, time_to_live=3600)
     with gr.Column(elem_id="inspect-tab"):
         choices = shelf.build("inspect-shelf")
@@ -83,7 +82,7 @@ def build(row: Shelf, visitor: gr.BrowserState) -> InspectTab:
     life = [seen, told, newest, stage, traces, strips, ranges]
     shown = [*life, choices, perceived, weights, curves, score]
     asked = [visitor, seen, step, seed, wound]
-    heavy = HEAVY | {"show_progress": "minimal", "show_progress_on": stage}
+    heavy = LIVES | {"show_progress": "minimal", "show_progress_on": stage}
     listen(choices.select, handlers.pick, asked, shown, **heavy)
     listen(newest.click, handlers.again, asked, shown, **heavy)
     listen(
@@ -109,21 +108,22 @@ class Handlers:
     `seed` and `wound` of the life, chosen `cells`.
     """
 
-    def __init__(self, row: Shelf) -> None:
-        self.row, self.lives = row, Lives()
+    def __init__(self, catalog: Catalog) -> None:
+        self.catalog, self.lives = catalog, Lives()
 
     def open(
         self, stored: Any, seen: dict[str, Any] | None, step: int, seed: int, wound: str, grown: str
     ) -> Any:
         """When the tab is opened: what it showed, else what grows on the other tab, or any."""
-        items = self.row.items(key_of(stored))
-        there = {item.name for item in items}
-        wanted = ((seen or {}).get("name"), grown, shelf.default(items))
+        items = self.catalog.entries(key_of(stored))
+        there = {str(entry.ref) for entry in items}
+        first = Catalog.default(items)
+        wanted = ((seen or {}).get("name"), grown, str(first.ref) if first else "")
         name = next((name for name in wanted if name in there), "")
         if not name or (
             seen and name == seen["name"] and self._stamp(stored, name) == seen["stamp"]
         ):
-            return [*[gr.skip()] * 7, shelf.show(items, name), *[gr.skip()] * 4]
+            return [*[gr.skip()] * 7, shelf.shelf_html(items, name), *[gr.skip()] * 4]
         return self._choose(stored, name, step, seed, wound)
 
     def pick(
@@ -181,7 +181,7 @@ class Handlers:
     ) -> list[Any]:
         """Run the short battery now."""
         name = _chosen(seen)["name"]
-        loaded = self.row.load(key_of(stored), name)
+        loaded = self.catalog.load(key_of(stored), name)
         if loaded.target is None:
             raise BadInput("This automaton came without its picture, so it cannot be scored.")
         until, done = time.monotonic() + SCORING, 0
@@ -205,14 +205,14 @@ class Handlers:
         """Everything about a checkpoint, and a life of it."""
         seen = {"name": name, "seed": seed, "wound": wound, "cells": []}
         life = self._relive(stored, seen, step)
-        loaded = self.row.load(key_of(stored), name)
+        loaded = self.catalog.load(key_of(stored), name)
         scores = recorded(loaded.metrics)
         target = loaded.target
         if target is None:
             target = self._life(stored, life[0]).state(LENGTH // 2 - 1)[..., :4]
         return [
             *life,
-            shelf.show(self.row.items(key_of(stored)), name),
+            shelf.shelf_html(self.catalog.entries(key_of(stored)), name),
             rule_views.perceived(loaded.nca, target),
             rule_views.weights(loaded.nca),
             rule_views.curves(scores) if scores else rule_views.unscored(loaded.target is not None),
@@ -225,7 +225,7 @@ class Handlers:
             "stamp": self._stamp(stored, seen["name"]),
             "seed": _whole(seen["seed"], 2**32 - 1, "a seed"),
         }
-        life, view = self._life(stored, seen), self.row.job(key_of(stored), seen["name"])
+        life, view = self._life(stored, seen), self.catalog.job(key_of(stored), seen["name"])
         return [
             seen,
             _told(view, views.wild(life.ranges)),
@@ -239,18 +239,18 @@ class Handlers:
     def _stamp(self, stored: Any, name: str) -> int:
         """Which weights a checkpoint has now."""
         try:
-            return (self.row.folder(key_of(stored), name) / WEIGHTS).stat().st_mtime_ns
+            return (self.catalog.folder(key_of(stored), name) / WEIGHTS).stat().st_mtime_ns
         except OSError:
             raise BadInput("This training has no weights yet; try again in a moment.") from None
 
     def _life(self, stored: Any, seen: dict[str, Any]) -> Life:
         """The life that the page shows, grown anew if nobody looked at it for long."""
         key, name = key_of(stored), seen["name"]
-        self.row.folder(key, name)  # what is kept of a life is only for whom the checkpoint is
+        self.catalog.folder(key, name)  # what is kept of a life is only for whom the checkpoint is
         seed, wound = seen["seed"], seen["wound"]
 
         def make() -> Life:
-            loaded = self.row.load(key, name)
+            loaded = self.catalog.load(key, name)
             height, width = loaded.size
             weights = sum(p.numel() for p in loaded.nca.parameters())
             if height * width * weights * LENGTH > MOST_WORK:

@@ -5,32 +5,27 @@ from __future__ import annotations
 import html
 import logging
 from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
 from nca.card import LICENCES
-from nca.catalog.push_bundle import parcel
+from nca.catalog import Catalog
+from nca.catalog.push_bundle import push_bundle
 from nca.config import BadInput
-from nca.hub import Hub, Unreachable, pull, push
-from nca.hub.client import Token
+from nca.hub import Hub, Unreachable, push
 from nca.settings import Settings
 from nca.ui import shelf
 from nca.ui.components import Chosen
-from nca.ui.events import APOLOGY, listen
+from nca.ui.events import APOLOGY, NETWORK, listen
 from nca.ui.markup import FLEETING, note
 from nca.ui.share.gallery import SORTS, Gallery
 from nca.ui.share.sign_in import pull_fields, push_fields, reading, writing
-from nca.ui.shelf import Shelf
 from nca.ui.visitor import key_of
 
 log = logging.getLogger(__name__)
 
-NETWORK: dict[str, Any] = {"concurrency_limit": 4, "concurrency_id": "hub"}
 FROM_SOURCE = "source"
 _NAMES = {
     "cc-by-4.0": "CC BY 4.0", "cc-by-sa-4.0": "CC BY-SA 4.0", "cc0-1.0": "CC0, public domain",
@@ -63,7 +58,7 @@ class ShareTab:
 
 def build(settings: Settings, handlers: Handlers, visitor: gr.BrowserState) -> ShareTab:
     """Lay out the tab and attach its handlers."""
-    hub = handlers.hub
+    hub = handlers.catalog.hub
     opened = gr.Textbox("", visible=False)
     with gr.Row(equal_height=False):
         with gr.Column(scale=6, min_width=320):
@@ -152,20 +147,19 @@ def build(settings: Settings, handlers: Handlers, visitor: gr.BrowserState) -> S
 class Handlers:
     """What happens when something is pressed; each method returns what its outputs show."""
 
-    def __init__(self, settings: Settings, row: Shelf) -> None:
-        self.settings, self.row = settings, row
-        self.hub = Hub(cache=settings.home / "hub", limits=settings.limits, space=settings.space)
-        self.gallery = Gallery(self.hub)
+    def __init__(self, settings: Settings, catalog: Catalog) -> None:
+        self.settings, self.catalog = settings, catalog
+        self.gallery = Gallery(catalog.hub)
 
     # ------------------------------------------------------------------ pushing
 
     def choices(self, stored: Any, chosen: str | None) -> Any:
         """What can be pushed: trainings with weights and shipped checkpoints."""
-        items = [i for i in self.row.items(key_of(stored)) if not i.name.startswith("kept:")]
-        items.sort(key=lambda item: not item.name.startswith("job:"))
-        names = [item.name for item in items]
+        key = key_of(stored)
+        entries = [*self.catalog.trained(key), *self.catalog.shipped()]
+        names = [str(entry.ref) for entry in entries]
         value = chosen if chosen in names else next(iter(names), None)
-        return gr.update(choices=shelf.labels(items), value=value)
+        return gr.update(choices=shelf.choices(entries), value=value)
 
     def push(
         self,
@@ -184,15 +178,15 @@ class Handlers:
         """Push a checkpoint; the token field is emptied whatever happens."""
         try:
             proof = writing(self.settings, way, token, signed_in, request)
-            folder = self.row.folder(key_of(stored), what or "")
+            folder = self.catalog.folder(key_of(stored), what or "")
 
             def report(share: float, words: str) -> None:
                 progress(share, desc=words)
 
             report(0.0, "Getting it ready")
-            with parcel(folder, self.settings.limits) as copy:
+            with push_bundle(folder, self.settings.limits) as copy:
                 result = push(
-                    self.hub,
+                    self.catalog.hub,
                     copy,
                     str(repo or ""),
                     token=proof,
@@ -232,7 +226,8 @@ class Handlers:
 
         def take() -> tuple[str, str]:
             token = reading(self.settings, as_me, pasted, signed_in)
-            return self.fetch(key_of(stored), name, token)
+            ref, words = self.catalog.fetch(key_of(stored), name, token)
+            return str(ref), words
 
         try:
             return "", *_told(take)
@@ -243,18 +238,16 @@ class Handlers:
 
     def pick(self, stored: Any, event: gr.EventData) -> tuple[str, str]:
         """A card of the gallery was clicked."""
-        return _told(lambda: self.fetch(key_of(stored), str(event.name)))
+
+        def take() -> tuple[str, str]:
+            ref, words = self.catalog.fetch(key_of(stored), str(event.name))
+            return str(ref), words
+
+        return _told(take)
 
     def upload(self, stored: Any, path: str | None) -> tuple[str, str]:
         """Take in a checkpoint zip."""
-
-        def take() -> tuple[str, str]:
-            file = Path(path or "")
-            if not path or file.stat().st_size > self.settings.limits.zip_bytes:
-                raise BadInput("Please upload the zip of one checkpoint.")
-            return f"kept:{self.row.collection.add_upload(key_of(stored), file.read_bytes())}", ""
-
-        return _told(take)
+        return _told(lambda: (str(self.catalog.upload(key_of(stored), path)), ""))
 
     def address(self, stored: Any, request: gr.Request) -> tuple[str, str]:
         """Fetch what the page's address asks for: `?checkpoint=user/name`."""
@@ -262,22 +255,12 @@ class Handlers:
         if not name:
             return "", ""
         gr.Info("Fetching it from the Hub.", 3, title="One moment")
-        opened, words = self.fetch(key_of(stored), name)
-        return opened, note(words)
-
-    def fetch(self, key: str, name: str, token: Token = False) -> tuple[str, str]:
-        """Pull into a visitor's collection; its name there, and a sentence."""
-        with ExitStack() as stack:
-            hub = self.hub
-            if token:  # what only this visitor may see does not lie in the cache of all
-                cache = stack.enter_context(TemporaryDirectory())
-                hub = replace(hub, cache=Path(cache))
-            pulled = pull(hub, str(name or ""), token=token)
-            return f"kept:{self.row.collection.add_pulled(key, pulled)}", pulled.note or ""
+        ref, words = self.catalog.fetch(key_of(stored), name)
+        return str(ref), note(words)
 
     def forget(self, stored: Any) -> str:
         """Delete what the visitor fetched."""
-        self.row.collection.forget(key_of(stored))
+        self.catalog.forget(key_of(stored))
         return note("Removed.")
 
     def look(self, query: str, sort: str) -> str:

@@ -8,12 +8,12 @@ from typing import Any
 
 import gradio as gr
 
+from nca.catalog import Catalog, CheckpointRef
 from nca.jobs.initial import InitialCheckpoint
 from nca.target import target_to_png
 from nca.ui import shelf
 from nca.ui.components import Chosen
 from nca.ui.markup import count, picture
-from nca.ui.shelf import Shelf
 from nca.ui.train import settings_form as form
 from nca.ui.visitor import key_of
 
@@ -57,8 +57,8 @@ def build() -> Beginning:
 class Handlers:
     """What happens when a beginning is chosen; methods return what their outputs show."""
 
-    def __init__(self, row: Shelf) -> None:
-        self.row = row
+    def __init__(self, catalog: Catalog) -> None:
+        self.catalog = catalog
 
     def read(self, stored: Any, name: str | None) -> InitialCheckpoint | None:
         """What a training begins with, None for a new automaton.
@@ -66,11 +66,11 @@ class Handlers:
         Raises:
             BadInput: there is no such checkpoint, or it is not this visitor's.
         """
-        return self.row.start(key_of(stored), name) if name else None
+        return self.catalog.initial(key_of(stored), name) if name else None
 
     def choices(self, stored: Any) -> Any:
         """The shelf as it is now; what was chosen stays."""
-        return gr.update(choices=[FRESH, *shelf.labels(self.row.items(key_of(stored)))])
+        return gr.update(choices=[FRESH, *shelf.choices(self.catalog.entries(key_of(stored)))])
 
     def choose(self, stored: Any, name: str | None, recipe: str, keep: bool = False) -> list[Any]:
         """Updates of about, keep, the form of the picture and the architecture's fields."""
@@ -86,11 +86,11 @@ class Handlers:
 
     def further(self, stored: Any, name: str, recipe: str) -> list[Any]:
         """The same for a checkpoint that is to be trained further on its own picture."""
-        items = self.row.items(key_of(stored))
-        named = [FRESH, *shelf.labels(items)]
-        if name not in (item.name for item in items):  # a snapshot is not on the shelf
-            title = self.row.load(key_of(stored), name).info.title
-            named.append((f"{title} · {shelf.when(name)}", name))
+        items = self.catalog.entries(key_of(stored))
+        named = [FRESH, *shelf.choices(items)]
+        if name not in (str(item.ref) for item in items):  # a snapshot is not on the shelf
+            title = self.catalog.load(key_of(stored), name).info.title
+            named.append((f"{title} · {shelf.snapshot_words(CheckpointRef.parse(name))}", name))
         chosen = gr.update(choices=named, value=name)
         return [chosen, *self.choose(stored, name, recipe, keep=True)]
 

@@ -10,12 +10,10 @@ from typing import Any
 
 import gradio as gr
 
-from nca.config import BadInput
-from nca.jobs import snapshots
+from nca.catalog import Catalog
 from nca.render import contact_sheet
 from nca.ui import shelf
 from nca.ui.markup import figure, picture
-from nca.ui.shelf import Shelf
 from nca.ui.visitor import key_of
 
 STEPS = (24, 48, 96, 200)  # of the life that is shown
@@ -75,31 +73,21 @@ def update(kept: Sequence[int], before: Sequence[int]) -> list[Any]:
 class Handlers:
     """What happens when the slider moves; methods return what their outputs show."""
 
-    def __init__(self, row: Shelf) -> None:
-        self.row = row
-
-    def name(self, stored: Any, job: str, iteration: float) -> str:
-        """The snapshot nearest to an iteration, by its name on the shelf.
-
-        Raises:
-            BadInput: there is none, or the training is not this visitor's.
-        """
-        kept = [number for number, _ in snapshots(self.row.folder(key_of(stored), f"job:{job}"))]
-        if not kept or not isinstance(iteration, int | float):
-            raise BadInput("There is nothing to look back at yet.")
-        return f"job:{job}@{min(kept, key=lambda number: abs(number - iteration))}"
+    def __init__(self, catalog: Catalog) -> None:
+        self.catalog = catalog
 
     def show(self, stored: Any, job: str, iteration: float) -> str:
         """The life of that snapshot, as a row of pictures."""
-        name = self.name(stored, job, iteration)
-        loaded = self.row.load(key_of(stored), name)
+        ref = self.catalog.snapshot(key_of(stored), job, iteration)
+        loaded = self.catalog.load(key_of(stored), ref)
         x, states = loaded.nca.seed(1, loaded.size), []
         for t, end in pairwise((0, *STEPS)):
             x = loaded.nca.grow(x, end - t, seed=1, t0=t)
             states.append(x[0])
         file = io.BytesIO()
         contact_sheet(states, columns=len(STEPS)).save(file, "PNG")
+        then = shelf.snapshot_words(ref)
         steps = ", ".join(map(str, STEPS[:-1]))
-        words = f"{shelf.when(name).capitalize()}, at {steps} and {STEPS[-1]} steps"
-        image = picture(file.getvalue(), f"How it grew {shelf.when(name)}", "image/png")
+        words = f"{then.capitalize()}, at {steps} and {STEPS[-1]} steps"
+        image = picture(file.getvalue(), f"How it grew {then}", "image/png")
         return f'<div class="panel">{figure(image, words)}</div>'

@@ -7,16 +7,15 @@ from typing import Any
 
 import gradio as gr
 
+from nca.catalog import Catalog
 from nca.config import BadInput, TargetConfig, checked
 from nca.jobs import JobSpec, JobView, Target
 from nca.recipes import recipe
 from nca.settings import Settings
 from nca.target import target_to_png
 from nca.ui.components import Chosen
-from nca.ui.events import changes, listen
-from nca.ui.grow.tab import HEAVY
+from nca.ui.events import PLAYING, changes, listen
 from nca.ui.markup import FLEETING, note
-from nca.ui.shelf import Shelf
 from nca.ui.train import initial as begin
 from nca.ui.train import job_panel as watch
 from nca.ui.train import settings_form as form
@@ -54,10 +53,10 @@ class TrainTab:
     past: past.Past
 
 
-def build(settings: Settings, row: Shelf, visitor: gr.BrowserState) -> TrainTab:
+def build(settings: Settings, catalog: Catalog, visitor: gr.BrowserState) -> TrainTab:
     """Lay out the tab and attach its handlers."""
-    queue = row.queue
-    handlers = Handlers(settings, row)
+    queue = catalog.queue
+    handlers = Handlers(settings, catalog)
     with gr.Row(equal_height=False):
         with gr.Column(scale=5, min_width=320):
             with gr.Column() as picture_form:
@@ -149,7 +148,7 @@ def build(settings: Settings, row: Shelf, visitor: gr.BrowserState) -> TrainTab:
     )  # fmt: skip
     listen(
         looking.when.input, handlers.past.show, [visitor, chosen, looking.when], looking.life,
-        trigger_mode="always_last", **HEAVY,
+        trigger_mode="always_last", **PLAYING,
     )  # fmt: skip
     listen(stop.click, handlers.stop, [visitor, chosen], panel)
     listen(resume.click, handlers.resume, [visitor, chosen], panel)
@@ -168,9 +167,9 @@ def build(settings: Settings, row: Shelf, visitor: gr.BrowserState) -> TrainTab:
 class Handlers:
     """What happens when something is pressed; each method returns what its outputs show."""
 
-    def __init__(self, settings: Settings, row: Shelf) -> None:
-        self.settings, self.queue = settings, row.queue
-        self.begin, self.past = begin.Handlers(row), past.Handlers(row)
+    def __init__(self, settings: Settings, catalog: Catalog) -> None:
+        self.settings, self.queue = settings, catalog.queue
+        self.begin, self.past = begin.Handlers(catalog), past.Handlers(catalog)
 
     def fill(self, stored: Any, beginning: str, name: str) -> list[Any]:
         """The advanced settings of a recipe; the architecture of what it begins with stays."""
