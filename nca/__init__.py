@@ -16,42 +16,71 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 if TYPE_CHECKING:
     from nca.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
     from nca.config import BadInput, CheckpointInfo, NCAConfig, TargetConfig, TrainConfig
-    from nca.damage_shapes import damage, to_rgb
+    from nca.damage_shapes import damage
     from nca.engine import rollout
     from nca.model import NCA
     from nca.recipes import recipe
     from nca.render import save_gif
+    from nca.state import to_rgb
     from nca.target import emoji_target, image_target
     from nca.trainer import IterationReport, Trainer
 
+__all__ = [
+    "BadInput",
+    "Checkpoint",
+    "CheckpointInfo",
+    "IterationReport",
+    "NCA",
+    "NCAConfig",
+    "TargetConfig",
+    "TrainConfig",
+    "Trainer",
+    "damage",
+    "emoji_target",
+    "image_target",
+    "load_checkpoint",
+    "recipe",
+    "rollout",
+    "save_checkpoint",
+    "save_gif",
+    "to_rgb",
+]
 _HOME = {
-    "BadInput": "config",
-    "Checkpoint": "checkpoint",
-    "CheckpointInfo": "config",
-    "IterationReport": "trainer",
-    "NCA": "model",
-    "NCAConfig": "config",
-    "TargetConfig": "config",
-    "TrainConfig": "config",
-    "Trainer": "trainer",
-    "damage": "damage_shapes",
-    "emoji_target": "target",
-    "image_target": "target",
-    "load_checkpoint": "checkpoint",
-    "recipe": "recipes",
-    "rollout": "engine",
-    "save_checkpoint": "checkpoint",
-    "save_gif": "render",
-    "to_rgb": "state",
+    "checkpoint": (
+        "Checkpoint",
+        "load_checkpoint",
+        "save_checkpoint",
+    ),
+    "config": (
+        "BadInput",
+        "CheckpointInfo",
+        "NCAConfig",
+        "TargetConfig",
+        "TrainConfig",
+    ),
+    "damage_shapes": ("damage",),
+    "engine": ("rollout",),
+    "model": ("NCA",),
+    "recipes": ("recipe",),
+    "render": ("save_gif",),
+    "state": ("to_rgb",),
+    "target": (
+        "emoji_target",
+        "image_target",
+    ),
+    "trainer": (
+        "IterationReport",
+        "Trainer",
+    ),
 }
-__all__ = list(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'nca' has no attribute {name!r}")
-    return getattr(import_module(f"nca.{_HOME[name]}"), name)
+    for module, names in _HOME.items():
+        if name in names:
+            return getattr(import_module(f"nca.{module}"), name)
+    raise AttributeError(f"module 'nca' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -107,9 +107,10 @@ def _low_bytes(image: Image) -> Image:
     """The low bytes of a PNG of 16-bit RGB, mode RGB; Pillow itself reads the high bytes only."""
     from PIL import Image as images
 
-    image.fp.seek(0)
-    with images.open(io.BytesIO(image.fp.read()), formats=("PNG",)) as again:
-        again.tile = [(*tile[:3], "RGB;16L") for tile in again.tile]
+    file: BinaryIO = image.fp  # pyright: ignore[reportAttributeAccessIssue]
+    file.seek(0)
+    with images.open(io.BytesIO(file.read()), formats=("PNG",)) as again:
+        again.tile = [tile._replace(args="RGB;16L") for tile in again.tile]
         again.load()
         return again.copy()
 
@@ -144,7 +145,8 @@ def _to_srgb(image: Image, profile: bytes | None) -> Image:
 
         try:
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            if image.mode == "L" and source.profile.xcolor_space.strip() == "RGB":
+            space: str = source.profile.xcolor_space  # pyright: ignore[reportAttributeAccessIssue]
+            if image.mode == "L" and space.strip() == "RGB":
                 image = image.convert("RGB")
             converted = ImageCms.profileToProfile(
                 image, source, ImageCms.createProfile("sRGB"), outputMode="RGB"

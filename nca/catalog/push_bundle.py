@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def push_bundle(folder: Path, limits: Limits) -> Iterator[Path]:
+def push_bundle(folder: Path, limits: Limits) -> Generator[Path]:
     """A checkpoint folder for a push, deleted after the block; `folder` is only read.
 
     A training that still runs has no film of itself yet, and no checkpoint holds its player.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,7 +102,7 @@ class Hub:
     def _from_address(self, text: str) -> tuple[str, str | None]:
         """Name and revision in what people copy, of which nothing is checked yet."""
         text = text.strip(_BLANK).removeprefix("hf://").removeprefix("models/")
-        scheme, separator, rest = text.rpartition("://")
+        _, separator, rest = text.rpartition("://")
         address = re.split(r"[?#]", rest)[0].rstrip("/").split("/")
         own = urlsplit(self.endpoint)
         parts = rest.rstrip("/").split("/")
@@ -135,7 +135,7 @@ class Hub:
 
 
 @contextmanager
-def visit(guard: Guard, about: str, after: str = "") -> Iterator[None]:
+def visit(guard: Guard, about: str, after: str = "") -> Generator[None]:
     """Talk to the Hub in the `with` block: bounded, without bars, its errors in plain words.
 
     Args:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -52,7 +52,7 @@ class Guard:
         self.bytes_left = bytes_left
 
     @contextmanager
-    def __call__(self) -> Iterator[Guard]:
+    def __call__(self) -> Generator[Guard]:
         """Make this the guard of the requests in the `with` block."""
         token = _GUARD.set(self)
         try:

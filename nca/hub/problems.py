@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import httpx2
@@ -23,7 +23,7 @@ BAD_PROXY = (
 
 
 @contextmanager
-def in_plain_words(about: str, after: str = "") -> Iterator[None]:
+def in_plain_words(about: str, after: str = "") -> Generator[None]:
     """Turn whatever the Hub's client raises into BadInput.
 
     Args:
@@ -86,6 +86,8 @@ def _explain_answer(error: errors.HfHubHTTPError, about: str) -> BadInput:
             return BadInput(f"A file of {about} is missing on the Hub.")
         case errors.DisabledRepoError():
             return BadInput(f"{about} was disabled by the Hub.")
+        case _:
+            pass  # the status says what happened
     match status:
         case 401:
             return BadInput(
@@ -109,4 +111,5 @@ def _explain_answer(error: errors.HfHubHTTPError, about: str) -> BadInput:
             return Unreachable("The Hub asks for a pause; please try again in a few minutes.")
         case _ if status >= 500:
             return Unreachable("The Hub has a problem of its own; please try again later.")
-    return BadInput(f"The Hub refused this for {about} (error {status}).")
+        case _:
+            return BadInput(f"The Hub refused this for {about} (error {status}).")

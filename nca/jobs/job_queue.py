@@ -10,7 +10,7 @@ import struct
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -382,7 +382,7 @@ def _rate(row: Row, progress: Progress) -> float:
 
 
 @contextmanager
-def _full_disk_explained() -> Iterator[None]:
+def _full_disk_explained() -> Generator[None]:
     """Turn the errors of a full disk into their sentence."""
     try:
         yield

@@ -37,13 +37,13 @@ class Progress(_Report):
         threads: of the CPU.
     """
 
-    iteration: int = Field(0, ge=0)
+    iteration: int = Field(default=0, ge=0)
     iterations: int | None = None
     iterations_per_second: float = 0.0
     loss: float | None = None
     seconds_left: float | None = None
     message: str | None = None
-    initial: str | None = Field(None, validation_alias=AliasChoices("initial", "base"))
+    initial: str | None = Field(default=None, validation_alias=AliasChoices("initial", "base"))
     seconds: float = 0.0
     device: str | None = None
     threads: int | None = None

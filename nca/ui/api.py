@@ -88,7 +88,7 @@ class Calls:
         picture: str = "",
         checkpoint: str = "",
         key: str = "",
-    ) -> dict:
+    ) -> dict[str, Any]:
         """Queue the training of a cellular automaton that grows an emoji or a picture.
 
         Args:
@@ -126,7 +126,7 @@ class Calls:
         job = self.queue.submit(key, spec, target.png, initial and initial.weights)
         return {"job": job, "key": key, "checkpoint": str(CheckpointRef(Kind.JOB, job))}
 
-    def job(self, job: str, key: str) -> dict:
+    def job(self, job: str, key: str) -> dict[str, Any]:
         """How a training is doing: state, place in the queue, iteration, loss, time left.
 
         Args:
@@ -147,7 +147,7 @@ class Calls:
         wound: str = "",
         wound_at: int = 100,
         key: str = "",
-    ) -> dict:
+    ) -> dict[str, Any]:
         """Grow an automaton from one cell, wound it if asked to, and film it.
 
         Args:
@@ -177,7 +177,7 @@ class Calls:
         gif = base64.b64encode(film).decode()
         return {"steps": steps, "alive": alive, "log10_error": error, "gif": gif}
 
-    def evaluate(self, checkpoint: str, seed: int = 0, key: str = "") -> dict:
+    def evaluate(self, checkpoint: str, seed: int = 0, key: str = "") -> dict[str, Any]:
         """Score how well an automaton grows, stays and heals; lower is better, -3 is good.
 
         Args:
@@ -202,7 +202,9 @@ class Calls:
                 self._scores.popitem(last=False)
         return {"brief": self._scores[asked], "recorded": loaded.metrics.get("scores")}
 
-    def list_checkpoints(self, where: str = "here", query: str = "", key: str = "") -> list[dict]:
+    def list_checkpoints(
+        self, where: str = "here", query: str = "", key: str = ""
+    ) -> list[dict[str, Any]]:
         """The automata that can be grown.
 
         Args:
@@ -224,7 +226,7 @@ class Calls:
             if words in f"{entry.ref} {entry.title}".lower()
         ]
 
-    def pull(self, repo: str, key: str = "") -> dict:
+    def pull(self, repo: str, key: str = "") -> dict[str, Any]:
         """Fetch a public checkpoint from the Hugging Face Hub into this garden.
 
         Args:

@@ -125,7 +125,7 @@ def build_ui(settings: Settings, queue: JobQueue) -> gr.Blocks:
         )  # fmt: skip
     page.queue(max_size=200, default_concurrency_limit=None, api_open=False)
     # Gradio looks for events a thousand times a second, which costs an idle server 6 % of a core.
-    page._queue.sleep_when_free = 0.02
+    page._queue.sleep_when_free = 0.02  # pyright: ignore[reportPrivateUsage]
     return page
 
 

@@ -82,7 +82,7 @@ def build(catalog: Catalog, visitor: gr.BrowserState) -> InspectTab:
     life = [seen, told, newest, stage, traces, strips, ranges]
     shown = [*life, choices, perceived, weights, curves, score]
     asked = [visitor, seen, step, seed, wound]
-    heavy = LIVES | {"show_progress": "minimal", "show_progress_on": stage}
+    heavy: dict[str, Any] = LIVES | {"show_progress": "minimal", "show_progress_on": stage}
     listen(choices.select, handlers.pick, asked, shown, **heavy)
     listen(newest.click, handlers.again, asked, shown, **heavy)
     listen(

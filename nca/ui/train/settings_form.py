@@ -228,7 +228,7 @@ def read(
         target: what to grow.
         initial: the initial checkpoint; its architecture counts, not the form's.
     """
-    form = dict(zip(NAMES, values, strict=True))
+    form: dict[str, Any] = dict(zip(NAMES, values, strict=True))
     missing = next((key for key, value in form.items() if value in (None, "")), None)
     if missing:
         raise BadInput(f"Please fill in {missing.replace('_', ' ')}.")
