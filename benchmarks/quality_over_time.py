@@ -189,7 +189,7 @@ def table(runs: list[dict[str, Any]]) -> str:
 
 def kept(suite: str, size: int) -> list[dict[str, Any]]:
     """What has been run of a suite, in the order of its arms."""
-    lines = KEPT.read_text().splitlines() if KEPT.exists() else []
+    lines = KEPT.read_text(encoding="utf-8").splitlines() if KEPT.exists() else []
     runs = [json.loads(line) for line in lines]
     order = list(SUITES[suite])
     own = [run for run in runs if (run["suite"], run["size"]) == (suite, size)]
@@ -224,7 +224,7 @@ def _all(missing: list[tuple], jobs: int, tell: Callable[[dict[str, Any]], objec
     """Run these, each in a process, and keep every one as soon as it is done."""
     with ProcessPoolExecutor(jobs, max_tasks_per_child=1) as pool:
         for found in pool.map(_unpacked, missing):
-            with KEPT.open("a") as file:
+            with KEPT.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(found, ensure_ascii=False) + "\n")
             tell(found)
 

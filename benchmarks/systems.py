@@ -43,7 +43,7 @@ class Process:
         self.name = name
         self.child = subprocess.Popen(
             [sys.executable, __file__, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            text=True, cwd=ROOT,
+            encoding="utf-8", cwd=ROOT,
         )  # fmt: skip
 
     def ask(self, work: Work) -> dict[str, Any]:
@@ -258,7 +258,7 @@ class Dense:
 def _resident(field: str) -> int:
     """VmRSS (now) or VmHWM (peak) of this process in bytes; 0 where /proc does not tell."""
     try:
-        lines = Path("/proc/self/status").read_text().splitlines()
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     except OSError:
         return 0
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
@@ -266,7 +266,7 @@ def _resident(field: str) -> int:
 
 def _reset_peak() -> None:
     try:
-        Path("/proc/self/clear_refs").write_text("5")
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     except OSError:
         pass
 

@@ -117,7 +117,7 @@ def main() -> None:
 
     if options.scaling:
         path = Path(__file__).with_name("scaling.svg")
-        path.write_text(draw(measure(options.rounds)))
+        path.write_text(draw(measure(options.rounds)), encoding="utf-8")
         print(f"drawn: {path}")
     ratios = {
         "train_ratio": times[dense.name] / times["ours"],

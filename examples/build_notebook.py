@@ -196,5 +196,6 @@ def _lines(text: str) -> list[str]:
 
 if __name__ == "__main__":
     sys.path.insert(0, str(HERE.parent))  # beside nca/
-    NOTEBOOK.write_text(json.dumps(notebook(CELLS), indent=1, ensure_ascii=False) + "\n")
+    text = json.dumps(notebook(CELLS), indent=1, ensure_ascii=False) + "\n"
+    NOTEBOOK.write_text(text, encoding="utf-8")
     print(f"Wrote {NOTEBOOK}", file=sys.stderr)

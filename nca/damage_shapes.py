@@ -234,6 +234,12 @@ HELD_OUT = ("limb", "scrub", "scatter")  # never trained on: what healing is jud
 assert not set(HELD_OUT) & set(get_args(DamageShape))
 
 
+def check_shape(shape: str) -> None:
+    """Raise BadInput, naming those there are, unless `shape` is one of `SHAPES`."""
+    if shape not in SHAPES:
+        raise BadInput(f"There is no damage called {shape!r}; choose one of {', '.join(SHAPES)}.")
+
+
 def damage(
     x: Tensor,
     shape: str,
@@ -257,8 +263,7 @@ def damage(
     Raises:
         BadInput: unknown shape.
     """
-    if shape not in SHAPES:
-        raise BadInput(f"There is no damage called {shape!r}; choose one of {', '.join(SHAPES)}.")
+    check_shape(shape)
     draw = torch.Generator().manual_seed(seed)
     erased = SHAPES[shape](Scene((x[..., 3] > ALIVE).cpu(), draw, centre, radius))
     keep = (~erased).to(x.device, x.dtype).expand(x.shape[:3])

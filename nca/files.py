@@ -26,8 +26,10 @@ def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)
-    except BaseException:
+    except BaseException as error:
         beside.unlink(missing_ok=True)
+        if isinstance(error, OSError):  # name what was to be written, not the file beside it
+            error.filename, error.filename2 = str(path), None
         raise
     _sync_folder(path.parent)
 

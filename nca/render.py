@@ -169,20 +169,7 @@ def animation_bytes(
     limits: Limits | None = None,
 ) -> bytes:
     """The file `save_animation` would write, as bytes."""
-    encoders = {"gif": _gif, "webp": _webp, "apng": _apng, "mp4": _mp4}
-    if format not in encoders:
-        raise BadInput(f"Please choose one of the formats {', '.join(encoders)}.")
-    if format == "gif" and fps not in GIF_FPS:
-        raise BadInput("A GIF plays at 20, 25 or 50 frames per second; please choose one of them.")
-    if not 1 <= fps <= 60:
-        raise BadInput("Please choose 1 to 60 frames per second.")
-    if not 1 <= scale <= 16:
-        raise BadInput("Please choose a scale from 1 to 16.")
-    most = (limits or Limits()).export_frames
-    if len(frames) == 0:
-        raise BadInput("There are no frames yet; please let it grow first.")
-    if len(frames) > most:
-        raise BadInput(f"An animation has at most {most} frames; please choose fewer.")
+    check_animation(len(frames), format, fps=fps, scale=scale, limits=limits)
     rgba = to_rgba8(frames)
     if background == "white" and format != "mp4":
         opaque = np.full_like(rgba, 255)
@@ -190,7 +177,30 @@ def animation_bytes(
         rgba = opaque
     # Fewer pixels per cell rather than a refusal, or a server out of memory.
     scale = max(1, min(scale, int((_MOST_PIXELS / (rgba.size / 4)) ** 0.5)))
-    return encoders[format](to_rgb8(frames) if format == "mp4" else rgba, fps, scale)
+    return _ENCODERS[format](to_rgb8(frames) if format == "mp4" else rgba, fps, scale)
+
+
+def check_animation(
+    frames: int, format: str, *, fps: int = 25, scale: int = 4, limits: Limits | None = None
+) -> None:
+    """Whether so many frames can be saved in this way, before they are grown.
+
+    Raises:
+        BadInput: no frames or too many, or an unknown format, fps or scale.
+    """
+    if format not in _ENCODERS:
+        raise BadInput(f"Please choose one of the formats {', '.join(_ENCODERS)}.")
+    if format == "gif" and fps not in GIF_FPS:
+        raise BadInput("A GIF plays at 20, 25 or 50 frames per second; please choose one of them.")
+    if not 1 <= fps <= 60:
+        raise BadInput("Please choose 1 to 60 frames per second.")
+    if not 1 <= scale <= 16:
+        raise BadInput("Please choose a scale from 1 to 16.")
+    most = (limits or Limits()).export_frames
+    if frames == 0:
+        raise BadInput("There are no frames yet; please let it grow first.")
+    if frames > most:
+        raise BadInput(f"An animation has at most {most} frames; please choose fewer.")
 
 
 def save_gif(frames: States, path: str | os.PathLike[str], **options: Any) -> None:
@@ -315,6 +325,9 @@ def _mp4(rgb: np.ndarray, fps: int, scale: int) -> bytes:
             for frame in rgb:
                 film.append_data(np.pad(upscale(frame, scale), even, constant_values=255))
         return path.read_bytes()
+
+
+_ENCODERS = {"gif": _gif, "webp": _webp, "apng": _apng, "mp4": _mp4}
 
 
 class _Pictures:

@@ -12,11 +12,12 @@ from PIL import Image
 
 from nca.checkpoint import load_checkpoint
 from nca.cli import main
+from nca.files import write_atomic
 from nca.jobs.local import device_lock
 from nca.jobs.lock import FileLock
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 TINY = (
     "--size 10 --padding 3 --iterations 3 --set hidden=[8] --set channels=6 --set batch=3 "
     "--set pool_size=8 --set steps_min=6 --set steps_max=9"
@@ -113,20 +114,71 @@ def test_grow_shows_the_wound_at_its_step(trained, tmp_path):
         ("train --emoji 🦎 --set wings=2 --out {tmp}/x", "wings"),
         ("train --emoji 🦎 --set batch --out {tmp}/x", "NAME=VALUE"),
         ("train --emoji 🦎 --size 4000 --out {tmp}/x", "size"),
+        ("train --emoji 🦎 --set chanels=8 --out {tmp}/x", "write channels, if you meant"),
+        ("train --emoji 🦎 --set hidden=64 --out {tmp}/x", "a list of 1 to 4 values"),
+        ("train --emoji 🦎 --set hidden=" + "[" * 9999 + " --out {tmp}/x", "a list of 1 to 4"),
+        ("train --emoji 🦎 --device mps --out {tmp}/x", "device: it must be auto, cpu, cuda,"),
+        ("train --emoji 🦎 --seed -1 --out {tmp}/x", "seed: it must be a whole number"),
+        ("train --emoji 🦎 --out {tmp}/file", "is a file; please change --out"),
+        ("train --emoji 🦎 --out {tmp}/file/x", "is a file; please change --out"),
+        ("train --from nosuch --out {tmp}/x", "There is no folder nosuch"),
+        ("train --from {trained}/model.safetensors --out {tmp}/x", "name the folder"),
+        ("train --from a/b --set batch=0 --out {tmp}/x", "batch"),  # before the Hub is asked
+        ("train --from a/b --out {tmp}/file", "is a file"),
+        ("pull a/b --out {tmp}/file", "is there already"),
+        ("pull a/b --out {tmp}/file/x", "is a file; please change --out"),
+        ("push {tmp}/nosuch a/b", "There is no folder {tmp}/nosuch"),
+        ("evaluate {tmp}/nosuch", "There is no folder {tmp}/nosuch"),
+        ("evaluate {trained} --seed -1", "seed: it must be a whole number from 0"),
         ("grow {tmp} --out {tmp}/a.gif", "not an NCA Garden checkpoint"),
+        ("grow nosuch --out {tmp}/a.gif", "There is no folder nosuch"),
+        ("grow {trained}/model.safetensors --out {tmp}/a.gif", "is a file; please name the folder"),
+        ("grow {trained} --samples 17 --out {tmp}/a.gif", "samples: it must be a whole number"),
+        ("grow {trained} --every 0 --out {tmp}/a.gif", "every: it must be"),
+        ("grow {trained} --angle nan --out {tmp}/a.gif", "angle: it must be a number"),
         ("grow {trained} --out {tmp}/a.bmp", ".gif"),
         ("grow {trained} --steps 100000 --out {tmp}/a.gif", "frames"),
         ("grow {trained} --damage axe@3 --out {tmp}/a.gif", "half-left"),
         ("grow {trained} --damage half-left@999 --out {tmp}/a.gif", "SHAPE@STEP"),
-        ("grow {trained} --fps 17 --out {tmp}/a.gif", "20, 25 or 50"),
     ],
 )
 def test_bad_input_is_one_sentence(arguments, sentence, trained, tmp_path, capsys):
+    (tmp_path / "file").touch()
     words = arguments.format(tmp=tmp_path, trained=trained).split()
     assert main(words) == 2
     said = capsys.readouterr().err.strip().splitlines()[-1]
-    assert sentence in said and said.endswith(".")
+    assert sentence.format(tmp=tmp_path) in said and said.endswith(".")
     assert not (tmp_path / "x").exists() and not (tmp_path / "a.gif").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ("--fps 17 --out {tmp}/a.gif", "20, 25 or 50"),
+        ("--fps 61 --out {tmp}/a.webp", "fps: it must be a whole number from 1 to 60"),
+        ("--scale 32 --out {tmp}/a.gif", "scale: it must be a whole number from 1 to 16"),
+        ("--damage haf-left@20 --out {tmp}/a.gif", "half-left"),
+        ("--out {tmp}/missing/a.gif", "There is no folder"),
+        ("--out {tmp}/folder.gif", "is a folder"),
+        ("--out /proc/a.gif", "Nothing can be written in /proc"),
+    ],
+)
+def test_nothing_grows_for_a_film_that_cannot_be_saved(
+    options, sentence, trained, tmp_path, capsys
+):
+    (tmp_path / "folder.gif").mkdir()
+    assert main(["grow", str(trained), *options.format(tmp=tmp_path).split()]) == 2
+    said = capsys.readouterr().err.strip()
+    assert sentence in said and ".tmp" not in said
+    assert "Growing" not in said  # what the progress bar begins with
+
+
+def test_errors_name_the_file_that_was_asked_for(tmp_path, trained, capsys):
+    """The checkpoint's folder vanishes below a file that is written beside and then renamed."""
+    with pytest.raises(OSError) as error:
+        write_atomic(tmp_path / "missing" / "file", b"")
+    assert error.value.filename == str(tmp_path / "missing" / "file")
+    assert ".tmp" not in str(error.value)
 
 
 def test_readme_commands(tmp_path, monkeypatch):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import io
+import os
+import signal
 import sys
 
 from nca.cli import evaluate, grow, hub, train
@@ -11,17 +14,26 @@ from nca.config import BadInput
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; what a person got wrong is one sentence on standard error, exit code 2."""
-    options = _parser().parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as standard error does anyway
     try:
-        return options.run(options)
+        options = _parser().parse_args(arguments)
+        status = options.run(options)
+        sys.stdout.flush()  # so that a closed pipe is met here, not when Python ends
+        return status
     except BadInput as error:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # `| head` has read enough
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())  # what is left goes there when Python ends
+        return 128 + getattr(signal, "SIGPIPE", 13)
     except OSError as error:
-        print(f"A file could not be read or written: {error}", file=sys.stderr)
+        about = f"{error.filename}: {error.strerror}" if error.filename else str(error).rstrip(".")
+        print(f"A file could not be read or written, {about}.", file=sys.stderr)
         return 1
 
 

@@ -6,6 +6,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from nca.cli.arguments import check_folder_out, checkpoint_folder
+from nca.cli.grow import Film
+from nca.config import checked
+
 
 def add_commands(commands: Any) -> None:
     """Add `evaluate` to the command line; `commands` is what `add_subparsers` returned."""
@@ -25,13 +29,17 @@ def _run(options: argparse.Namespace) -> int:
     from nca.evaluate import HEALED
     from nca.scorecard import record, score, table
 
-    scores = score(options.checkpoint, options.seed, bar=True)
+    folder = checkpoint_folder(options.checkpoint)
+    seed = checked(Film, {"seed": options.seed}).seed
     if options.write:
-        record(options.checkpoint, scores)
+        check_folder_out(folder, "the checkpoint, or leave out --write")
+    scores = score(folder, seed, bar=True)
+    if options.write:
+        record(folder, scores)
     if options.json:
         print(scores.model_dump_json())
         return 0
-    print(table({options.checkpoint.name: [scores]}), end="\n\n")
+    print(table({folder.absolute().name: [scores]}), end="\n\n")
     for name, value in scores.summary().items():
         print(f"{name:<32}{value}")
     print(f"\nlog10 of the RGBA error, median of {scores.lives} lives; below {HEALED} is healed.")

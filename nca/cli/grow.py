@@ -6,28 +6,46 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, Field
 from tqdm import tqdm
 
-from nca.config import BadInput, Limits
+from nca.cli.arguments import check_file_out, checkpoint_folder
+from nca.config import BadInput, Limits, checked
 
-FORMATS = (".gif", ".webp", ".apng", ".png", ".mp4")
+FORMATS = {".gif": "gif", ".webp": "webp", ".apng": "apng", ".png": "apng", ".mp4": "mp4"}
+
+
+class Film(BaseModel):
+    """What to grow and how to film it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    steps: int = Field(200, ge=0, le=1_000_000)
+    seed: int = Field(0, ge=0, lt=2**32)
+    size: int | None = Field(None, ge=3, le=256)
+    angle: float = 0.0
+    samples: int = Field(1, ge=1, le=16)
+    every: int = Field(1, ge=1, le=1_000_000)
+    fps: int = Field(25, ge=1, le=60)
+    scale: int = Field(4, ge=1, le=16)
 
 
 def add_commands(commands: Any) -> None:
     """Add `grow` to the command line; `commands` is what `add_subparsers` returned."""
     grow = commands.add_parser("grow", help="grow a checkpoint and save the film")
+    made = Film()
     grow.add_argument("checkpoint", type=Path, help="a checkpoint folder")
-    grow.add_argument("--steps", type=int, default=200)
+    grow.add_argument("--steps", type=int, default=made.steps)
     grow.add_argument(
         "--damage", action="append", default=[], metavar="SHAPE@STEP", help="half-left@100"
     )
-    grow.add_argument("--seed", type=int, default=0, help="of the fire mask and random damage")
+    grow.add_argument("--seed", type=int, default=made.seed, help="of fire mask and random damage")
     grow.add_argument("--size", type=int, help="side of the grid; as trained when not given")
-    grow.add_argument("--angle", type=float, default=0.0, help="degrees the cells are turned by")
-    grow.add_argument("--samples", type=int, default=1, help="lives, side by side")
-    grow.add_argument("--every", type=int, default=1, help="steps per frame")
-    grow.add_argument("--fps", type=int, default=25)
-    grow.add_argument("--scale", type=int, default=4, help="pixels per cell")
+    grow.add_argument("--angle", type=float, default=made.angle, help="degrees cells are turned by")
+    grow.add_argument("--samples", type=int, default=made.samples, help="lives, side by side")
+    grow.add_argument("--every", type=int, default=made.every, help="steps per frame")
+    grow.add_argument("--fps", type=int, default=made.fps)
+    grow.add_argument("--scale", type=int, default=made.scale, help="pixels per cell")
     grow.add_argument("--out", type=Path, required=True, help="ends in .gif .webp .apng or .mp4")
     grow.set_defaults(run=_grow)
 
@@ -42,39 +60,50 @@ def _grow(options: argparse.Namespace) -> int:
     from nca.render import save_animation
 
     limits = Limits()
-    wounds = sorted(_wound(text, options.steps) for text in options.damage)
-    frames = options.steps // max(1, options.every) + 1
-    if options.out.suffix.lower() not in FORMATS:
+    film = checked(Film, {name: getattr(options, name) for name in Film.model_fields})
+    wounds = sorted(_wound(text, film.steps) for text in options.damage)
+    _check_out(options.out, film, limits)
+    checkpoint = load_checkpoint(checkpoint_folder(options.checkpoint), limits)
+    nca, angle = checkpoint.nca, math.radians(film.angle)
+    x = nca.seed(film.samples, film.size or checkpoint.size)
+    frames = []
+    with tqdm(total=film.steps, unit="step", desc="Growing", dynamic_ncols=True) as bar:
+        for t in range(film.steps + 1):
+            for step, shape in wounds:
+                if step == t:
+                    x = damage(x, shape, seed=film.seed + step)
+            if t % film.every == 0:
+                frames.append(torch.cat(tuple(x[..., :4]), dim=1))
+            if t < film.steps:
+                x = nca.grow(x, 1, film.seed, t0=t, angle=angle)
+                bar.update()
+    save_animation(torch.stack(frames), options.out, fps=film.fps, scale=film.scale)
+    print(f"Saved {len(frames)} frames in {options.out}.")
+    return 0
+
+
+def _check_out(out: Path, film: Film, limits: Limits) -> None:
+    """Refuse what could not be saved once it has grown."""
+    from nca.render import check_animation
+
+    kind, frames = FORMATS.get(out.suffix.lower()), film.steps // film.every + 1
+    if kind is None:
         raise BadInput(f"Please let --out end in one of {' '.join(FORMATS)}.")
-    if options.steps < 0 or options.every < 1 or frames > limits.export_frames:
+    if frames > limits.export_frames:
         raise BadInput(
             f"A film has at most {limits.export_frames} frames; please choose fewer --steps "
             "or a larger --every."
         )
-    if not 1 <= options.samples <= 16 or not 3 <= (options.size or 3) <= 256:
-        raise BadInput("Please choose 1 to 16 --samples and a --size from 3 to 256.")
-    checkpoint = load_checkpoint(options.checkpoint, limits)
-    nca, angle = checkpoint.nca, math.radians(options.angle)
-    x = nca.seed(options.samples, options.size or checkpoint.size)
-    film = []
-    with tqdm(total=options.steps, unit="step", desc="Growing", dynamic_ncols=True) as bar:
-        for t in range(options.steps + 1):
-            for step, shape in wounds:
-                if step == t:
-                    x = damage(x, shape, seed=options.seed + step)
-            if t % options.every == 0:
-                film.append(torch.cat(tuple(x[..., :4]), dim=1))
-            if t < options.steps:
-                x = nca.grow(x, 1, options.seed, t0=t, angle=angle)
-                bar.update()
-    save_animation(torch.stack(film), options.out, fps=options.fps, scale=options.scale)
-    print(f"Saved {len(film)} frames in {options.out}.")
-    return 0
+    check_animation(frames, kind, fps=film.fps, scale=film.scale, limits=limits)
+    check_file_out(out)
 
 
 def _wound(text: str, steps: int) -> tuple[int, str]:
     """`half-left@100` as (100, "half-left")."""
+    from nca.damage_shapes import check_shape
+
     shape, at, step = text.partition("@")
-    if not at or not step.isdecimal() or int(step) > steps:
-        raise BadInput(f"Please write damage as SHAPE@STEP, at most {steps}; not {text!r}.")
+    if not at or not (step.isascii() and step.isdecimal()) or int(step[:20]) > steps:
+        raise BadInput(f"Please write --damage as SHAPE@STEP, at most {steps}; not {text!r}.")
+    check_shape(shape)
     return int(step), shape

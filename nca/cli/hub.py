@@ -10,6 +10,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from nca.cli.arguments import check_folder_out, checkpoint_folder, text
 from nca.config import BadInput
 from nca.files import write_atomic
 
@@ -29,7 +30,7 @@ def add_commands(commands: Any) -> None:
     pull.add_argument("--out", type=Path, required=True, help="the checkpoint folder to write")
 
     listed = _command(commands, "list", _list, "show what others shared")
-    listed.add_argument("query", nargs="?", help="words of the name")
+    listed.add_argument("query", nargs="?", type=text, help="words of the name")
     listed.add_argument("--sort", choices=("last_modified", "likes"), default="last_modified")
     listed.add_argument("--limit", type=int, default=24)
 
@@ -52,7 +53,7 @@ def _push(options: argparse.Namespace) -> int:
 
     result = push(
         Hub(options.endpoint, space=options.space),
-        options.checkpoint,
+        checkpoint_folder(options.checkpoint),
         options.repo,
         token=None,
         private=options.private,
@@ -71,6 +72,7 @@ def _pull(options: argparse.Namespace) -> int:
     out: Path = options.out
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise BadInput(f"{out} is there already; please choose another --out.")
+    check_folder_out(out)
     pulled = pull(Hub(options.endpoint), options.repo, token=None)
     out.mkdir(parents=True, exist_ok=True)
     # The weights last: until they are there, the folder is no checkpoint.

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import shlex
 import signal
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nca.cli.arguments import check_folder_out, checkpoint_folder, text
 from nca.config import BadInput, TargetConfig, checked
 
 if TYPE_CHECKING:
     from nca.jobs.initial import InitialCheckpoint
-    from nca.jobs.spec import Target
 
 
 def add_commands(commands: Any) -> None:
     """Add `train` to the command line; `commands` is what `add_subparsers` returned."""
     train = commands.add_parser("train", help="train an automaton on an emoji or a picture")
     picture = train.add_mutually_exclusive_group()
-    picture.add_argument("--emoji", help="one emoji, for instance 🦎")
+    picture.add_argument("--emoji", type=text, help="one emoji, for instance 🦎")
     picture.add_argument("--image", type=Path, help="a PNG, JPEG, WebP or GIF")
     train.add_argument(
         "--from",
@@ -39,7 +41,12 @@ def add_commands(commands: Any) -> None:
     train.add_argument("--recipe", default="quick", help="quick, growing, regenerating, photo ...")
     train.add_argument("--iterations", type=int, help="instead of the recipe's")
     train.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="another setting, by name"
+        "--set",
+        type=text,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="another setting, by name",
     )
     train.add_argument("--seed", type=int, default=0, help="of weights and draws")
     train.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
@@ -49,26 +56,34 @@ def add_commands(commands: Any) -> None:
 
 def _train(options: argparse.Namespace) -> int:
     from nca.jobs.local import train_in
-    from nca.jobs.spec import JobSpec
+    from nca.jobs.spec import JobSpec, Target
     from nca.recipes import recipe
 
-    chosen = recipe(options.recipe)  # before anything is fetched
-    initial = _initial(options.begin) if options.begin else None
-    target = _target(options, initial)
-    changes = dict(_setting(text) for text in options.set)
+    chosen, folder = recipe(options.recipe), options.out
+    changes = dict(_setting(setting) for setting in options.set)
     if options.iterations is not None:
         changes["iterations"] = options.iterations
-    spec = JobSpec.from_recipe(
-        chosen, target, seed=options.seed, device=options.device, initial=initial, changes=changes
-    )
-    folder: Path = options.out
-    if initial and folder.resolve() == Path(options.begin).resolve():
+    common = {"seed": options.seed, "device": options.device, "changes": changes}
+    # All that can be judged before anything is drawn or fetched.
+    picture = _target_config(options)
+    JobSpec.from_recipe(chosen, Target(picture or TargetConfig(), b"", ""), **common)
+    check_folder_out(folder)
+    if options.begin and folder.resolve() == Path(options.begin).resolve():
         raise BadInput("Please let --out be another folder than --from.")
+    target = None
+    if picture:
+        target = Target.make(picture, options.image, options.emoji or _stem(options.image))
+    elif not options.begin:
+        raise BadInput("Please choose a picture with --emoji or --image, or begin --from one.")
+    initial = _initial(options.begin) if options.begin else None
+    target = target or initial.target()
+    spec = JobSpec.from_recipe(chosen, target, initial=initial, **common)
     with _signals() as received:
         weights = initial and initial.weights
         done = train_in(folder, spec, target.png, weights, stop=lambda: bool(received))
     if done:
-        print(f"Saved in {folder}. To see it: python -m nca grow {folder} --out grown.gif")
+        quoted = shlex.quote(str(folder))
+        print(f"Saved in {folder}. To see it: python -m nca grow {quoted} --out grown.gif")
         return 0
     print(f"Stopped and saved in {folder}; the same command goes on from here.")
     return 128 + received[0]
@@ -95,8 +110,9 @@ def _initial(text: str) -> InitialCheckpoint:
     from nca.checkpoint import load_checkpoint
     from nca.jobs.initial import initial_checkpoint
 
-    if Path(text).is_dir():
-        return initial_checkpoint(load_checkpoint(text))
+    # Names on the Hub are user/name; anything else can only be meant as a folder.
+    if Path(text).exists() or "/" not in text or text.startswith((".", "/", "~")):
+        return initial_checkpoint(load_checkpoint(checkpoint_folder(Path(text))))
     from nca.hub import Hub, pull
 
     pulled = pull(Hub(), text, token=None)
@@ -107,18 +123,18 @@ def _initial(text: str) -> InitialCheckpoint:
     return initial_checkpoint(load_checkpoint(pulled.folder), *public)
 
 
-def _target(options: argparse.Namespace, initial: InitialCheckpoint | None) -> Target:
-    """What to grow: by default the initial checkpoint's own picture."""
-    from nca.jobs.spec import Target
-
+def _target_config(options: argparse.Namespace) -> TargetConfig | None:
+    """How the picture of the options is made; None when none is given."""
     if not (options.emoji or options.image):
-        if initial is None:
-            raise BadInput("Please choose a picture with --emoji or --image, or begin --from one.")
-        return initial.target()
+        return None
     names = TargetConfig.model_fields.keys() & vars(options).keys()
     values = {name: getattr(options, name) for name in names}
-    config = checked(TargetConfig, values | {"kind": "emoji" if options.emoji else "image"})
-    return Target.make(config, options.image, options.emoji or options.image.stem[:80])
+    return checked(TargetConfig, values | {"kind": "emoji" if options.emoji else "image"})
+
+
+def _stem(path: Path) -> str:
+    """The name of a file without its ending, as a title."""
+    return os.fsencode(path.stem).decode(errors="replace")[:80]
 
 
 def _setting(text: str) -> tuple[str, Any]:
@@ -128,5 +144,5 @@ def _setting(text: str) -> tuple[str, Any]:
         raise BadInput(f"Please write settings as NAME=VALUE; {text!r} has no =.")
     try:
         return name.strip(), json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return name.strip(), value

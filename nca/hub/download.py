@@ -219,7 +219,7 @@ def _last_pull(hub: Hub, repo_id: str, revision: str, own: bool) -> Pulled | Non
     visitor may see it.
     """
     try:
-        about = json.loads(_record(hub, repo_id, revision).read_text())
+        about = json.loads(_record(hub, repo_id, revision).read_text(encoding="utf-8"))
         name, commit, private = hub.repo(about["repo_id"]), about["commit"], about["private"]
     except (OSError, ValueError, LookupError, TypeError):
         return None

@@ -136,7 +136,7 @@ def _lower_priority() -> None:
     if hasattr(os, "nice"):  # not on Windows
         os.nice(max(0, NICENESS - os.nice(0)))
     try:
-        Path("/proc/self/oom_score_adj").write_text("500")
+        Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
     except OSError:
         pass  # not Linux, or not allowed: the system decides
 

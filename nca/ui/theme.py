@@ -75,4 +75,4 @@ def theme() -> Base:
 
 def style() -> str:
     """The style sheet."""
-    return (Path(__file__).parent / "style.css").read_text()
+    return (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
