@@ -24,15 +24,14 @@ from torch import Tensor
 
 from nca.card import card
 from nca.config import BadInput, CheckpointInfo, Limits
-from nca.damage_shapes import damage
 from nca.files import write_atomic
 from nca.model import NCA
-from nca.render import preview_scale, save_gif
+from nca.preview import PREVIEW, save_preview
 from nca.target import target_from_png, target_to_png
 from nca.wording import explain
 
 WEIGHTS = "model.safetensors"
-FILES = (WEIGHTS, "config.json", "README.md", "target.png", "preview.gif", "metrics.json")
+FILES = (WEIGHTS, "config.json", "README.md", "target.png", PREVIEW, "metrics.json")
 METADATA = "nca_garden"
 NOT_OURS = "This is not an NCA Garden checkpoint"
 NOT_A_ZIP = f"{NOT_OURS}: the file is not a zip that can be read."
@@ -147,8 +146,7 @@ def save_checkpoint(
     write_atomic(folder / "metrics.json", json.dumps(metrics or {}, indent=2).encode())
     if preview:
         size = (72, 72) if target is None else (target.shape[0], target.shape[1])
-        scale = preview_scale(size, most=4)
-        save_gif(preview_frames(nca, info, size), folder / "preview.gif", fps=25, scale=scale)
+        save_preview(folder, nca, info, size)
     write_atomic(folder / "README.md", card(info, metrics or {}).encode())
     return folder
 
@@ -180,18 +178,6 @@ def _read(path: Path, limit: int) -> bytes | None:
     if len(data) > limit:
         raise BadInput(f"This checkpoint's {path.name} is larger than {limit // 1024} kB.")
     return data
-
-
-def preview_frames(nca: NCA, info: CheckpointInfo, size: tuple[int, int]) -> Tensor:
-    """A life in short, float32 [T, H, W, C]: growth and, after training with wounds, a cut."""
-    x = nca.seed(1, size)
-    frames = [nca.grow(x, 160, seed=1, all_steps=True)[::2, 0]]
-    if info.train is not None and info.train.damage_count:
-        cut = damage(frames[0][-1:], "half-left")
-        healing = nca.grow(cut, 160, seed=1, t0=160, all_steps=True)[::2, 0]
-        frames += [healing[:1].repeat(12, 1, 1, 1), healing]
-    held = frames[-1][-1:].repeat(25, 1, 1, 1)
-    return torch.cat([*frames, held])
 
 
 def zip_checkpoint(folder: str | Path) -> bytes:
@@ -259,12 +245,7 @@ def _read_members(archive: zipfile.ZipFile, limits: Limits) -> dict[str, bytes]:
     for entry in archive.infolist():
         # Some programs write back slashes, a leading ./ or the whole path they were called with.
         parts = [part for part in re.split(r"[/\\]", entry.filename) if part not in ("", ".")]
-        if (
-            not parts
-            or parts[-1] not in FILES
-            or parts[-1] == "preview.gif"
-            or parts[0] == "__MACOSX"
-        ):
+        if not parts or parts[-1] not in FILES or parts[-1] == PREVIEW or parts[0] == "__MACOSX":
             continue
         outer = "/".join(parts[:-1])
         members = found.setdefault(outer, {})

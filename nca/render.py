@@ -20,6 +20,7 @@ from torch import Tensor
 
 from nca.config import BadInput, Limits
 from nca.files import write_atomic
+from nca.gif import gif_bytes, to_palette
 
 States: TypeAlias = "Tensor | np.ndarray | Sequence[Tensor] | Sequence[np.ndarray]"
 Format = Literal["gif", "webp", "apng", "mp4"]
@@ -27,7 +28,6 @@ Background = Literal["white"] | None
 
 GIF_FPS = (20, 25, 50)  # delays are multiples of 10 ms, and browsers slow down anything shorter
 _MOST_PIXELS = 60_000_000  # of a whole animation, enlarged; the scale gives way
-_CLEAR = 255  # the palette entry that means transparent
 
 
 def to_rgba8(states: States) -> np.ndarray:
@@ -223,73 +223,8 @@ def save_mp4(frames: States, path: str | os.PathLike[str], **options: Any) -> No
     save_animation(frames, path, "mp4", **options)
 
 
-def to_palette(rgba: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Frames with one shared palette of at most 255 colours, without dithering.
-
-    Args:
-        rgba: uint8 [T, H, W, 4], straight.
-
-    Returns:
-        Indices uint8 [T, H, W], 255 where alpha is below 128; the palette, uint8 [256, 3].
-    """
-    solid = rgba[..., 3] >= 128
-    palette = np.zeros((256, 3), np.uint8)
-    present = _present(rgba, solid, 8)
-    bits = 8 if np.count_nonzero(present) <= _CLEAR else 6
-    if bits == 8:  # few colours: the palette is exact
-        colours = _unpack(np.flatnonzero(present), 8)
-        palette[: len(colours)] = colours
-        table = np.cumsum(present, dtype=np.uint8) - np.uint8(1)
-    else:  # chosen from a sample, looked up in 6 bits per channel
-        thin = max(1, np.count_nonzero(solid) // 20_000)
-        sample = np.concatenate([f[s][::thin, :3] for f, s in zip(rgba, solid, strict=True)])
-        # A few rounds of k-means lower the error by a quarter; run to the end they take seconds.
-        rounds = len(sample) // 100
-        quantised = Image.fromarray(sample[None]).quantize(_CLEAR, kmeans=rounds)
-        colours = np.array(quantised.getpalette(), np.uint8).reshape(-1, 3)[:_CLEAR]
-        palette[: len(colours)] = colours
-        used = np.flatnonzero(_present(rgba, solid, 6))
-        table = np.zeros(1 << 18, np.uint8)
-        table[used] = _nearest(_unpack(used, 6) * 4 + 2, colours)
-    indices = np.full(solid.shape, _CLEAR, np.uint8)
-    for index, frame, where in zip(indices, rgba, solid, strict=True):
-        index[where] = table[_pack(frame[where], bits)]
-    return indices, palette
-
-
-def _present(rgba: np.ndarray, solid: np.ndarray, bits: int) -> np.ndarray:
-    """For every colour of so many bits per channel whether a solid pixel has it."""
-    present = np.zeros(1 << (3 * bits), bool)
-    for frame, where in zip(rgba, solid, strict=True):
-        present[_pack(frame[where], bits)] = True
-    return present
-
-
-def _pack(pixels: np.ndarray, bits: int) -> np.ndarray:
-    red, green, blue = (pixels[:, :3] >> (8 - bits)).astype(np.uint32).T
-    return (red << (2 * bits)) | (green << bits) | blue
-
-
-def _unpack(code: np.ndarray, bits: int) -> np.ndarray:
-    return (code[:, None] >> (2 * bits, bits, 0)) & ((1 << bits) - 1)
-
-
-def _nearest(colours: np.ndarray, palette: np.ndarray) -> np.ndarray:
-    """For each of [N, 3] the index of the nearest palette entry."""
-    ours, theirs = colours.astype(np.float32), palette.astype(np.float32)
-    length = (theirs**2).sum(1)
-    found = np.empty(len(ours), np.uint8)
-    for start in range(0, len(ours), 16384):  # a bounded distance matrix at a time
-        part = slice(start, start + 16384)
-        found[part] = (length - 2 * ours[part] @ theirs.T).argmin(1)
-    return found
-
-
 def _gif(rgba: np.ndarray, fps: int, scale: int) -> bytes:
-    indices, palette = to_palette(rgba)
-    pictures = _Pictures(indices, scale, palette)
-    # Disposal 2 clears a frame before the next: otherwise what was erased would stay.
-    return pictures.save("GIF", 1000 // fps, disposal=2, transparency=_CLEAR, optimize=False)
+    return gif_bytes(*to_palette(rgba), 100 // fps, scale)
 
 
 def _webp(rgba: np.ndarray, fps: int, scale: int) -> bytes:
@@ -331,30 +266,22 @@ _ENCODERS = {"gif": _gif, "webp": _webp, "apng": _apng, "mp4": _mp4}
 
 
 class _Pictures:
-    """Frames uint8 [T, H, W] or [T, H, W, 4] as Pillow images, enlarged while they are iterated.
+    """Frames uint8 [T, H, W, 4] as Pillow images, enlarged while they are iterated.
 
     Pillow iterates them more than once for some formats, so a generator would not do.
     """
 
-    def __init__(self, frames: np.ndarray, scale: int, palette: np.ndarray | None = None):
-        self.frames, self.scale, self.palette = frames, scale, palette
+    def __init__(self, frames: np.ndarray, scale: int):
+        self.frames, self.scale = frames, scale
 
     def __iter__(self) -> Iterator[Image.Image]:
         for frame in self.frames:
-            cells = frame if frame.ndim == 3 else frame[..., None]
-            picture = Image.fromarray(
-                upscale(cells, self.scale).reshape(
-                    frame.shape[0] * self.scale, frame.shape[1] * self.scale, *frame.shape[2:]
-                )
-            )
-            if self.palette is not None:
-                picture.putpalette(self.palette.tobytes())
-            yield picture
+            yield Image.fromarray(upscale(frame, self.scale))
 
     def save(self, format: str, duration: float, **options: Any) -> bytes:
         buffer = io.BytesIO()
         first = next(iter(self))
-        rest = _Pictures(self.frames[1:], self.scale, self.palette)
+        rest = _Pictures(self.frames[1:], self.scale)
         first.save(
             buffer,
             format,

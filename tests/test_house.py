@@ -12,14 +12,14 @@ ROOT = Path(__file__).parents[1]
 # Lowest first. A module imports only from its own floor and from those below.
 FLOORS = (
     ("wording",),
-    ("config", "files", "logs", "chart"),
+    ("config", "files", "logs", "chart", "gif"),
     ("fire", "state", "damage_shapes", "decode", "target"),
     ("model",),
     ("engine",),
     ("pool", "optimiser"),
     ("trainer",),
     ("recipes", "evaluate", "render"),
-    ("card", "anatomy", "life"),
+    ("card", "anatomy", "life", "preview"),
     ("checkpoint",),
     ("resume", "scorecard"),
     ("hub",),

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from nca.config import BadInput, Limits
+from nca.gif import to_palette
 from nca.render import (
     animation_bytes,
     before_after,
@@ -20,7 +21,6 @@ from nca.render import (
     save_mp4,
     save_picture,
     save_webp,
-    to_palette,
     to_rgb8,
     to_rgba8,
     upscale,

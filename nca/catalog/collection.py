@@ -22,10 +22,11 @@ from nca.files import write_atomic
 from nca.hub import Pulled
 from nca.jobs.keys import NOT_YOURS, key_hash
 from nca.jobs.spec import read_json, to_json
+from nca.preview import PREVIEW
 from nca.wording import plain_text
 
 ABOUT = "about.json"
-COPIED = tuple(name for name in FILES if name != "preview.gif")
+COPIED = tuple(name for name in FILES if name != PREVIEW)
 
 
 @dataclass(frozen=True)

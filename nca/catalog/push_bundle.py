@@ -9,11 +9,11 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from nca.checkpoint import FILES, load_checkpoint, preview_frames
+from nca.checkpoint import FILES, load_checkpoint
 from nca.config import Limits
 from nca.files import write_atomic
 from nca.player import export_html
-from nca.render import save_gif
+from nca.preview import PREVIEW, save_preview
 
 log = logging.getLogger(__name__)
 
@@ -30,9 +30,8 @@ def push_bundle(folder: Path, limits: Limits) -> Generator[Path]:
             if (folder / part).is_file():
                 shutil.copyfile(folder / part, copy / part)
         loaded = load_checkpoint(copy, limits)
-        if not (copy / "preview.gif").exists():
-            frames = preview_frames(loaded.nca, loaded.info, loaded.size)
-            save_gif(frames, copy / "preview.gif", fps=25, scale=4)
+        if not (copy / PREVIEW).exists():
+            save_preview(copy, loaded.nca, loaded.info, loaded.size)
         try:
             write_atomic(copy / "player.html", export_html(copy).encode())
         except (OSError, ValueError):  # the checkpoint travels without it too

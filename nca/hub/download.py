@@ -20,8 +20,8 @@ from nca.hub.client import Hub, Token, is_commit, reading_token, visit
 from nca.hub.guard import Guard, Unreachable
 from nca.hub.pictures import is_small_picture
 from nca.model import NCA
+from nca.preview import PREVIEW
 
-PREVIEW = "preview.gif"
 TOTAL_BYTES = 2 * 2**20  # received for one pull, without the preview
 _ANSWERS = 512 * 1024  # of that, for the Hub's answers around the files
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".joblib", ".dill")

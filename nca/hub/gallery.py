@@ -12,7 +12,8 @@ from huggingface_hub.hf_api import ModelInfo
 from nca.card import LIBRARY, TAGS
 from nca.config import BadInput
 from nca.hub.client import Hub, Token, is_commit, reading_token, visit
-from nca.hub.download import PREVIEW, download, keep_picture
+from nca.hub.download import download, keep_picture
+from nca.preview import PREVIEW
 from nca.wording import plain_text
 
 NOT_FOR_ALL = "not-for-all-audiences"

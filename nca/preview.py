@@ -1,0 +1,94 @@
+"""A checkpoint's film, `preview.gif`: small enough for a model card and a Hub repository."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nca.config import CheckpointInfo
+from nca.damage_shapes import damage
+from nca.files import write_atomic
+from nca.model import NCA
+from nca.render import animation_bytes, preview_scale, to_rgba8
+
+PREVIEW = "preview.gif"
+PREVIEW_BYTES = 1_000_000
+_FPS = 25
+_SOLID = 128  # alpha from which a GIF shows a cell
+_FADED = 96  # alpha below which a visible cell becomes transparent again
+
+
+def save_preview(folder: str | Path, nca: NCA, info: CheckpointInfo, size: tuple[int, int]) -> None:
+    """Draw `preview.gif` into a checkpoint folder, at most `PREVIEW_BYTES` long.
+
+    Args:
+        folder: of the checkpoint; it exists.
+        nca: the automaton.
+        info: tells whether it was trained with damage; then it loses its left half and heals.
+        size: height and width of the grid.
+    """
+    write_atomic(Path(folder) / PREVIEW, preview_bytes(preview_frames(nca, info, size)))
+
+
+def preview_frames(nca: NCA, info: CheckpointInfo, size: tuple[int, int]) -> Tensor:
+    """A short life, float32 [T, H, W, C]: growth and, after training with damage, a cut."""
+    x = nca.seed(1, size)
+    frames = [nca.grow(x, 160, seed=1, all_steps=True)[::2, 0]]
+    if info.train is not None and info.train.damage_count:
+        cut = damage(frames[0][-1:], "half-left")
+        healing = nca.grow(cut, 160, seed=1, t0=160, all_steps=True)[::2, 0]
+        frames += [healing[:1].repeat(12, 1, 1, 1), healing]
+    held = frames[-1][-1:].repeat(25, 1, 1, 1)
+    return torch.cat([*frames, held])
+
+
+def preview_bytes(frames: Tensor | np.ndarray, most: int = PREVIEW_BYTES) -> bytes:
+    """Frames [T, H, W, C >= 4] as a GIF of 25 frames per second and at most `most` bytes.
+
+    Changes that nobody sees are left out. If that is not enough, so are visible ones, then pixels
+    per cell, then frames: the others last longer. A single frame is never refused.
+    """
+    rgba = to_rgba8(frames)
+    height, width = rgba.shape[1:3]
+    data = b""
+    for tolerance, scale, every in _attempts(preview_scale((height, width), most=4), len(rgba)):
+        thinned = steady(rgba[::every], tolerance).repeat(every, 0)[: len(rgba)]
+        data = animation_bytes(thinned, "gif", fps=_FPS, scale=scale)
+        if len(data) <= most:
+            break
+    return data
+
+
+def _attempts(scale: int, frames: int) -> Iterator[tuple[int, int, int]]:
+    """Tolerance, pixels per cell and distance of the frames, from the best to the smallest."""
+    yield 4, scale, 1
+    yield 8, scale, 1
+    for smaller in range(scale - 1, 1, -1):
+        yield 12, smaller, 1
+    yield 12, min(scale, 2), 2
+    every = 2
+    while every < 2 * frames:
+        yield 16, 1, every
+        every *= 2
+
+
+def steady(rgba: np.ndarray, tolerance: int) -> np.ndarray:
+    """Frames without the changes that are too small to see, uint8 [T, H, W, 4], straight.
+
+    A visible cell keeps its colour until a channel has moved by more than `tolerance` of 255, and
+    stays visible until its alpha falls below 96; alpha is 0 or 255, as a GIF shows it.
+    """
+    held = np.zeros_like(rgba[0])
+    frames = []
+    for frame in rgba:
+        was_solid = held[..., 3] > 0
+        solid = frame[..., 3] >= np.where(was_solid, _FADED, _SOLID)
+        moved = np.abs(frame[..., :3].astype(np.int16) - held[..., :3]).max(-1) > tolerance
+        held = np.where((was_solid & ~moved)[..., None], held, frame)
+        held[..., 3] = np.where(solid, 255, 0)
+        frames.append(held)
+    return np.stack(frames)
