@@ -3,6 +3,7 @@
     python benchmarks/grow_garden.py                          everything that is not there yet
     python benchmarks/grow_garden.py --only lizard-regenerating
     python benchmarks/grow_garden.py --table                  what is there, beside Distill's
+    python benchmarks/grow_garden.py --previews               draw their films again
 
 Every automaton trains in runs/<name>/, as a job does; a second start goes on where the first was
 stopped or killed. What is done is scored (`nca.evaluate`) and put into checkpoints/<name>/ with its
@@ -28,6 +29,7 @@ from nca.config import BadInput, TargetConfig
 from nca.evaluate import HEALED, Scores
 from nca.jobs.local import train_in
 from nca.jobs.spec import JobSpec, Target
+from nca.preview import PREVIEW, save_preview
 from nca.scorecard import PICTURE, record, recorded, row, score, table
 from nca.target import target_to_png
 
@@ -129,6 +131,13 @@ def report(out: Path) -> str:
     )
 
 
+def draw_preview(folder: Path) -> int:
+    """Draw the film of a shipped checkpoint again; its size in bytes."""
+    found = load_checkpoint(folder)
+    save_preview(folder, found.nca, found.info, found.size)
+    return (folder / PREVIEW).stat().st_size
+
+
 def meets_bar(scores: list[Scores]) -> bool:
     """Whether the medians reach Distill's regenerating models in every column."""
     early, middle, late, halves, healed, square, squares = row(scores)
@@ -154,10 +163,17 @@ def main() -> int:
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where training happens")
     parser.add_argument("--out", type=Path, default=Path("checkpoints"), help="where they go")
     parser.add_argument("--table", action="store_true", help="train nothing, show what is there")
+    parser.add_argument("--previews", action="store_true", help="only draw the previews again")
     options = parser.parse_args()
     names = [name for name, *_ in GARDEN]
     if unknown := set(options.only) - set(names):
         parser.error(f"{', '.join(sorted(unknown))}: choose from {', '.join(names)}")
+
+    if options.previews:
+        for name in options.only or names:
+            if (options.out / name).is_dir():
+                print(f"{name}: {draw_preview(options.out / name):,} bytes")
+        return 0
 
     stopped: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -84,3 +84,10 @@ def test_what_changes_too_little_to_see_stays_and_what_is_cut_goes():
     held = steady(frames, 4)
     assert np.array_equal(held[1], held[0]) and (held[2, ..., 0] == 205).all()
     assert (held[3, ..., 3] == 255).all() and held[4, ..., 3].tolist() == [[0, 0], [255, 255]]
+
+
+def test_shipped_previews_are_under_a_megabyte():
+    previews = sorted(CHECKPOINTS.glob(f"*/{PREVIEW}"))
+    assert len(previews) >= 16
+    assert all(path.stat().st_size <= PREVIEW_BYTES for path in previews)
+    assert sum(path.stat().st_size for path in previews) < 5_000_000
