@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from nca.catalog.push_bundle import parcel
+from nca.catalog.push_bundle import push_bundle
 from nca.checkpoint import load_checkpoint, save_checkpoint
 from nca.config import CheckpointInfo, Limits, NCAConfig, TrainConfig
 from nca.model import NCA
@@ -55,7 +55,7 @@ def test_a_push_draws_the_same_preview_as_a_save(tmp_path):
     folder = save_checkpoint(tmp_path, nca, info, torch.ones(100, 100, 4))
     saved = (folder / PREVIEW).read_bytes()
     (folder / PREVIEW).unlink()
-    with parcel(folder, Limits()) as copy:
+    with push_bundle(folder, Limits()) as copy:
         assert (copy / PREVIEW).read_bytes() == saved
     with Image.open(io.BytesIO(saved)) as film:
         assert film.size == (200, 200)  # not the scale of a small grid
