@@ -8,7 +8,8 @@ import secrets
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import Self
 
@@ -19,8 +20,11 @@ from nca.files import write_atomic
 from nca.jobs.lock import FileLock, holder
 from nca.jobs.spec import HOME_NAME, default_home, is_disk_full
 from nca.jobs.store import Store
+from nca.wording import plain_text
 
 DATA = Path("/data")  # where a Space has its disk or bucket, if its owner gave it one
+PROXIES = ("http", "https", "socks5", "socks5h")
+PASSING_SECONDS = 2 * 3600.0  # for so long the page keeps uploads and downloads
 SPACE_TURN_SECONDS = 20 * 60.0  # of one job on a shared Space, before the next one goes on
 
 
@@ -99,6 +103,44 @@ def make_home(home: Path) -> None:
             f"The folder for jobs, {home}, cannot be written ({error.strerror}); please set "
             "NCA_GARDEN_HOME to one that can."
         ) from error
+
+
+def own_temp_folder(home: Path, environ: MutableMapping[str, str]) -> None:
+    """Let Gradio keep uploads and downloads in the home, unless GRADIO_TEMP_DIR says where.
+
+    Its own choice, /tmp/gradio, is shared by all users of a machine and belongs to the first. What
+    a server that was killed left behind is deleted. Call it before Gradio is imported.
+
+    Raises:
+        BadInput: the folder cannot be made or written.
+    """
+    if environ.get("GRADIO_TEMP_DIR"):
+        return
+    folder = home / "passing"
+    make_home(folder)
+    environ["GRADIO_TEMP_DIR"] = str(folder)
+    for path in folder.iterdir():
+        try:
+            if path.stat().st_mtime < time.time() - PASSING_SECONDS:
+                shutil.rmtree(path)
+        except OSError:
+            continue
+
+
+def check_proxies(environ: Mapping[str, str]) -> None:
+    """Whether the proxies that the environment names can be used, before a client meets them.
+
+    Raises:
+        BadInput: one of them is of a kind that no client here speaks, such as `socks://`.
+    """
+    for name in ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY"):
+        for variable in (name, name.lower()):
+            scheme, separator, _ = environ.get(variable, "").strip().partition("://")
+            if separator and scheme.lower() not in PROXIES:
+                raise BadInput(
+                    f"{variable} names a proxy by {plain_text(scheme)[:20]}://, which cannot be "
+                    "used; please write socks5://, http:// or https://, or unset it."
+                )
 
 
 def read_limits(environ: Mapping[str, str], defaults: Mapping[str, float] | None = None) -> Limits:

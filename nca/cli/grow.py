@@ -20,14 +20,14 @@ class Film(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    steps: int = Field(200, ge=0, le=1_000_000)
-    seed: int = Field(0, ge=0, lt=2**32)
-    size: int | None = Field(None, ge=3, le=256)
+    steps: int = Field(default=200, ge=0, le=1_000_000)
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    size: int | None = Field(default=None, ge=3, le=256)
     angle: float = 0.0
-    samples: int = Field(1, ge=1, le=16)
-    every: int = Field(1, ge=1, le=1_000_000)
-    fps: int = Field(25, ge=1, le=60)
-    scale: int = Field(4, ge=1, le=16)
+    samples: int = Field(default=1, ge=1, le=16)
+    every: int = Field(default=1, ge=1, le=1_000_000)
+    fps: int = Field(default=25, ge=1, le=60)
+    scale: int = Field(default=4, ge=1, le=16)
 
 
 def add_commands(commands: Any) -> None:

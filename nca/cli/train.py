@@ -9,6 +9,7 @@ import shlex
 import signal
 from collections.abc import Generator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,21 +64,21 @@ def _train(options: argparse.Namespace) -> int:
     changes = dict(_setting(setting) for setting in options.set)
     if options.iterations is not None:
         changes["iterations"] = options.iterations
-    common = {"seed": options.seed, "device": options.device, "changes": changes}
+    job = partial(
+        JobSpec.from_recipe, chosen, seed=options.seed, device=options.device, changes=changes
+    )
     # All that can be judged before anything is drawn or fetched.
     picture = _target_config(options)
-    JobSpec.from_recipe(chosen, Target(picture or TargetConfig(), b"", ""), **common)
+    job(target=Target(picture or TargetConfig(), b"", ""))
     check_folder_out(folder)
     if options.begin and folder.resolve() == Path(options.begin).resolve():
         raise BadInput("Please let --out be another folder than --from.")
-    target = None
-    if picture:
-        target = Target.make(picture, options.image, options.emoji or _stem(options.image))
-    elif not options.begin:
-        raise BadInput("Please choose a picture with --emoji or --image, or begin --from one.")
+    drawn = picture and Target.make(picture, options.image, options.emoji or _stem(options.image))
     initial = _initial(options.begin) if options.begin else None
-    target = target or initial.target()
-    spec = JobSpec.from_recipe(chosen, target, initial=initial, **common)
+    target = drawn or (initial and initial.target())
+    if target is None:
+        raise BadInput("Please choose a picture with --emoji or --image, or begin --from one.")
+    spec = job(target=target, initial=initial)
     with _signals() as received:
         weights = initial and initial.weights
         done = train_in(folder, spec, target.png, weights, stop=lambda: bool(received))
