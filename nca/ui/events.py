@@ -22,6 +22,12 @@ NETWORK: dict[str, Any] = {"concurrency_limit": 4, "concurrency_id": "hub"}
 APOLOGY = "Something went wrong here, and it is not your fault. Nothing is lost; please try again."
 
 
+def toast(words: str, title: str, seconds: float = 10, *, warning: bool = False) -> None:
+    """Show words in the corner of the page for a while; plain text, which may be a stranger's."""
+    show = gr.Warning if warning else gr.Info
+    show(html.escape(words), seconds, title=html.escape(title))  # Gradio takes both for HTML
+
+
 def guarded(handler: Callable[..., Any], quiet: bool = False) -> Callable[..., Any]:
     """The handler, with BadInput as a sentence and anything else as an apology, on the page.
 
@@ -40,7 +46,7 @@ def guarded(handler: Callable[..., Any], quiet: bool = False) -> Callable[..., A
             log.exception("%s failed", handler.__qualname__)
             message = APOLOGY
         if not quiet:
-            gr.Warning(html.escape(message), title="Please note")
+            toast(message, "Please note", warning=True)
         return gr.skip()
 
     return safely

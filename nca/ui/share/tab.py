@@ -18,7 +18,7 @@ from nca.hub import Hub, Unreachable, push
 from nca.settings import Settings
 from nca.ui import shelf
 from nca.ui.components import Chosen
-from nca.ui.events import APOLOGY, NETWORK, listen
+from nca.ui.events import APOLOGY, NETWORK, listen, toast
 from nca.ui.markup import FLEETING, note
 from nca.ui.share.gallery import SORTS, Gallery
 from nca.ui.share.sign_in import pull_fields, push_fields, reading, writing
@@ -254,7 +254,7 @@ class Handlers:
         name = request.query_params.get("checkpoint")
         if not name:
             return "", ""
-        gr.Info("Fetching it from the Hub.", 3, title="One moment")
+        toast("Fetching it from the Hub.", "One moment", 3)
         ref, words = self.catalog.fetch(key_of(stored), name)
         return str(ref), note(words)
 

@@ -14,7 +14,7 @@ from nca.recipes import recipe
 from nca.settings import Settings
 from nca.target import target_to_png
 from nca.ui.components import Chosen
-from nca.ui.events import PLAYING, changes, listen
+from nca.ui.events import PLAYING, changes, listen, toast
 from nca.ui.markup import FLEETING, note
 from nca.ui.train import initial as begin
 from nca.ui.train import job_panel as watch
@@ -244,13 +244,10 @@ class Handlers:
         seen = seen or {}
         if seen.get("job") == job and seen.get("active") and not view.active:
             if view.state == "finished":
-                gr.Info(
-                    f"{view.title} has finished. Press “Grow it” to play with it.", 20, title="Done"
-                )
+                toast(f"{view.title} has finished. Press “Grow it” to play with it.", "Done", 20)
             elif view.state == "failed":
-                gr.Warning(
-                    f"{view.title} ended early. {view.message or ''}", 20, title="Please note"
-                )
+                words = f"{view.title} ended early. {view.message or ''}"
+                toast(words, "Please note", 20, warning=True)
         return self._panel(stored, view, seen if seen.get("job") == job else {})
 
     def stop(self, stored: Any, job: str) -> list[Any]:
