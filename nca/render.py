@@ -10,10 +10,10 @@ import io
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-import imageio.v2 as imageio
 import numpy as np
 from PIL import Image
 from torch import Tensor
@@ -186,10 +186,15 @@ def check_animation(
     """Whether so many frames can be saved in this way, before they are grown.
 
     Raises:
-        BadInput: no frames or too many, or an unknown format, fps or scale.
+        BadInput: no frames or too many, an unknown format, fps or scale, or MP4 without the
+            packages that write it.
     """
     if format not in _ENCODERS:
         raise BadInput(f"Please choose one of the formats {', '.join(_ENCODERS)}.")
+    if format == "mp4" and not (find_spec("imageio") and find_spec("imageio_ffmpeg")):
+        raise BadInput(
+            "MP4 needs more packages: pip install 'nca-garden[app]'; or choose GIF, WebP or APNG."
+        )
     if format == "gif" and fps not in GIF_FPS:
         raise BadInput("A GIF plays at 20, 25 or 50 frames per second; please choose one of them.")
     if not 1 <= fps <= 60:
@@ -238,6 +243,8 @@ def _apng(rgba: np.ndarray, fps: int, scale: int) -> bytes:
 
 
 def _mp4(rgb: np.ndarray, fps: int, scale: int) -> bytes:
+    import imageio.v2 as imageio
+
     # H.264 wants even sides; an odd one gets a white row or column.
     even = [(0, rgb.shape[1] * scale % 2), (0, rgb.shape[2] * scale % 2), (0, 0)]
     quality = "-crf 14 -preset veryfast -tune animation -movflags +faststart".split()

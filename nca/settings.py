@@ -46,7 +46,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     home: Path
-    checkpoints: Path = Path(__file__).parents[1] / "checkpoints"
+    checkpoints: Path = Field(default_factory=lambda: shipped_checkpoints())
     secret: str = Field(min_length=16, repr=False)
     limits: Limits = Limits()
     space: str | None = None
@@ -84,6 +84,15 @@ class Settings(BaseModel):
             own_token=space is None and environ.get("NCA_GARDEN_OWN_TOKEN") == "1",
             mcp=environ.get("NCA_GARDEN_MCP") == "1",
         )
+
+
+def shipped_checkpoints() -> Path:
+    """The folder of the checkpoints that come with the project.
+
+    `checkpoints/` of a checkout; a wheel holds the same, without the films, as `nca/shipped/`.
+    """
+    packaged = Path(__file__).parent / "shipped"
+    return packaged if packaged.is_dir() else Path(__file__).parents[1] / "checkpoints"
 
 
 def make_home(home: Path) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 # Lowest first. A module imports only from its own floor and from those below.
@@ -92,12 +94,27 @@ def test_the_public_names_are_there():
 
 
 def test_requirements_pin_what_the_project_asks_for():
+    """requirements.txt pins the core and the page, tests/requirements.txt the extra `dev`."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    asked = {re.split(r"[>=<\[]", d)[0].lower() for d in project["dependencies"]}
-    lines = (ROOT / "requirements.txt").read_text().splitlines()
-    pins = dict(line.lower().split("==") for line in lines if line and not line.startswith("#"))
-    assert set(pins) == asked
+    extras = project["optional-dependencies"]
+    pins = pinned("requirements.txt")
+    assert_pinned(pins, [*project["dependencies"], *extras["app"]])
     assert pins["torch"] == "2.13.0" and torch.__version__.startswith("2.13.0")
+    assert extras["dev"][0] == "nca-garden[app]"
+    assert_pinned(pinned("tests/requirements.txt"), extras["dev"][1:])
+
+
+def pinned(name):
+    lines = [line.partition("#")[0].strip() for line in (ROOT / name).read_text().splitlines()]
+    found = [Requirement(line) for line in lines if line]
+    return {canonicalize_name(r.name): str(r.specifier).removeprefix("==") for r in found}
+
+
+def assert_pinned(pins, asked):
+    asked = {canonicalize_name(r.name): r.specifier for r in map(Requirement, asked)}
+    assert pins.keys() == asked.keys()
+    for name, version in pins.items():
+        assert version in asked[name], f"{name}=={version} is not {asked[name]}"
 
 
 def test_the_readme_tree_is_the_tree_on_disk():

@@ -37,8 +37,12 @@ def add_commands(commands: Any) -> None:
     deploy = _command(commands, "deploy-space", _deploy, "put this garden on the Hub as a Space")
     deploy.add_argument("repo", help="user/name")
     deploy.add_argument("--private", action="store_true", help="only you see it")
-    root = Path(__file__).parents[2]
-    deploy.add_argument("--root", type=Path, default=root, help="a checkout of the project")
+    deploy.add_argument(
+        "--root",
+        type=Path,
+        default=Path(),
+        help="a checkout of the project; by default this folder",
+    )
 
 
 def _command(commands: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:

@@ -8,7 +8,7 @@ from nca.config import BadInput
 
 TOP = (
     "app.py requirements.txt packages.txt README.md LICENSE Makefile pyproject.toml .gitignore "
-    "CHANGELOG.md CONTRIBUTING.md SECURITY.md"
+    "CHANGELOG.md CITATION.cff CONTRIBUTING.md SECURITY.md"
 ).split()
 NEEDED = ("app.py", "requirements.txt", "README.md", "nca/__init__.py")
 FOLDERS = ("nca", "checkpoints", "tests", "benchmarks", "examples", "docs")
@@ -47,7 +47,10 @@ def space_files(root: Path) -> dict[str, bytes]:
             raise BadInput(f"{name} is larger than {FILE_BYTES // 2**20} MB; move it elsewhere.")
         files[name] = path.read_bytes()
     if missing := [name for name in NEEDED if name not in files]:
-        raise BadInput(f"{root} is not a checkout of NCA Garden: it has no {missing[0]}.")
+        raise BadInput(
+            f"{root.absolute()} is not a checkout of NCA Garden: it has no {missing[0]}; please "
+            "name the folder of one."
+        )
     front = files["README.md"].decode(errors="replace").split("---\n")
     if len(front) < 3 or front[0] or "sdk: gradio" not in front[1]:
         raise BadInput("README.md does not begin with the settings of a Gradio Space.")
