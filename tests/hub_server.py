@@ -483,7 +483,11 @@ class Handler(BaseHTTPRequestHandler):
         for line in lines[1:]:
             value = line["value"]
             if line["key"] == "file":
-                changes[value["path"]] = base64.b64decode(value["content"])
+                changes[value["path"]] = data = base64.b64decode(value["content"])
+                if b"\0" in data:
+                    raise Refused(
+                        400, f"Binary file outside the large-file storage: {value['path']}"
+                    )
             elif line["key"] == "lfsFile":
                 changes[value["path"]] = self.hub.store[value["oid"]]
             else:

@@ -110,7 +110,7 @@ def test_the_tree_arrives(server, hub, project):
     assert result.url == f"{server.endpoint}/spaces/ann/garden"
     assert result.commit == space.refs["main"] and len(space.commits) == 2
     files = space.files()
-    assert files.keys() - {".gitattributes"} == space_files(project).keys()
+    assert files.keys() == space_files(project).keys()
     assert not [name for name, data in files.items() if b"stays here" in data]
 
     assert deploy_space(hub, project, "ann/garden", token=token).commit is None

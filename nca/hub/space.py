@@ -18,6 +18,9 @@ SUFFIXES = frozenset(
 )
 SKIPPED = ("__pycache__", "node_modules", "build", "dist", "runs")
 FILE_BYTES = 10 * 2**20
+# Binary files, which the Hub takes only into its large-file storage.
+LARGE_FILES = (".gif", ".png", ".safetensors", ".wasm", ".webp")
+ATTRIBUTES = "".join(f"*{end} filter=lfs diff=lfs merge=lfs -text\n" for end in LARGE_FILES)
 
 
 def belongs(path: str) -> bool:
@@ -30,7 +33,9 @@ def belongs(path: str) -> bool:
 
 
 def space_files(root: Path) -> dict[str, bytes]:
-    """The files of the project at `root`, by path. Links are not followed.
+    """The files of the project at `root`, by path, and a Space's .gitattributes.
+
+    Links are not followed.
 
     Raises:
         BadInput: `root` is no checkout of the garden, its README no Space's, or a file too large.
@@ -54,6 +59,7 @@ def space_files(root: Path) -> dict[str, bytes]:
     front = files["README.md"].decode(errors="replace").split("---\n")
     if len(front) < 3 or front[0] or "sdk: gradio" not in front[1]:
         raise BadInput("README.md does not begin with the settings of a Gradio Space.")
+    files[".gitattributes"] = ATTRIBUTES.encode()  # for whoever clones the Space and pushes to it
     return files
 
 

@@ -18,7 +18,7 @@ from nca.card import LIBRARY, LICENCES, card
 from nca.checkpoint import FILES, Checkpoint, load_checkpoint, save_checkpoint
 from nca.config import BadInput, CheckpointInfo, checked
 from nca.hub.client import Hub, Token, visit, writing_token
-from nca.hub.space import belongs, space_files
+from nca.hub.space import LARGE_FILES, belongs, space_files
 from nca.model import NCA
 
 Progress = Callable[[float, str], None]
@@ -191,7 +191,7 @@ def deploy_space(
         there = {s.rfilename for s in info.siblings or ()}
         for i, addition in enumerate(additions):
             report(0.1 + 0.8 * i / len(additions), f"Sending {addition.path_in_repo}")
-            if b"\0" in files[addition.path_in_repo]:  # text goes with the commit itself
+            if addition.path_in_repo.endswith(LARGE_FILES):  # text goes with the commit itself
                 _send(api, repo_id, addition, repo_type="space")
         gone = [CommitOperationDelete(p) for p in sorted(there - files.keys()) if belongs(p)]
         report(0.9, "Committing")
