@@ -18,7 +18,7 @@ from nca.ui.grow import tab as grow
 from nca.ui.inspect import tab as inspect
 from nca.ui.share import tab as share
 from nca.ui.train import tab as train
-from nca.ui.visitor import browser_state, key_of, welcome
+from nca.ui.visitor import HEAD, browser_state, key_of, private_link, welcome
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +43,7 @@ def build_ui(settings: Settings, queue: JobQueue) -> gr.Blocks:
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 3600)) as page:
         visitor = browser_state(settings.secret)
         gr.HTML(MASTHEAD)
+        blocked = gr.HTML("", elem_id="keeps-nothing")
         # Before the page's own handlers, which Gradio gives names too.
         exchange = share.Handlers(settings, catalog)
         api.publish(settings, queue, catalog)
@@ -59,7 +60,7 @@ def build_ui(settings: Settings, queue: JobQueue) -> gr.Blocks:
             gr.HTML(f'<div class="quiet"><p>{kept(settings)}</p></div>')
             link = gr.HTML("", elem_id="private-link")
 
-        opened = listen(page.load, _welcome, visitor, [visitor, link])
+        opened = listen(page.load, _welcome, visitor, [visitor, link, blocked])
         listen(opened.then, training.handlers.attach, visitor, training.outputs)
         listen(
             grow_tab.select, growing.handlers.open, [visitor, growing.chosen, growing.seen],
@@ -134,6 +135,7 @@ def launch_options(settings: Settings) -> dict[str, Any]:
     return {
         "theme": theme.theme(),
         "css": theme.style(),
+        "head": HEAD,
         "max_file_size": settings.limits.upload_bytes,
         "allowed_paths": [],
         "state_session_capacity": 500,
@@ -174,11 +176,17 @@ def kept(settings: Settings) -> str:
     )
 
 
-def _welcome(stored: Any, request: gr.Request) -> tuple[dict[str, str | None], str]:
+def _welcome(stored: Any, request: gr.Request) -> tuple[dict[str, str | None], str, str]:
     state = welcome(stored, request)
-    key = key_of(state)
-    words = (
-        f'<p>If your browser forgets this page, come back with <a href="?key={key}">your private '
-        "link</a>. Keep it to yourself.</p>"
+    link = private_link(key_of(state), "your private link")
+    words = f"If your browser forgets this page, come back with {link}. Keep it to yourself."
+    # Shown only where the browser says so, see `visitor.HEAD`.
+    blocked = (
+        f"Your browser keeps no data of this page. To come back to what you train, keep {link}, "
+        "and keep it to yourself."
     )
-    return state, f'<div class="quiet">{words}</div>'
+    return (
+        state,
+        f'<div class="quiet"><p>{words}</p></div>',
+        f'<p class="note" role="status">{blocked}</p>',
+    )
