@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nca.config import BadInput, NCAConfig, TrainConfig
+from nca.wording import plain_text
 
 
 @dataclass(frozen=True)
@@ -192,6 +193,7 @@ RECIPES = {r.name: r for r in _RECIPES}
 
 def recipe(name: str) -> Recipe:
     """The recipe of that name; BadInput names the ones there are."""
-    if name not in RECIPES:
-        raise BadInput(f"There is no recipe called {name!r}; choose one of {', '.join(RECIPES)}.")
+    if not isinstance(name, str) or name not in RECIPES:
+        said = plain_text(str(name))[:40]
+        raise BadInput(f"There is no recipe called {said!r}; choose one of {', '.join(RECIPES)}.")
     return RECIPES[name]

@@ -78,5 +78,11 @@ def test_an_unknown_change_is_compared_with_both_configs():
             JobSpec.from_recipe("quick", target, changes={wrong: 8})
 
 
+@pytest.mark.parametrize("name", [None, 7, ["quick"], {}, "\x1b[31m", "x" * 999])
+def test_a_recipe_that_is_none(name):
+    with pytest.raises(BadInput, match="There is no recipe called .{1,50}; choose one of quick,"):
+        JobSpec.from_recipe(name, Target(TargetConfig(), b"", "x"))
+
+
 def test_join():
     assert [join("a"), join("ab"), join("abc", "and")] == ["a", "a or b", "a, b and c"]

@@ -10,7 +10,7 @@ from typing import TypeGuard
 from nca.config import BadInput
 
 KEY = re.compile(r"[0-9a-f]{32}")
-NOT_YOURS = "There is no such job, or it is not yours; it may have been deleted."
+NOT_YOURS = "There is no such training or checkpoint, or it is not yours; it may have been deleted."
 
 
 def new_key() -> str:

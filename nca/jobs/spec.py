@@ -151,7 +151,7 @@ class JobSpec(BaseModel):
             BadInput: a setting is unknown, out of range, or would change the architecture of the
                 initial checkpoint.
         """
-        base = recipe_named(recipe) if isinstance(recipe, str) else recipe
+        base = recipe if isinstance(recipe, Recipe) else recipe_named(recipe)
         changes = dict(changes or {})
         known = NCAConfig.model_fields.keys() | TrainConfig.model_fields.keys()
         for name in changes.keys() - known:

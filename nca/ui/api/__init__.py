@@ -1,0 +1,62 @@
+"""The public endpoints, for scripts and language models: six typed functions, and no more.
+
+Each checks the visitor's key and the limits exactly as the page does. A key is 32 hex digits; who
+has it can see, stop and delete what was trained with it, so keep it.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+from gradio.events import api as publish_call
+
+from nca.catalog import Catalog
+from nca.config import BadInput
+from nca.jobs import JobQueue
+from nca.settings import Settings
+from nca.ui.api.checkpoints import Checkpoints
+from nca.ui.api.grow import Growing
+from nca.ui.api.scores import Scoring
+from nca.ui.api.train import Training
+from nca.ui.events import APOLOGY, NETWORK, PLAYING
+
+__all__ = ["publish"]
+
+log = logging.getLogger(__name__)
+
+
+def publish(settings: Settings, queue: JobQueue, catalog: Catalog) -> None:
+    """Make the endpoints public; within the page's Blocks."""
+    training, checkpoints = Training(settings, queue, catalog), Checkpoints(catalog)
+    free: dict[str, Any] = {"concurrency_limit": None}
+    endpoints: list[tuple[Callable[..., Any], dict[str, Any]]] = [
+        (training.train, {"concurrency_limit": 2}),
+        (training.job, free),
+        (Growing(settings, catalog).grow, PLAYING),
+        (Scoring(catalog).evaluate, {"concurrency_limit": 1}),
+        (checkpoints.list_checkpoints, NETWORK),
+        (checkpoints.pull, NETWORK),
+    ]
+    for call, options in endpoints:
+        publish_call(_plain(call), api_name=call.__name__, **options)
+
+
+def _plain(call: Callable[..., Any]) -> Callable[..., Any]:
+    """The call, with BadInput as its sentence and anything else as an apology."""
+
+    @functools.wraps(call)
+    def safely(*values: Any) -> Any:
+        try:
+            return call(*values)
+        except BadInput as refusal:
+            message = str(refusal)
+        except Exception:
+            log.exception("%s failed", call.__qualname__)
+            message = APOLOGY
+        raise gr.Error(message, print_exception=False)
+
+    return safely

@@ -1,0 +1,54 @@
+"""The endpoint that scores an automaton."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from typing import Any
+
+from nca.catalog import Catalog
+from nca.checkpoint import weights_to_bytes
+from nca.config import BadInput
+from nca.evaluate import Plan, evaluate
+from nca.target import target_to_png
+from nca.ui.api import values
+
+# A tenth of the yardstick's work: a public endpoint must not hold a core for minutes.
+BRIEF = Plan(
+    lives=2, growth=(96, 200), strokes=0, angles=(0,), persistence=1000, persistence_lives=1
+)
+REMEMBERED = 128
+
+
+class Scoring:
+    """`evaluate`. Its signature and docstring are what a client is shown."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self.catalog = catalog
+        self._scores: OrderedDict[tuple[str, int], dict[str, str]] = OrderedDict()
+
+    def evaluate(self, checkpoint: str, seed: int = 0, key: str = "") -> dict[str, Any]:
+        """Score how well an automaton grows, stays and heals; lower is better, -3 is good.
+
+        Args:
+            checkpoint: a name from list_checkpoints, train or pull.
+            seed: of the lives.
+            key: of the visitor, for checkpoints that are theirs.
+
+        Returns:
+            brief: measured now on two lives, each a log10 of the RGBA error; recorded: what the
+            checkpoint itself says of the full battery, unchecked.
+        """
+        seed = values.whole(seed, 0, 2**32 - 1, "seed")
+        ref = values.checkpoint(checkpoint, self.catalog)
+        loaded = self.catalog.load(values.key_or_none(key), ref)
+        if loaded.target is None:
+            raise BadInput("This checkpoint has no picture to compare with.")
+        data = weights_to_bytes(loaded.nca, loaded.info) + target_to_png(loaded.target)
+        asked = hashlib.sha256(data).hexdigest(), seed
+        if asked not in self._scores:
+            scores = evaluate(loaded.nca, loaded.target, seed, BRIEF)
+            self._scores[asked] = scores.summary()
+            while len(self._scores) > REMEMBERED:
+                self._scores.popitem(last=False)
+        return {"brief": self._scores[asked], "recorded": loaded.metrics.get("scores")}

@@ -1,0 +1,89 @@
+"""Endpoints that train, and tell how it goes."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from nca.catalog import Catalog, CheckpointRef, Kind
+from nca.checkpoint import WEIGHTS
+from nca.config import TrainConfig
+from nca.jobs import JobQueue, JobSpec, Target
+from nca.settings import Settings
+from nca.ui.api import values
+
+MOST_ITERATIONS: int = TrainConfig.model_json_schema()["properties"]["iterations"]["maximum"]
+
+
+class Training:
+    """`train` and `job`. Signatures and docstrings are what a client is shown."""
+
+    def __init__(self, settings: Settings, queue: JobQueue, catalog: Catalog) -> None:
+        self.settings, self.queue, self.catalog = settings, queue, catalog
+
+    def train(
+        self,
+        emoji: str = "",
+        recipe: str = "quick",
+        size: int = 40,
+        padding: int = 16,
+        iterations: int = 0,
+        seed: int = 0,
+        picture: str = "",
+        checkpoint: str = "",
+        key: str = "",
+    ) -> dict[str, Any]:
+        """Queue the training of a cellular automaton that grows an emoji or a picture.
+
+        Args:
+            emoji: one emoji; the lizard when there is neither a picture nor a checkpoint.
+            recipe: quick, growing, persistent, regenerating or another name from the page.
+            size: longest side of the picture, 8 to 128 cells.
+            padding: empty cells on each side, 0 to 64.
+            iterations: updates of the weights; 0 takes the recipe's own number.
+            seed: of the first weights and all draws.
+            picture: a PNG, JPEG, WebP or GIF as base64 or a data URL, instead of the emoji.
+            checkpoint: a name from list_checkpoints, train or pull, to train that one further, on
+                its own picture if no other is given; its architecture stays.
+            key: of the visitor; when empty a new one is made. Keep it: it owns the training.
+
+        Returns:
+            job and key, for the endpoint job; checkpoint, for grow once it has weights.
+        """
+        data = values.picture(picture, self.settings.limits.upload_bytes)
+        key, symbol = values.key_or_new(key), values.text(emoji, "emoji")[:64]
+        longer = values.whole(iterations, 0, MOST_ITERATIONS, "iterations")
+        initial = None
+        if checkpoint:
+            initial = self.catalog.initial(key, values.checkpoint(checkpoint, self.catalog))
+        if initial and not (data or symbol):
+            target = initial.target()
+        else:
+            symbol = symbol or "🦎"
+            kind = {"kind": "image"} if data else {"emoji": symbol}
+            config = {"size": size, "padding": padding} | kind
+            target = Target.make(config, data, limits=self.settings.limits)
+        spec = JobSpec.from_recipe(
+            values.text(recipe, "recipe"),
+            target,
+            seed=seed,
+            initial=initial,
+            changes={"iterations": longer} if longer else None,
+        )
+        job = self.queue.submit(key, spec, target.png, initial and initial.weights)
+        return {"job": job, "key": key, "checkpoint": str(CheckpointRef(Kind.JOB, job))}
+
+    def job(self, job: str, key: str) -> dict[str, Any]:
+        """How a training is doing: state, place in the queue, iteration, loss, time left.
+
+        Args:
+            job: from the endpoint train.
+            key: of the visitor who started it.
+        """
+        view = self.queue.view(
+            values.key_or_none(key), values.text(job, "job").removeprefix(f"{Kind.JOB}:")
+        )
+        about = asdict(view)
+        ready = (about.pop("folder") / WEIGHTS).exists()
+        checkpoint = str(CheckpointRef(Kind.JOB, view.id)) if ready else None
+        return about | {"active": view.active, "checkpoint": checkpoint}
