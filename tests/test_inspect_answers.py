@@ -4,25 +4,23 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 import pytest
 from jobs_kit import tiny_target
 from test_anatomy import lively
 
-from nca.catalog import Catalog
 from nca.checkpoint import save_checkpoint
 from nca.config import BadInput, CheckpointInfo, NCAConfig, TargetConfig
 from nca.jobs import JobQueue
 from nca.model import NCA
 from nca.scorecard import record, score
 from nca.settings import Settings
-from nca.ui.inspect.tab import PLAN, Handlers
+from nca.ui.context import PageContext
+from nca.ui.inspect.tab import PLAN, Handlers, lay_out
 
 ME = {"own": "a" * 32, "link": None}
-SEEN, TOLD, NEWEST, STAGE, TRACES, STRIPS, RANGES, ROW, PERCEIVED, WEIGHTS, CURVES, SCORE = range(
-    12
-)
 
 
 @pytest.fixture
@@ -36,32 +34,41 @@ def handlers(tmp_path: Path) -> Iterator[Handlers]:
     settings = Settings(home=tmp_path / "home", checkpoints=shipped, secret="s" * 16)
     queue = JobQueue(settings.home, settings.limits)
     try:
-        yield Handlers(Catalog(settings, queue))
+        with gr.Blocks() as page:
+            context = PageContext.make(page, settings, queue)
+            yield Handlers(context, lay_out())
     finally:
         queue.close()
 
 
-def choose(handlers: Handlers, name: str) -> list:
-    return handlers.open(ME, None, 30, 1, "", f"shipped:{name}")
+def choose(handlers: Handlers, name: str) -> dict[str, Any]:
+    return by_name(handlers, handlers.open(ME, None, 30, 1, "", f"shipped:{name}"))
+
+
+def by_name(handlers: Handlers, updates: dict[Any, Any]) -> dict[str, Any]:
+    """Updates by the component's name on the tab."""
+    names = {component: name for name, component in vars(handlers.tab).items()}
+    return {names[component]: value for component, value in updates.items()}
 
 
 def test_every_view_is_there_and_a_wild_automaton_is_told(handlers):
     tame = choose(handlers, "tame")
-    assert len(tame) == 12 and tame[SEEN]["name"] == "shipped:tame"
-    assert "Step 30 of 300" in tame[STAGE] and tame[TOLD] == ""
-    assert tame[STAGE].count("<img") == 1 + 4 + 6 and tame[STRIPS].count("<img") == 3
-    assert tame[PERCEIVED].count("<img") == 3 and tame[WEIGHTS].count("<img") == 2
-    assert not tame[NEWEST]["visible"] and 'class="odd"' not in tame[RANGES]
+    assert len(tame) == 12 and tame["life"].name == "shipped:tame"
+    assert "Step 30 of 300" in tame["stage"] and tame["about"] == ""
+    assert tame["stage"].count("<img") == 1 + 4 + 6 and tame["strips"].count("<img") == 3
+    assert tame["perceived"].count("<img") == 3 and tame["weights"].count("<img") == 2
+    assert not tame["newest"]["visible"] and 'class="odd"' not in tame["ranges"]
     wild = choose(handlers, "wild")
-    assert "Take care" in wild[TOLD] and 'class="odd"' in wild[RANGES]
-    assert "NaN" not in wild[TRACES] and "Infinity" not in wild[TRACES]
+    assert "Take care" in wild["about"] and 'class="odd"' in wild["ranges"]
+    assert "NaN" not in wild["traces"] and "Infinity" not in wild["traces"]
 
 
 def test_scores_are_shown_or_made(handlers):
     tame = choose(handlers, "tame")
-    assert "line-charts" not in tame[CURVES] and tame[SCORE]["visible"]
-    curves, button = handlers.score(ME, tame[SEEN])
-    assert not button["visible"] and curves.count("<line-charts") == 3
+    assert "line-charts" not in tame["curves"] and tame["score"]["visible"]
+    scored = by_name(handlers, handlers.score(ME, tame["life"]))
+    curves = scored["curves"]
+    assert not scored["score"]["visible"] and curves.count("<line-charts") == 3
     first = json.loads(re.search(r'data-charts="([^"]*)"', curves)[1].replace("&quot;", '"'))
     names = [name for name, *_ in first["series"]]
     assert names == ["left", "right", "top", "bottom", "centre", "strokes"]
@@ -70,29 +77,33 @@ def test_scores_are_shown_or_made(handlers):
     folder = handlers.catalog.folder("", "shipped:tame")
     record(folder, score(folder, plan=PLAN))
     again = choose(handlers, "tame")
-    assert again[CURVES] == curves and not again[SCORE]["visible"]
+    assert again["curves"] == curves and not again["score"]["visible"]
     blind = choose(handlers, "blind")
-    assert not blind[SCORE]["visible"] and blind[PERCEIVED].count("<img") == 4
+    assert not blind["score"]["visible"] and blind["perceived"].count("<img") == 4
     with pytest.raises(BadInput, match="picture"):
-        handlers.score(ME, blind[SEEN])
+        handlers.score(ME, blind["life"])
 
 
 def test_a_life_stays_as_it_was_until_newer_weights_are_asked_for(handlers):
-    seen, *_ = first = choose(handlers, "tame")
-    back = handlers.open(ME, seen, 30, 1, "", "shipped:wild")
-    assert "shipped:tame" in back[ROW] and back[STAGE] == gr.skip()
+    first = choose(handlers, "tame")
+    life = first["life"]
+    back = by_name(handlers, handlers.open(ME, life, 30, 1, "", "shipped:wild"))
+    assert list(back) == ["shelf"] and "shipped:tame" in back["shelf"]
     folder = handlers.catalog.folder("", "shipped:tame")
     save_checkpoint(folder, lively(), target=tiny_target(), preview=False)
-    assert handlers.look(ME, seen, 30) == first[STAGE]
-    assert handlers.open(ME, seen, 30, 1, "", "")[STAGE] != first[STAGE]
-    assert handlers.again(ME, seen, 30, 1, "")[STAGE] != first[STAGE]
+    assert handlers.show_step(ME, life, 30) == first["stage"]
+    for updates in (
+        handlers.open(ME, life, 30, 1, "", ""), handlers.show_newest(ME, life, 30, 1, ""),
+    ):  # fmt: skip
+        assert by_name(handlers, updates)["stage"] != first["stage"]
 
 
 def test_what_is_forged_or_foreign_is_refused(handlers):
     for name in ("job:" + "0" * 32, "kept:" + "0" * 32, "shipped:../shipped/tame", "/etc"):
         with pytest.raises(BadInput):
             handlers.pick(ME, None, 30, 1, "", gr.EventData(None, {"name": name}))
-        assert handlers.open(ME, None, 30, 1, "", name)[SEEN]["name"] == "shipped:blind"
+        opened = by_name(handlers, handlers.open(ME, None, 30, 1, "", name))
+        assert opened["life"].name == "shipped:blind"
     for seed in (None, -1, 2**40, "1", 1.5):
         with pytest.raises(BadInput, match="seed"):
             handlers.open(ME, None, 30, seed, "", "shipped:tame")

@@ -42,7 +42,7 @@ class PictureFile(gr.Image):
         return None if payload is None else payload.path
 
 
-class Chosen(gr.Dropdown):
+class VisitorDropdown(gr.Dropdown):
     """A selector whose choices belong to a visitor; the handlers check what was chosen.
 
     Gradio would compare with choices that it forgets when the server restarts.

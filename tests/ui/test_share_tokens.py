@@ -13,8 +13,9 @@ from nca.jobs import JobQueue
 from nca.model import NCA
 from nca.settings import Settings, can_hold_a_garden
 from nca.ui import build_ui
+from nca.ui.context import PageContext
 from nca.ui.share.sign_in import OWN, PASTE, is_here
-from nca.ui.share.tab import FROM_SOURCE, Handlers
+from nca.ui.share.tab import FROM_SOURCE, Handlers, PushForm, lay_out
 
 SPACE = {"SPACE_ID": "ann/garden", "SYSTEM": "spaces", "OAUTH_CLIENT_ID": "x"}
 STORED = {"own": "a" * 32, "link": None}
@@ -39,17 +40,28 @@ def handlers(queue, hub, **options):
     settings = Settings(
         home=queue.home, checkpoints=queue.home.parent / "shipped", secret="s" * 16, **options
     )
+    with gr.Blocks() as page:
+        # Gradio's button to sign in needs what is only on a Space; the handlers do not need it.
+        plain = settings.model_copy(update={"sign_in": False})
+        context = PageContext.make(page, plain, queue)
+        tab = lay_out(context)
     catalog = Catalog(settings, queue)
-    made = Handlers(settings, catalog)
     catalog.hub = replace(catalog.hub, endpoint=hub.endpoint)
-    return made
+    return Handlers(replace(context, settings=settings, catalog=catalog), tab)
 
 
 def push(made, way, token, signed_in, repo, asked=None):
-    return made.push(
-        STORED, "shipped:dot", way, token, repo, False, FROM_SOURCE, False, signed_in,
-        asked or request(), lambda *_args, **_options: None,
-    )  # fmt: skip
+    """What the token field and the sentence about the push are afterwards."""
+    form = PushForm("shipped:dot", way, token, repo, False, FROM_SOURCE, False)
+    values = dict(zip(made.tab.push_inputs, form, strict=True)) | {made.visitor: STORED}
+    updates = made.push(values, signed_in, asked or request(), lambda *_args, **_options: None)
+    return updates[made.tab.token], updates[made.tab.push_result]
+
+
+def pull(made, name, as_me, pasted, signed_in):
+    """The token field, the name of what was fetched, and the sentence about it."""
+    updates, tab = made.pull(STORED, name, as_me, pasted, signed_in), made.tab
+    return updates[tab.pull_token], updates[tab.fetched], updates[tab.fetch_result]
 
 
 def test_settings_follow_the_environment(tmp_path):
@@ -117,9 +129,9 @@ def test_a_private_pull_asks_as_whom_the_visitor_says(queue, hub, tmp_path):
         (False, "", signed, "or it is private"), (False, token, None, "or it is private"),
         (True, token, None, "sign in first"),
     ):  # fmt: skip
-        field, opened, words = made.pull(STORED, "hal/dot", as_me, pasted, who)
+        field, opened, words = pull(made, "hal/dot", as_me, pasted, who)
         assert (field, opened) == ("", "") and sentence in words
-    field, opened, words = made.pull(STORED, "hal/dot", True, "", signed)
+    field, opened, words = pull(made, "hal/dot", True, "", signed)
     assert field == "" and opened.startswith("kept:") and words == ""
     assert made.catalog.initial(STORED["own"], opened).source.repo is None
     # Without the Hub, nobody can say whether it is still theirs: there is no copy of it here.

@@ -1,4 +1,4 @@
-"""The Grow tab: a checkpoint lives in the visitor's browser, is wounded, heals, and is downloaded.
+"""The Grow tab: a checkpoint lives in the visitor's browser, is damaged, heals, is downloaded.
 
 The automaton runs in the page. The server sends its weights, newer ones while it still trains, and
 makes films: the page sends a recording of what was just seen, which is computed again here.
@@ -17,151 +17,218 @@ from typing import Any
 import emoji
 import gradio as gr
 
-from nca.catalog import Catalog, CatalogEntry, CheckpointRef
+from nca.catalog import CheckpointRef
 from nca.checkpoint import WEIGHTS, save_checkpoint, zip_checkpoint
 from nca.jobs import JobView
 from nca.player import NCAPlayer, export_html, player_model, replay
 from nca.render import animation_bytes
-from nca.settings import Settings
 from nca.ui import shelf
+from nca.ui.context import Opener, PageContext, Updates, Values
 from nca.ui.events import PLAYING, listen
 from nca.ui.markup import count, note
 from nca.ui.visitor import key_of
 
+ID, TITLE = "grow", "Grow"
 FORMATS = {"GIF": "gif", "WebP": "webp", "APNG": "apng", "MP4": "mp4"}
 SUFFIXES = {"apng": "png"}
 SIDE = 432  # of a downloaded film, in pixels; roughly, because every cell becomes a square
 EVERY = 3  # seconds between looks at a training whose weights flow into the canvas
-REST = "() => ({__type__: 'update', active: false})"  # stops the timer, without asking the server
+STOP_TIMER = "() => ({__type__: 'update', active: false})"  # without asking the server
+SAVE_FILE = "() => setTimeout(() => document.querySelector('#file').click(), 100)"
+
+
+@dataclass(frozen=True)
+class ShownWeights:
+    """Which weights the page has, in the session; compared with what there is later.
+
+    Attributes:
+        name: of the checkpoint.
+        modified: when its weights were written, in nanoseconds.
+    """
+
+    name: str
+    modified: int
 
 
 @dataclass(frozen=True)
 class GrowTab:
-    """What the page needs of this tab.
+    """The components.
 
     Attributes:
         chosen: the name of the checkpoint in the player.
-        seen: which weights the page has, in the session.
-        timer: looks for newer ones.
+        shelf: the checkpoints to choose from.
+        about: a sentence on a training that is being watched.
+        player: the automaton.
+        recording: of what was just seen, which the page fills in.
+        films: the buttons that download it, by format.
+        page: the button that downloads the player.
+        checkpoint: the button that downloads the checkpoint.
         further: the button that trains it further.
-        outputs: of `Handlers.choose`, for whoever opens the tab.
+        file: what is downloaded.
+        weights: which weights the page has, `ShownWeights`.
+        timer: looks for newer ones.
     """
 
-    handlers: Handlers
     chosen: gr.Textbox
-    seen: gr.State
-    timer: gr.Timer
+    shelf: gr.HTML
+    about: gr.HTML
+    player: NCAPlayer
+    recording: gr.Textbox
+    films: dict[str, gr.Button]
+    page: gr.Button
+    checkpoint: gr.Button
     further: gr.Button
-    outputs: list[Any]
+    file: gr.DownloadButton
+    weights: gr.State
+    timer: gr.Timer
+
+    @property
+    def outputs(self) -> list[Any]:
+        """What shows a checkpoint."""
+        return [self.chosen, self.shelf, *self.weight_outputs]
+
+    @property
+    def weight_outputs(self) -> list[Any]:
+        """What shows its weights."""
+        return [self.player, self.weights, self.timer, self.about]
 
 
-def build(settings: Settings, catalog: Catalog, visitor: gr.BrowserState) -> GrowTab:
+def build(context: PageContext) -> Callable[[], None]:
     """Lay out the tab and attach its handlers."""
-    chosen = gr.Textbox("", visible=False)
+    tab, visitor = _lay_out(context), context.visitor
+    handlers = Handlers(context, tab)
+    listen(
+        context.items[ID].select, handlers.open, [visitor, tab.chosen, tab.weights], tab.outputs,
+        **PLAYING,
+    )  # fmt: skip
+    listen(tab.shelf.select, handlers.pick, visitor, tab.outputs, **PLAYING)
+    listen(
+        tab.timer.tick, handlers.follow, [visitor, tab.chosen, tab.weights], tab.weight_outputs,
+        quiet=True, trigger_mode="once", concurrency_limit=4,
+    )  # fmt: skip
+    record = f"(visitor, chosen) => [visitor, chosen, ({tab.player.recording_js()})()]"
+    once: dict[str, Any] = {"trigger_mode": "once", "show_progress": "minimal"} | PLAYING
+    downloads = [
+        listen(
+            button.click, handlers.film(kind), [visitor, tab.chosen, tab.recording], tab.file,
+            js=record, show_progress_on=button, **once,
+        )
+        for kind, button in tab.films.items()
+    ]  # fmt: skip
+    downloads += [
+        listen(
+            button.click, handler, [visitor, tab.chosen], tab.file, show_progress_on=button, **once
+        )
+        for button, handler in ((tab.page, handlers.player), (tab.checkpoint, handlers.package))
+    ]
+    for download in downloads:
+        download.success(None, tab.file, None, js=SAVE_FILE, api_visibility="private")
+    context.openers[ID] = Opener(
+        lambda values, name: handlers.choose(values[visitor], name), [], tab.outputs, PLAYING
+    )
+
+    def connect() -> None:
+        context.open_on("train", tab.further.click, handlers.current, [tab.chosen])
+        for id, item in context.items.items():
+            if id != ID:
+                item.select(None, None, tab.timer, js=STOP_TIMER, api_visibility="private")
+
+    return connect
+
+
+def _lay_out(context: PageContext) -> GrowTab:
     recording = gr.Textbox("", visible=False, elem_id="recording")
-    seen = gr.State(None, time_to_live=3600)
+    weights = gr.State(None, time_to_live=3600)
     timer = gr.Timer(EVERY, active=False)
     with gr.Column(elem_id="grow-tab"):
-        choices = shelf.build("shelf")
-        told = gr.HTML("", elem_id="watching")
+        shelf_row = shelf.build("shelf")
+        about = gr.HTML("", elem_id="watching")
         player = NCAPlayer()
         with gr.Row(elem_id="take-away"):
-            films = [
-                gr.Button(label, size="md", min_width=60, elem_id=f"download-{kind}")
+            films = {
+                kind: gr.Button(label, size="md", min_width=60, elem_id=f"download-{kind}")
                 for label, kind in FORMATS.items()
-            ]
+            }
             page = gr.Button("Player (HTML)", size="md", min_width=60, elem_id="download-player")
-            zipped = gr.Button("Checkpoint", size="md", min_width=60, elem_id="download-zip")
+            checkpoint = gr.Button("Checkpoint", size="md", min_width=60, elem_id="download-zip")
         further = gr.Button("Train it further", elem_id="train-further")
         gr.HTML(
-            '<p class="note">A film shows what you just saw, wounds and all: the last '
-            f"{settings.limits.export_frames} steps. The player is a page of its own and works "
-            "without a network.</p>"
+            '<p class="note">A film shows what you just saw, damage and all: the last '
+            f"{context.settings.limits.export_frames} steps. The player is a page of its own and "
+            "works without a network.</p>"
         )
     file = gr.DownloadButton(visible="hidden", elem_id="file")
-
-    handlers = Handlers(settings, catalog, keeper(file))
-    shown = [chosen, choices, player, seen, timer, told]
-    listen(choices.select, handlers.pick, visitor, shown, **PLAYING)
-    listen(
-        timer.tick, handlers.follow, [visitor, chosen, seen], shown[2:], quiet=True,
-        trigger_mode="once", concurrency_limit=4,
+    return GrowTab(
+        context.chosen, shelf_row, about, player, recording, films, page, checkpoint, further,
+        file, weights, timer,
     )  # fmt: skip
-    seen_now = f"(visitor, chosen) => [visitor, chosen, ({player.recording_js()})()]"
-    making: dict[str, Any] = {"trigger_mode": "once", "show_progress": "minimal"} | PLAYING
-    films_made = [
-        listen(
-            button.click, handlers.export(kind), [visitor, chosen, recording], file,
-            js=seen_now, show_progress_on=button, **making,
-        )
-        for button, kind in zip(films, FORMATS.values(), strict=True)
-    ]  # fmt: skip
-    folders_made = [
-        listen(
-            button.click, handler, [visitor, chosen], file, show_progress_on=button, **making
-        )
-        for button, handler in ((page, handlers.player), (zipped, handlers.package))
-    ]  # fmt: skip
-    save = "() => setTimeout(() => document.querySelector('#file').click(), 100)"
-    for made in films_made + folders_made:
-        made.success(None, file, None, js=save, api_visibility="private")
-    return GrowTab(handlers, chosen, seen, timer, further, shown)
 
 
 class Handlers:
-    """What happens when something is pressed; each method returns what its outputs show."""
+    """What happens when something is pressed; methods return updates by component."""
 
-    def __init__(
-        self, settings: Settings, catalog: Catalog, keep: Callable[[str, bytes], str]
-    ) -> None:
-        self.settings, self.catalog, self.keep = settings, catalog, keep
+    def __init__(self, context: PageContext, tab: GrowTab) -> None:
+        self.catalog, self.limits, self.tab = context.catalog, context.settings.limits, tab
 
     # ------------------------------------------------------------------ choosing
 
-    def open(self, stored: Any, chosen: str, seen: dict[str, Any] | None) -> Any:
+    def open(self, stored: Any, chosen: str, weights: ShownWeights | None) -> Updates:
         """When the tab is opened: the shelf as it is now and, the first time, something growing."""
         # The session knows first what "Grow it" chose; the page may outlive the session.
-        name = (seen or {}).get("name") or chosen
-        items = self._items(stored)
-        first = None if name else Catalog.default(items)
+        name = weights.name if weights else chosen
+        entries = self.catalog.entries(key_of(stored))
+        first = None if name else self.catalog.default(entries)
         if first:
             return self.choose(stored, str(first.ref))
-        view = self._job(stored, name)
-        row, timer = shelf.shelf_html(items, name), gr.update(active=bool(view and view.active))
-        return [gr.skip(), row, gr.skip(), gr.skip(), timer, _told(name, view)]
+        view = self.catalog.job(key_of(stored), name)
+        return {
+            self.tab.shelf: shelf.shelf_html(entries, name),
+            self.tab.timer: gr.update(active=bool(view and view.active)),
+            self.tab.about: _about(name, view),
+        }
 
-    def pick(self, stored: Any, event: gr.EventData) -> list[Any]:
+    def pick(self, stored: Any, event: gr.EventData) -> Updates:
         """A checkpoint of the shelf was clicked."""
         return self.choose(stored, str(event.name))
 
-    def choose(self, stored: Any, name: str) -> list[Any]:
+    def choose(self, stored: Any, name: str) -> Updates:
         """Put a checkpoint into the player, where it begins to grow."""
-        model, seen, view = self._model(stored, name)
-        timer = gr.update(active=bool(view and view.active))
-        row = shelf.shelf_html(self._items(stored), name)
-        return [name, row, NCAPlayer.show(model), seen, timer, _told(name, view)]
+        model, weights, view = self._model(stored, name)
+        return {
+            self.tab.chosen: name,
+            self.tab.shelf: shelf.shelf_html(self.catalog.entries(key_of(stored)), name),
+            self.tab.player: NCAPlayer.show(model),
+            self.tab.weights: weights,
+            self.tab.timer: gr.update(active=bool(view and view.active)),
+            self.tab.about: _about(name, view),
+        }
 
-    def follow(self, stored: Any, chosen: str, seen: dict[str, Any] | None) -> Any:
+    def follow(self, stored: Any, chosen: str, weights: ShownWeights | None) -> Updates:
         """The newest weights of a training, into the automaton that lives in the canvas."""
-        view = self._job(stored, chosen)
-        timer = gr.update(active=bool(view and view.active))
-        if view is None or seen == _seen(chosen, view.folder):
-            if view and view.active:
-                return gr.skip()
-            return [gr.skip(), gr.skip(), timer, _told(chosen, view)]
-        model, seen, _ = self._model(stored, chosen)
-        return [NCAPlayer.refresh(model), seen, timer, _told(chosen, view)]
+        view = self.catalog.job(key_of(stored), chosen)
+        active = view is not None and view.active
+        updates = {
+            self.tab.timer: gr.update(active=active),
+            self.tab.about: _about(chosen, view),
+        }
+        if view is None or weights == _weights(chosen, view.folder):
+            return gr.skip() if active else updates
+        model, weights, _ = self._model(stored, chosen)
+        return {self.tab.player: NCAPlayer.refresh(model), self.tab.weights: weights, **updates}
 
-    # ------------------------------------------------------------------ taking away
+    def current(self, values: Values) -> str:
+        """The name of the checkpoint in the player; BadInput when there is none."""
+        return str(CheckpointRef.parse(values[self.tab.chosen]))
 
-    def export(self, kind: str) -> Any:
+    # ------------------------------------------------------------------ downloads
+
+    def film(self, kind: str) -> Callable[[Any, str, str], str]:
         """The handler that makes a film of what was just seen."""
 
         def make(stored: Any, chosen: str, recording: str) -> str:
-            limits = self.settings.limits
-            frames = replay(recording or "null", limits=limits)
+            frames = replay(recording or "null", limits=self.limits)
             scale = max(1, min(16, SIDE // max(frames.shape[1:3])))
-            data = animation_bytes(frames, kind, fps=25, scale=scale, limits=limits)
+            data = animation_bytes(frames, kind, fps=25, scale=scale, limits=self.limits)
             return self._file(stored, chosen, data, SUFFIXES.get(kind, kind))
 
         return make
@@ -182,41 +249,34 @@ class Handlers:
 
     # ------------------------------------------------------------------ within
 
-    def _items(self, stored: Any) -> list[CatalogEntry]:
-        return self.catalog.entries(key_of(stored))
-
-    def _job(self, stored: Any, name: str) -> JobView | None:
-        """The training that a name stands for; None for anything else, and when it is gone."""
-        return self.catalog.job(key_of(stored), name)
-
-    def _model(
-        self, stored: Any, name: str
-    ) -> tuple[dict[str, Any], dict[str, Any], JobView | None]:
-        """What the player shows, what the session notes of it, and the training if it is one."""
-        view, folder = self._job(stored, name), self.catalog.folder(key_of(stored), name)
-        seen = _seen(name, folder)  # before reading: what is written meanwhile is sent next time
-        loaded = self.catalog.load(key_of(stored), name)
+    def _model(self, stored: Any, name: str) -> tuple[dict[str, Any], ShownWeights, JobView | None]:
+        """What the player shows, which weights those are, and the training if it is one."""
+        key = key_of(stored)
+        view, folder = self.catalog.job(key, name), self.catalog.folder(key, name)
+        # Before reading: what is written meanwhile is sent next time.
+        weights = _weights(name, folder)
         model = player_model(
-            loaded, title=view.title if view else None, series=view.id if view else None
+            self.catalog.load(key, name),
+            title=view.title if view else None,
+            series=view.id if view else None,
         )
-        return model, seen, view
+        return model, weights, view
 
     def _file(self, stored: Any, chosen: str, data: bytes, suffix: str) -> str:
-        titles = {entry.ref: entry.title for entry in self._items(stored)}
-        title = titles.get(CheckpointRef.parse(chosen).newest, "")
-        return self.keep(f"{file_name(title)}.{suffix}", data)
+        """The path of a download, under the checkpoint's title."""
+        titles = {entry.ref: entry.title for entry in self.catalog.entries(key_of(stored))}
+        title = titles.get(CheckpointRef.parse(chosen).newest, "") if chosen else ""
+        return _cached(self.tab.file, f"{file_name(title)}.{suffix}", data)
 
 
-def _seen(name: str, folder: Path) -> dict[str, Any]:
-    """Which weights: compared with what is there later."""
+def _weights(name: str, folder: Path) -> ShownWeights:
     try:
-        stamp = (folder / WEIGHTS).stat().st_mtime_ns
+        return ShownWeights(name, (folder / WEIGHTS).stat().st_mtime_ns)
     except OSError:
-        stamp = 0
-    return {"name": name, "stamp": stamp}
+        return ShownWeights(name, 0)
 
 
-def _told(name: str, view: JobView | None) -> str:
+def _about(name: str, view: JobView | None) -> str:
     """A sentence about a training that is being watched, or looked back at."""
     if name and (then := shelf.snapshot_words(CheckpointRef.parse(name))):
         return note(f"As it was {then}.")
@@ -228,16 +288,12 @@ def _told(name: str, view: JobView | None) -> str:
     )
 
 
-def keeper(file: gr.DownloadButton) -> Callable[[str, bytes], str]:
-    """How a download reaches the visitor: in Gradio's cache for an hour, under a secret address."""
-
-    def keep(name: str, data: bytes) -> str:
-        path = Path(file.GRADIO_CACHE, secrets.token_hex(16), name)
-        path.parent.mkdir(parents=True)
-        path.write_bytes(data)
-        return str(path)
-
-    return keep
+def _cached(file: gr.DownloadButton, name: str, data: bytes) -> str:
+    """Write a download into Gradio's cache, for an hour, under a secret address; its path."""
+    path = Path(file.GRADIO_CACHE, secrets.token_hex(16), name)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(data)
+    return str(path)
 
 
 def file_name(title: str) -> str:

@@ -59,7 +59,7 @@ def charts_box(elem_id: str) -> gr.HTML:
 # ---------------------------------------------------------------------------- one step
 
 
-def stage(life: Life, t: int, chosen: list[Cell]) -> str:
+def stage(life: Life, t: int, chosen: Sequence[Cell]) -> str:
     """One step: the picture, who lives and fires, every channel."""
     x, config = life.state(t), life.nca.config
     height, width = life.size
@@ -106,7 +106,7 @@ def stage(life: Life, t: int, chosen: list[Cell]) -> str:
     </div>"""
 
 
-def _marks(life: Life, chosen: list[Cell]) -> str:
+def _marks(life: Life, chosen: Sequence[Cell]) -> str:
     """Numbers on the cells that are followed."""
     height, width = life.size
     return "".join(
@@ -115,7 +115,7 @@ def _marks(life: Life, chosen: list[Cell]) -> str:
     )
 
 
-def followed(life: Life, chosen: list[Cell]) -> list[tuple[str, Cell]]:
+def followed(life: Life, chosen: Sequence[Cell]) -> list[tuple[str, Cell]]:
     """The cells whose traces are shown: centre, midway and edge of the grown body, then chosen."""
     grown = life.state(life.wounded_at - 1 if life.wounded_at else life.steps)
     found: dict[Cell, str] = {}
@@ -129,7 +129,7 @@ def followed(life: Life, chosen: list[Cell]) -> list[tuple[str, Cell]]:
 # ---------------------------------------------------------------------------- over time
 
 
-def traces(life: Life, t: int, chosen: list[Cell]) -> str:
+def traces(life: Life, t: int, chosen: Sequence[Cell]) -> str:
     """Every channel of the followed cells by step."""
     hues = [f"hsl({round(280 + index * 137.5) % 360} 55% 52%)" for index in range(28)]
     series = [

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gradio as gr
 
-from nca.catalog import Catalog
+from nca.anatomy import Cell
 from nca.checkpoint import WEIGHTS
 from nca.config import BadInput
 from nca.damage_shapes import HALVES
@@ -17,12 +18,13 @@ from nca.jobs import JobView
 from nca.life import Life, Lives, live
 from nca.scorecard import recorded
 from nca.ui import shelf
+from nca.ui.context import PageContext, Updates
 from nca.ui.events import LIVES, changes, listen
-from nca.ui.inspect import life_views as views
-from nca.ui.inspect import model_views as rule_views
+from nca.ui.inspect import life_views, model_views
 from nca.ui.markup import count, note
 from nca.ui.visitor import key_of
 
+ID, TITLE = "inspect", "Inspect"
 LENGTH = 300  # steps of a life
 MOST_WORK = 5e11  # multiplications of a life in which every cell lives: about half a minute
 SCORING = 60.0  # seconds a visitor may wait for scores
@@ -37,22 +39,119 @@ WOUNDS = {"No wound": ""} | {
 
 
 @dataclass(frozen=True)
+class ShownLife:
+    """The life that the page shows, in the session.
+
+    Attributes:
+        name: of the checkpoint.
+        modified: when its weights were written, in nanoseconds.
+        seed: of the life.
+        wound: its shape; empty for none.
+        cells: those that were clicked, (row, column).
+    """
+
+    name: str
+    modified: int
+    seed: int
+    wound: str
+    cells: tuple[Cell, ...] = ()
+
+
+@dataclass(frozen=True)
 class InspectTab:
-    """What the page needs of this tab: its handlers, and in- and outputs of `Handlers.open`."""
+    """The components.
 
-    handlers: Handlers
-    inputs: list[Any]
-    outputs: list[Any]
+    Attributes:
+        shelf: the checkpoints to choose from.
+        about: what to know of the automaton.
+        newest: the button that shows its newest weights.
+        step: of the life, a slider.
+        wound: the shape that is cut out of it.
+        seed: of the life.
+        stage: one step; a click on a cell follows it.
+        traces: of the followed cells.
+        strips: the hidden channels over time.
+        curves: how it heals.
+        score: the button that measures that.
+        perceived: its picture through its filters.
+        ranges: how far the channels reach.
+        weights: all that it has learned.
+        life: which life the page shows, `ShownLife` or None.
+    """
+
+    shelf: gr.HTML
+    about: gr.HTML
+    newest: gr.Button
+    step: gr.Slider
+    wound: gr.Dropdown
+    seed: gr.Number
+    stage: gr.HTML
+    traces: gr.HTML
+    strips: gr.HTML
+    curves: gr.HTML
+    score: gr.Button
+    perceived: gr.HTML
+    ranges: gr.HTML
+    weights: gr.HTML
+    life: gr.State
+
+    @property
+    def inputs(self) -> list[Any]:
+        """Which life to show, and which step of it."""
+        return [self.life, self.step, self.seed, self.wound]
+
+    @property
+    def life_outputs(self) -> list[Any]:
+        """What shows a life."""
+        return [
+            self.life, self.about, self.newest, self.stage, self.traces, self.strips, self.ranges,
+        ]  # fmt: skip
+
+    @property
+    def outputs(self) -> list[Any]:
+        """What shows a checkpoint."""
+        return [
+            *self.life_outputs, self.shelf, self.perceived, self.weights, self.curves, self.score,
+        ]  # fmt: skip
 
 
-def build(catalog: Catalog, visitor: gr.BrowserState) -> InspectTab:
+def build(context: PageContext) -> Callable[[], None]:
     """Lay out the tab and attach its handlers."""
-    handlers = Handlers(catalog)
-    seen = gr.State(None, time_to_live=3600)
+    tab, visitor = lay_out(), context.visitor
+    handlers = Handlers(context, tab)
+    inputs = [visitor, *tab.inputs]
+    playing = LIVES | {"show_progress": "minimal", "show_progress_on": tab.stage}
+    listen(context.items[ID].select, handlers.open, [*inputs, context.chosen], tab.outputs, **LIVES)
+    listen(tab.shelf.select, handlers.pick, inputs, tab.outputs, **playing)
+    listen(tab.newest.click, handlers.show_newest, inputs, tab.outputs, **playing)
+    listen(
+        changes([tab.seed, tab.wound]), handlers.show_another_life, inputs, tab.life_outputs,
+        trigger_mode="always_last", **playing,
+    )  # fmt: skip
+    listen(
+        tab.step.change, handlers.show_step, [visitor, tab.life, tab.step], tab.stage,
+        trigger_mode="always_last", concurrency_limit=4,
+    )  # fmt: skip
+    listen(
+        tab.stage.cell, handlers.follow_cell, [visitor, tab.life, tab.step],
+        [tab.life, tab.stage, tab.traces], concurrency_limit=4,
+    )  # fmt: skip
+    listen(tab.traces.seek, handlers.seek, None, tab.step)
+    listen(
+        tab.score.click, handlers.score, [visitor, tab.life], [tab.curves, tab.score],
+        trigger_mode="once", concurrency_limit=1, show_progress="full",
+        show_progress_on=tab.curves,
+    )  # fmt: skip
+    return lambda: None
+
+
+def lay_out() -> InspectTab:
+    """The components, within the page's Blocks."""
+    life = gr.State(None, time_to_live=3600)
     with gr.Column(elem_id="inspect-tab"):
-        choices = shelf.build("inspect-shelf")
+        shelf_row = shelf.build("inspect-shelf")
         with gr.Row(elem_id="inspect-told"):
-            told = gr.HTML("")
+            about = gr.HTML("")
             newest = gr.Button("Show its newest weights", size="md", visible=False)
         with gr.Row(elem_id="inspect-life"):
             step = gr.Slider(
@@ -67,8 +166,8 @@ def build(catalog: Catalog, visitor: gr.BrowserState) -> InspectTab:
                 1, label="Seed", precision=0, minimum=0, maximum=2**32 - 1, scale=1,
                 min_width=130, elem_id="inspect-seed",
             )  # fmt: skip
-        stage = views.stage_box("inspect-stage")
-        traces = views.charts_box("inspect-traces")
+        stage = life_views.stage_box("inspect-stage")
+        traces = life_views.charts_box("inspect-traces")
         strips = gr.HTML("", elem_id="inspect-strips")
         curves = gr.HTML("", elem_id="inspect-curves")
         score = gr.Button("Score it now", visible=False, elem_id="inspect-score")
@@ -78,115 +177,96 @@ def build(catalog: Catalog, visitor: gr.BrowserState) -> InspectTab:
                 ranges = gr.HTML("", elem_id="inspect-ranges")
             with gr.Column(min_width=320):
                 weights = gr.HTML("", elem_id="inspect-weights")
-
-    life = [seen, told, newest, stage, traces, strips, ranges]
-    shown = [*life, choices, perceived, weights, curves, score]
-    asked = [visitor, seen, step, seed, wound]
-    heavy: dict[str, Any] = LIVES | {"show_progress": "minimal", "show_progress_on": stage}
-    listen(choices.select, handlers.pick, asked, shown, **heavy)
-    listen(newest.click, handlers.again, asked, shown, **heavy)
-    listen(
-        changes([seed, wound]), handlers.relive, asked, life, trigger_mode="always_last", **heavy
-    )
-    listen(
-        step.change, handlers.look, asked[:3], stage, trigger_mode="always_last",
-        concurrency_limit=4,
+    return InspectTab(
+        shelf_row, about, newest, step, wound, seed, stage, traces, strips, curves, score,
+        perceived, ranges, weights, life,
     )  # fmt: skip
-    listen(stage.cell, handlers.follow, asked[:3], [seen, stage, traces], concurrency_limit=4)
-    listen(traces.seek, handlers.seek, None, step)
-    listen(
-        score.click, handlers.score, [visitor, seen], [curves, score], trigger_mode="once",
-        concurrency_limit=1, show_progress="full", show_progress_on=curves,
-    )  # fmt: skip
-    return InspectTab(handlers, asked, shown)
 
 
 class Handlers:
-    """What happens when something is pressed; each method returns what its outputs show.
+    """What happens when something is pressed; methods return updates by component."""
 
-    The session remembers what the page shows: `name` of the checkpoint, `stamp` of its weights,
-    `seed` and `wound` of the life, chosen `cells`.
-    """
-
-    def __init__(self, catalog: Catalog) -> None:
-        self.catalog, self.lives = catalog, Lives()
+    def __init__(self, context: PageContext, tab: InspectTab) -> None:
+        self.catalog, self.tab, self.lives = context.catalog, tab, Lives()
 
     def open(
-        self, stored: Any, seen: dict[str, Any] | None, step: int, seed: int, wound: str, grown: str
-    ) -> Any:
+        self, stored: Any, shown: ShownLife | None, step: int, seed: int, wound: str, chosen: str
+    ) -> Updates:
         """When the tab is opened: what it showed, else what grows on the other tab, or any."""
-        items = self.catalog.entries(key_of(stored))
-        there = {str(entry.ref) for entry in items}
-        first = Catalog.default(items)
-        wanted = ((seen or {}).get("name"), grown, str(first.ref) if first else "")
-        name = next((name for name in wanted if name in there), "")
+        entries = self.catalog.entries(key_of(stored))
+        names = {str(entry.ref) for entry in entries}
+        first = self.catalog.default(entries)
+        wanted = (shown and shown.name, chosen, first and str(first.ref))
+        name = next((name for name in wanted if name in names), "") or ""
         if not name or (
-            seen and name == seen["name"] and self._stamp(stored, name) == seen["stamp"]
+            shown and name == shown.name and self._modified(stored, name) == shown.modified
         ):
-            return [*[gr.skip()] * 7, shelf.shelf_html(items, name), *[gr.skip()] * 4]
+            return {self.tab.shelf: shelf.shelf_html(entries, name)}
         return self._choose(stored, name, step, seed, wound)
 
     def pick(
         self,
         stored: Any,
-        seen: dict[str, Any] | None,
+        shown: ShownLife | None,
         step: int,
         seed: int,
         wound: str,
         event: gr.EventData,
-    ) -> list[Any]:
+    ) -> Updates:
         """A checkpoint of the shelf was clicked."""
         return self._choose(stored, str(event.name), step, seed, wound)
 
-    def again(
-        self, stored: Any, seen: dict[str, Any] | None, step: int, seed: int, wound: str
-    ) -> list[Any]:
+    def show_newest(
+        self, stored: Any, shown: ShownLife | None, step: int, seed: int, wound: str
+    ) -> Updates:
         """The same checkpoint, as it is now."""
-        return self._choose(stored, _chosen(seen)["name"], step, seed, wound)
+        return self._choose(stored, _shown(shown).name, step, seed, wound)
 
-    def relive(
-        self, stored: Any, seen: dict[str, Any] | None, step: int, seed: int, wound: str
-    ) -> Any:
-        """Another life of the same automaton."""
-        if not seen:  # the form was filled before anything was chosen
+    def show_another_life(
+        self, stored: Any, shown: ShownLife | None, step: int, seed: int, wound: str
+    ) -> Updates:
+        """Another life of the same automaton, with the newest weights that there are."""
+        if shown is None:  # the form was filled before anything was chosen
             return gr.skip()
-        return self._relive(stored, seen | {"seed": seed, "wound": wound}, step)
+        return self._show(stored, self._life_of(stored, shown.name, seed, wound, shown.cells), step)
 
-    def look(self, stored: Any, seen: dict[str, Any] | None, step: int) -> Any:
+    def show_step(self, stored: Any, shown: ShownLife | None, step: int) -> Any:
         """Another step of the same life."""
-        if not seen:
+        if shown is None:
             return gr.skip()
-        return views.stage(self._life(stored, seen), step, seen["cells"])
+        return life_views.stage(self._live(stored, shown), step, shown.cells)
 
     def seek(self, event: gr.EventData) -> int:
         """A step was chosen in a chart; the slider moves there, and the picture with it."""
         return _whole(event.step, LENGTH, "a step")
 
-    def follow(
-        self, stored: Any, seen: dict[str, Any] | None, step: int, event: gr.EventData
-    ) -> list[Any]:
+    def follow_cell(
+        self, stored: Any, shown: ShownLife | None, step: int, event: gr.EventData
+    ) -> Updates:
         """A cell was chosen: its traces join the others, or go if they are there already."""
-        seen = _chosen(seen)
-        life = self._life(stored, seen)
+        shown = _shown(shown)
+        life = self._live(stored, shown)
         height, width = life.size
         cell = _whole(event.row, height - 1, "a row"), _whole(event.column, width - 1, "a column")
-        cells = [other for other in seen["cells"] if other != cell]
-        if cell not in seen["cells"]:
-            cells = [*cells, cell][-views.MOST_CELLS :]
-        shown = [views.stage(life, step, cells), views.traces(life, step, cells)]
-        return [seen | {"cells": cells}, *shown]
+        cells = tuple(other for other in shown.cells if other != cell)
+        if cell not in shown.cells:
+            cells = (*cells, cell)[-life_views.MOST_CELLS :]
+        return {
+            self.tab.life: replace(shown, cells=cells),
+            self.tab.stage: life_views.stage(life, step, cells),
+            self.tab.traces: life_views.traces(life, step, cells),
+        }
 
     def score(
-        self, stored: Any, seen: dict[str, Any] | None, progress: gr.Progress = gr.Progress()
-    ) -> list[Any]:
+        self, stored: Any, shown: ShownLife | None, progress: gr.Progress = gr.Progress()
+    ) -> Updates:
         """Run the short battery now."""
-        name = _chosen(seen)["name"]
-        loaded = self.catalog.load(key_of(stored), name)
+        loaded = self.catalog.load(key_of(stored), _shown(shown).name)
         if loaded.target is None:
             raise BadInput("This automaton came without its picture, so it cannot be scored.")
         until, done = time.monotonic() + SCORING, 0
 
-        def tell(steps: int) -> None:
+        def report(steps: int) -> None:
             nonlocal done
             done += steps
             progress(done / PLAN.work, desc="Growing and wounding it")
@@ -196,77 +276,85 @@ class Handlers:
                     "run python -m nca evaluate on it."
                 )
 
-        scores = evaluate(loaded.nca, loaded.target, 0, PLAN, tell)
-        return [rule_views.curves(scores), gr.update(visible=False)]
+        scores = evaluate(loaded.nca, loaded.target, 0, PLAN, report)
+        return {
+            self.tab.curves: model_views.curves(scores),
+            self.tab.score: gr.update(visible=False),
+        }
 
     # ------------------------------------------------------------------ within
 
-    def _choose(self, stored: Any, name: str, step: int, seed: int, wound: str) -> list[Any]:
+    def _choose(self, stored: Any, name: str, step: int, seed: int, wound: str) -> Updates:
         """Everything about a checkpoint, and a life of it."""
-        seen = {"name": name, "seed": seed, "wound": wound, "cells": []}
-        life = self._relive(stored, seen, step)
+        shown = self._life_of(stored, name, seed, wound)
+        updates = self._show(stored, shown, step)
         loaded = self.catalog.load(key_of(stored), name)
-        scores = recorded(loaded.metrics)
-        target = loaded.target
+        scores, target = recorded(loaded.metrics), loaded.target
         if target is None:
-            target = self._life(stored, life[0]).state(LENGTH // 2 - 1)[..., :4]
-        return [
-            *life,
-            shelf.shelf_html(self.catalog.entries(key_of(stored)), name),
-            rule_views.perceived(loaded.nca, target),
-            rule_views.weights(loaded.nca),
-            rule_views.curves(scores) if scores else rule_views.unscored(loaded.target is not None),
-            gr.update(visible=scores is None and loaded.target is not None),
-        ]
-
-    def _relive(self, stored: Any, seen: dict[str, Any], step: int) -> list[Any]:
-        """All views of a life, with the newest weights that there are."""
-        seen = seen | {
-            "stamp": self._stamp(stored, seen["name"]),
-            "seed": _whole(seen["seed"], 2**32 - 1, "a seed"),
+            target = self._live(stored, shown).state(LENGTH // 2 - 1)[..., :4]
+        has_target = loaded.target is not None
+        return {
+            **updates,
+            self.tab.shelf: shelf.shelf_html(self.catalog.entries(key_of(stored)), name),
+            self.tab.perceived: model_views.perceived(loaded.nca, target),
+            self.tab.weights: model_views.weights(loaded.nca),
+            self.tab.curves: (
+                model_views.curves(scores) if scores else model_views.unscored(has_target)
+            ),
+            self.tab.score: gr.update(visible=scores is None and has_target),
         }
-        life, view = self._life(stored, seen), self.catalog.job(key_of(stored), seen["name"])
-        return [
-            seen,
-            _told(view, views.wild(life.ranges)),
-            gr.update(visible=bool(view and view.active)),
-            views.stage(life, step, seen["cells"]),
-            views.traces(life, step, seen["cells"]),
-            views.strips(life),
-            views.ranges(life.ranges),
-        ]
 
-    def _stamp(self, stored: Any, name: str) -> int:
-        """Which weights a checkpoint has now."""
+    def _life_of(
+        self, stored: Any, name: str, seed: int, wound: str, cells: tuple[Cell, ...] = ()
+    ) -> ShownLife:
+        """The life to show of a checkpoint's newest weights."""
+        modified = self._modified(stored, name)
+        return ShownLife(name, modified, _whole(seed, 2**32 - 1, "a seed"), wound, cells)
+
+    def _show(self, stored: Any, shown: ShownLife, step: int) -> Updates:
+        """All views of a life."""
+        life, view = self._live(stored, shown), self.catalog.job(key_of(stored), shown.name)
+        return {
+            self.tab.life: shown,
+            self.tab.about: _about(view, life_views.wild(life.ranges)),
+            self.tab.newest: gr.update(visible=bool(view and view.active)),
+            self.tab.stage: life_views.stage(life, step, shown.cells),
+            self.tab.traces: life_views.traces(life, step, shown.cells),
+            self.tab.strips: life_views.strips(life),
+            self.tab.ranges: life_views.ranges(life.ranges),
+        }
+
+    def _modified(self, stored: Any, name: str) -> int:
+        """When a checkpoint's weights were written, in nanoseconds."""
         try:
             return (self.catalog.folder(key_of(stored), name) / WEIGHTS).stat().st_mtime_ns
         except OSError:
             raise BadInput("This training has no weights yet; try again in a moment.") from None
 
-    def _life(self, stored: Any, seen: dict[str, Any]) -> Life:
+    def _live(self, stored: Any, shown: ShownLife) -> Life:
         """The life that the page shows, grown anew if nobody looked at it for long."""
-        key, name = key_of(stored), seen["name"]
-        self.catalog.folder(key, name)  # what is kept of a life is only for whom the checkpoint is
-        seed, wound = seen["seed"], seen["wound"]
+        key = key_of(stored)
+        # What is remembered of a life is only for whom the checkpoint is.
+        self.catalog.folder(key, shown.name)
 
         def make() -> Life:
-            loaded = self.catalog.load(key, name)
+            loaded = self.catalog.load(key, shown.name)
             height, width = loaded.size
             weights = sum(p.numel() for p in loaded.nca.parameters())
             if height * width * weights * LENGTH > MOST_WORK:
                 raise BadInput("This automaton is too large to be looked at here; grow it instead.")
-            return live(loaded.nca, loaded.size, LENGTH, seed, wound or None)
+            return live(loaded.nca, loaded.size, LENGTH, shown.seed, shown.wound or None)
 
-        return self.lives.get((name, seen["stamp"], seed, wound), make)
+        return self.lives.get((shown.name, shown.modified, shown.seed, shown.wound), make)
 
 
-def _chosen(seen: dict[str, Any] | None) -> dict[str, Any]:
-    if not seen:
+def _shown(shown: ShownLife | None) -> ShownLife:
+    if shown is None:
         raise BadInput("Please choose an automaton first.")
-    return seen
+    return shown
 
 
-def _told(view: JobView | None, wild: str) -> str:
+def _about(view: JobView | None, wild: str) -> str:
     """What to know of this automaton: that it still trains, or that its values are wild."""
     words = note(wild, "refusal")
     if view and view.active:

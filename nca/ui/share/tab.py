@@ -6,18 +6,18 @@ import html
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 
 from nca.card import LICENCES
-from nca.catalog import Catalog
+from nca.catalog import CheckpointRef
 from nca.catalog.push_bundle import push_bundle
 from nca.config import BadInput
-from nca.hub import Hub, Unreachable, push
-from nca.settings import Settings
+from nca.hub import Hub, PushResult, Unreachable, push
 from nca.ui import shelf
-from nca.ui.components import Chosen
+from nca.ui.components import VisitorDropdown
+from nca.ui.context import PageContext, Updates, Values, named_values
 from nca.ui.events import APOLOGY, NETWORK, listen, toast
 from nca.ui.markup import FLEETING, note
 from nca.ui.share.gallery import SORTS, Gallery
@@ -26,6 +26,7 @@ from nca.ui.visitor import key_of
 
 log = logging.getLogger(__name__)
 
+ID, TITLE = "share", "Share"
 FROM_SOURCE = "source"
 _NAMES = {
     "cc-by-4.0": "CC BY 4.0", "cc-by-sa-4.0": "CC BY-SA 4.0", "cc0-1.0": "CC0, public domain",
@@ -35,37 +36,128 @@ _NAMES = {
 _PROGRESS = gr.Progress()
 
 
-@dataclass(frozen=True)
-class ShareTab:
-    """What the page needs of this tab.
+class PushForm(NamedTuple):
+    """What the visitor says of a push.
 
     Attributes:
-        opened: the name on the shelf of what was just fetched; empty when that failed.
-        fetched: a sentence about it.
-        opening: the events after which `opened` is to go on the stage.
-        what: the selector of what can be pushed.
-        wall: what others shared.
-        asked: the inputs of `Handlers.look`.
+        checkpoint: its name in the catalog.
+        way: how they sign in, see `sign_in`.
+        token: what they pasted.
+        repo: `user/name`.
+        private: only they see it.
+        licence: of the picture.
+        proposal: as a pull request.
     """
 
-    opened: gr.Textbox
-    fetched: gr.HTML
-    opening: list[Any]
-    what: Chosen
-    wall: gr.HTML
-    asked: list[Any]
+    checkpoint: str | None
+    way: str
+    token: str
+    repo: str
+    private: bool
+    licence: str
+    proposal: bool
 
 
-def build(settings: Settings, handlers: Handlers, visitor: gr.BrowserState) -> ShareTab:
+@dataclass(frozen=True)
+class ShareTab:
+    """The components: one for each field of `PushForm`, and more.
+
+    Attributes:
+        push: the button.
+        push_result: a sentence about the push.
+        name: of what to pull.
+        as_me: whether to ask for it with the visitor's account.
+        pull_token: what they pasted for it.
+        pull: the button.
+        upload: the button.
+        forget: the button that removes what was fetched.
+        fetched: the name in the catalog of what was just fetched; empty when that failed.
+        fetch_result: a sentence about it.
+        query: words to look for in the gallery.
+        sort: the order of the gallery.
+        gallery: what others shared.
+    """
+
+    checkpoint: VisitorDropdown
+    way: Any
+    token: gr.Textbox
+    repo: gr.Textbox
+    private: gr.Checkbox
+    licence: gr.Dropdown
+    proposal: gr.Checkbox
+    push: gr.Button
+    push_result: gr.HTML
+    name: gr.Textbox
+    as_me: gr.Checkbox
+    pull_token: gr.Textbox
+    pull: gr.Button
+    upload: gr.UploadButton
+    forget: gr.Button
+    fetched: gr.Textbox
+    fetch_result: gr.HTML
+    query: gr.Textbox
+    sort: gr.Radio
+    gallery: gr.HTML
+
+    @property
+    def push_inputs(self) -> list[Any]:
+        """What `PushForm` is read from."""
+        return [getattr(self, name) for name in PushForm._fields]
+
+    @property
+    def fetch_outputs(self) -> list[Any]:
+        """What tells of a checkpoint that was fetched."""
+        return [self.fetched, self.fetch_result]
+
+
+def build(context: PageContext) -> Callable[[], None]:
     """Lay out the tab and attach its handlers."""
-    hub = handlers.catalog.hub
-    opened = gr.Textbox("", visible=False)
+    tab, visitor = lay_out(context), context.visitor
+    handlers = Handlers(context, tab)
+    selected = context.items[ID].select
+    pushed = listen(
+        tab.push.click, handlers.push, {visitor, *tab.push_inputs}, [tab.token, tab.push_result],
+        show_progress="full", show_progress_on=tab.push_result, trigger_mode="once", **NETWORK,
+    )  # fmt: skip
+    brief: dict[str, Any] = {"show_progress": "minimal"} | NETWORK
+    once: dict[str, Any] = {"show_progress_on": tab.fetch_result, "trigger_mode": "once"} | brief
+    pull_inputs = [visitor, tab.name, tab.as_me, tab.pull_token]
+    pull_outputs = [tab.pull_token, *tab.fetch_outputs]
+    fetches = [
+        listen(context.loaded.then, handlers.fetch_address, visitor, tab.fetch_outputs, **NETWORK),
+        listen(tab.pull.click, handlers.pull, pull_inputs, pull_outputs, **once),
+        listen(tab.name.submit, handlers.pull, pull_inputs, pull_outputs, **once),
+        listen(tab.gallery.select, handlers.pick, visitor, tab.fetch_outputs, **once),
+        listen(
+            tab.upload.upload, handlers.upload, [visitor, tab.upload], tab.fetch_outputs, **once
+        ),
+    ]
+    search = [tab.query, tab.sort]
+    listen(pushed.then, handlers.show_gallery, search, tab.gallery, **brief)
+    listen(tab.forget.click, handlers.forget, visitor, tab.fetch_result)
+    listen(selected, handlers.update_choices, [visitor, tab.checkpoint], tab.checkpoint)
+    for event in (selected, tab.query.submit, tab.sort.change):
+        listen(
+            event, handlers.show_gallery, search, tab.gallery, trigger_mode="always_last", **brief
+        )
+
+    def connect() -> None:
+        for fetch in fetches:
+            context.open_on("grow", fetch.then, lambda values: values[tab.fetched], [tab.fetched])
+
+    return connect
+
+
+def lay_out(context: PageContext) -> ShareTab:
+    """The components, within the page's Blocks."""
+    settings, hub = context.settings, context.catalog.hub
+    fetched = gr.Textbox("", visible=False)
     with gr.Row(equal_height=False):
         with gr.Column(scale=6, min_width=320):
             gr.HTML(_heading("Push one of yours"))
             if not settings.lasting:
                 gr.HTML(note(FLEETING))
-            what = Chosen(
+            checkpoint = VisitorDropdown(
                 [], value=None, label="Automaton", filterable=False, interactive=True,
                 elem_id="push-what",
             )  # fmt: skip
@@ -86,20 +178,20 @@ def build(settings: Settings, handlers: Handlers, visitor: gr.BrowserState) -> S
                 False, label="As a pull request to a repo that is there already",
                 elem_id="push-proposal",
             )  # fmt: skip
-            send = gr.Button("Push to the Hub", variant="primary", elem_id="push")
-            pushed = gr.HTML("", elem_id="pushed")
+            push_button = gr.Button("Push to the Hub", variant="primary", elem_id="push")
+            push_result = gr.HTML("", elem_id="pushed")
         with gr.Column(scale=5, min_width=320):
             gr.HTML(_heading("Fetch one"))
             name = gr.Textbox(
                 label="From the Hub, by name", placeholder="user/name or user/name@revision",
                 max_lines=1, max_length=240, elem_id="pull-name",
             )  # fmt: skip
-            as_me, proof = pull_fields(settings)
-            fetch = gr.Button("Pull and grow it", elem_id="pull")
+            as_me, pull_token = pull_fields(settings)
+            pull = gr.Button("Pull and grow it", elem_id="pull")
             upload = gr.UploadButton(
                 "Upload a checkpoint zip", file_types=[".zip"], elem_id="upload-zip"
             )
-            fetched = gr.HTML("", elem_id="fetched")
+            fetch_result = gr.HTML("", elem_id="fetched")
             with gr.Accordion("What you fetched", open=False):
                 gr.HTML(
                     f'<p class="note">The last few stand on your shelf on the Grow tab for '
@@ -119,98 +211,86 @@ def build(settings: Settings, handlers: Handlers, visitor: gr.BrowserState) -> S
             list(SORTS.items()), value="last_modified", label="Order", elem_id="gallery-sort",
             scale=2, min_width=200,
         )  # fmt: skip
-    wall = shelf.build("gallery")
-
-    spinner: dict[str, Any] = {"show_progress": "full"} | NETWORK
-    sent = listen(
-        send.click, handlers.push, [visitor, what, way, token, repo, private, licence, proposal],
-        [token, pushed], show_progress_on=pushed, trigger_mode="once", **spinner,
+    return ShareTab(
+        checkpoint, way, token, repo, private, licence, proposal, push_button, push_result, name,
+        as_me, pull_token, pull, upload, forget, fetched, fetch_result, query, sort,
+        shelf.build("gallery"),
     )  # fmt: skip
-    results = [opened, fetched]
-    brief: dict[str, Any] = {"show_progress": "minimal"} | NETWORK
-    options: dict[str, Any] = {"show_progress_on": fetched, "trigger_mode": "once"} | brief
-    pulling = [visitor, name, as_me, proof], [proof, *results]
-    opening = [
-        listen(fetch.click, handlers.pull, *pulling, **options),
-        listen(name.submit, handlers.pull, *pulling, **options),
-        listen(wall.select, handlers.pick, visitor, results, **options),
-        listen(upload.upload, handlers.upload, [visitor, upload], results, **options),
-    ]
-    listen(sent.then, handlers.look, [query, sort], wall, **brief)
-    listen(forget.click, handlers.forget, visitor, fetched)
-    asked = [query, sort]
-    for event in (query.submit, sort.change):
-        listen(event, handlers.look, asked, wall, trigger_mode="always_last", **brief)
-    return ShareTab(opened, fetched, opening, what, wall, asked)
 
 
 class Handlers:
-    """What happens when something is pressed; each method returns what its outputs show."""
+    """What happens when something is pressed; methods return updates by component."""
 
-    def __init__(self, settings: Settings, catalog: Catalog) -> None:
-        self.settings, self.catalog = settings, catalog
-        self.gallery = Gallery(catalog.hub)
+    def __init__(self, context: PageContext, tab: ShareTab) -> None:
+        self.settings, self.catalog = context.settings, context.catalog
+        self.visitor, self.tab = context.visitor, tab
+        self.gallery = Gallery(self.catalog.hub)
 
     # ------------------------------------------------------------------ pushing
 
-    def choices(self, stored: Any, chosen: str | None) -> Any:
+    def update_choices(self, stored: Any, name: str | None) -> Any:
         """What can be pushed: trainings with weights and shipped checkpoints."""
         key = key_of(stored)
         entries = [*self.catalog.trained(key), *self.catalog.shipped()]
         names = [str(entry.ref) for entry in entries]
-        value = chosen if chosen in names else next(iter(names), None)
+        value = name if name in names else next(iter(names), None)
         return gr.update(choices=shelf.choices(entries), value=value)
 
     def push(
         self,
-        stored: Any,
-        what: str | None,
-        way: str,
-        token: str,
-        repo: str,
-        private: bool,
-        licence: str,
-        proposal: bool,
+        values: Values,
         signed_in: gr.OAuthToken | None,
         request: gr.Request,
         progress: gr.Progress = _PROGRESS,
-    ) -> tuple[str, str]:
+    ) -> Updates:
         """Push a checkpoint; the token field is emptied whatever happens."""
+        form = PushForm(**named_values(PushForm._fields, self.tab, values))
         try:
-            proof = writing(self.settings, way, token, signed_in, request)
-            folder = self.catalog.folder(key_of(stored), what or "")
-
-            def report(share: float, words: str) -> None:
-                progress(share, desc=words)
-
-            report(0.0, "Getting it ready")
-            with push_bundle(folder, self.settings.limits) as copy:
-                result = push(
-                    self.catalog.hub,
-                    copy,
-                    str(repo or ""),
-                    token=proof,
-                    private=bool(private),
-                    licence=None if licence == FROM_SOURCE else str(licence),
-                    pull_request=bool(proposal),
-                    progress=report,
-                )
+            result = self._push(key_of(values[self.visitor]), form, signed_in, request, progress)
         except BadInput as refusal:
-            return "", note(str(refusal), "refusal")
+            return {self.tab.token: "", self.tab.push_result: note(str(refusal), "refusal")}
         except Exception as error:
             # Its type alone: what the error says or holds could repeat the token.
             log.error("A push failed: %s", type(error).__name__)
-            return "", note(APOLOGY, "refusal")
+            return {self.tab.token: "", self.tab.push_result: note(APOLOGY, "refusal")}
         self.gallery.forget()
         link = f'<a href="{html.escape(result.url)}" target="_blank" rel="noopener">'
         link += f"{html.escape(result.repo_id)}</a>"
         if result.commit is None:
             words = f"{link} is the same already; nothing was sent."
-        elif proposal:
+        elif form.proposal:
             words = f"Proposed to {link}."
         else:
             words = f"It is on the Hub: {link}"
-        return "", f'<p class="done" role="status">{words}</p>'
+        done = f'<p class="done" role="status">{words}</p>'
+        return {self.tab.token: "", self.tab.push_result: done}
+
+    def _push(
+        self,
+        key: str,
+        form: PushForm,
+        signed_in: gr.OAuthToken | None,
+        request: gr.Request,
+        progress: gr.Progress,
+    ) -> PushResult:
+        token = writing(self.settings, form.way, form.token, signed_in, request)
+        folder = self.catalog.folder(key, form.checkpoint or "")
+
+        def report(share: float, words: str) -> None:
+            progress(share, desc=words)
+
+        report(0.0, "Getting it ready")
+        with push_bundle(folder, self.settings.limits) as bundle:
+            return push(
+                self.catalog.hub,
+                bundle,
+                str(form.repo or ""),
+                token=token,
+                private=bool(form.private),
+                licence=None if form.licence == FROM_SOURCE else str(form.licence),
+                pull_request=bool(form.proposal),
+                progress=report,
+            )
 
     # ------------------------------------------------------------------ fetching
 
@@ -221,64 +301,63 @@ class Handlers:
         as_me: bool,
         pasted: str,
         signed_in: gr.OAuthToken | None,
-    ) -> tuple[str, str, str]:
-        """Fetch a checkpoint by name; the token field, emptied, what to open, and words."""
+    ) -> Updates:
+        """Fetch a checkpoint by name; the token field is emptied whatever happens."""
 
-        def take() -> tuple[str, str]:
+        def fetch() -> tuple[CheckpointRef, str]:
             token = reading(self.settings, as_me, pasted, signed_in)
-            ref, words = self.catalog.fetch(key_of(stored), name, token)
-            return str(ref), words
+            return self.catalog.fetch(key_of(stored), name, token)
 
         try:
-            return "", *_told(take)
+            return {self.tab.pull_token: "", **self._fetched(fetch)}
         except Exception as error:
             # Its type alone: what the error says or holds could repeat the token.
             log.error("A pull failed: %s", type(error).__name__)
-            return "", "", note(APOLOGY, "refusal")
+            return {
+                self.tab.pull_token: "",
+                self.tab.fetched: "",
+                self.tab.fetch_result: note(APOLOGY, "refusal"),
+            }
 
-    def pick(self, stored: Any, event: gr.EventData) -> tuple[str, str]:
+    def pick(self, stored: Any, event: gr.EventData) -> Updates:
         """A card of the gallery was clicked."""
+        return self._fetched(lambda: self.catalog.fetch(key_of(stored), str(event.name)))
 
-        def take() -> tuple[str, str]:
-            ref, words = self.catalog.fetch(key_of(stored), str(event.name))
-            return str(ref), words
-
-        return _told(take)
-
-    def upload(self, stored: Any, path: str | None) -> tuple[str, str]:
+    def upload(self, stored: Any, path: str | None) -> Updates:
         """Take in a checkpoint zip."""
-        return _told(lambda: (str(self.catalog.upload(key_of(stored), path)), ""))
+        return self._fetched(lambda: (self.catalog.upload(key_of(stored), path), ""))
 
-    def address(self, stored: Any, request: gr.Request) -> tuple[str, str]:
+    def fetch_address(self, stored: Any, request: gr.Request) -> Updates:
         """Fetch what the page's address asks for: `?checkpoint=user/name`."""
         name = request.query_params.get("checkpoint")
         if not name:
-            return "", ""
+            return {self.tab.fetched: "", self.tab.fetch_result: ""}
         toast("Fetching it from the Hub.", "One moment", 3)
-        ref, words = self.catalog.fetch(key_of(stored), name)
-        return str(ref), note(words)
+        ref, sentence = self.catalog.fetch(key_of(stored), name)
+        return {self.tab.fetched: str(ref), self.tab.fetch_result: note(sentence)}
 
     def forget(self, stored: Any) -> str:
         """Delete what the visitor fetched."""
         self.catalog.forget(key_of(stored))
         return note("Removed.")
 
-    def look(self, query: str, sort: str) -> str:
-        """What others shared."""
+    def _fetched(self, fetch: Callable[[], tuple[CheckpointRef, str]]) -> Updates:
+        """What was fetched, and a sentence about it; the refusal when it cannot be had."""
+        try:
+            ref, sentence = fetch()
+        except BadInput as refusal:
+            return {self.tab.fetched: "", self.tab.fetch_result: note(str(refusal), "refusal")}
+        return {self.tab.fetched: str(ref), self.tab.fetch_result: note(sentence)}
+
+    # ------------------------------------------------------------------ what others shared
+
+    def show_gallery(self, query: str, sort: str) -> str:
+        """The gallery, or a sentence on why it cannot be shown."""
         try:
             return self.gallery.show(query, sort)
         except BadInput as refusal:
             again = " " if isinstance(refusal, Unreachable) else " Please try again later."
             return f'<div class="empty">{html.escape(str(refusal))}{again}</div>'
-
-
-def _told(take: Callable[[], tuple[str, str]]) -> tuple[str, str]:
-    """What to open, and its note as HTML; nothing and the refusal when it cannot be had."""
-    try:
-        opened, words = take()
-    except BadInput as refusal:
-        return "", note(str(refusal), "refusal")
-    return opened, note(words)
 
 
 def _heading(text: str) -> str:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import html
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 import pandas as pd
 
+from nca.checkpoint import WEIGHTS
 from nca.jobs import BATCH, POOL, PREVIEW, TARGET, JobView, snapshots
+from nca.ui.components import VisitorDropdown
+from nca.ui.context import Updates
 from nca.ui.markup import (
     count,
     duration,
@@ -19,6 +24,9 @@ from nca.ui.markup import (
     picture,
     progress_bar,
 )
+from nca.ui.train import snapshots as snapshot_panel
+
+EVERY = 1.5  # seconds between looks at a job that is active
 
 EMPTY = (
     '<div class="empty"><strong>Nothing is growing here yet</strong>'
@@ -34,6 +42,128 @@ STATES = {
     "failed": "Ended early",
     "interrupted": "Going on soon",
 }
+
+
+@dataclass(frozen=True)
+class JobPanel:
+    """The components.
+
+    Attributes:
+        selector: of the visitor's jobs.
+        selector_row: around it; shown where there is more than one job.
+        actions: around the buttons; shown where there is a job.
+        status: state, progress, speed.
+        stop: the buttons.
+        resume: takes turns with `stop`.
+        delete: asks first.
+        grow: opens the newest weights on the Grow tab.
+        portraits: the target, and how it grows so far.
+        snapshots: the slider over earlier weights.
+        plot: of the loss.
+        sheets: the pool and the last batch.
+        state: what the page shows already, as `stamps` tells it; in the session.
+        timer: looks for news while the job is active.
+    """
+
+    selector: VisitorDropdown
+    selector_row: gr.Row
+    actions: gr.Row
+    status: gr.HTML
+    stop: gr.Button
+    resume: gr.Button
+    delete: gr.Button
+    grow: gr.Button
+    portraits: gr.HTML
+    snapshots: snapshot_panel.SnapshotFields
+    plot: gr.LinePlot
+    sheets: gr.HTML
+    state: gr.State
+    timer: gr.Timer
+
+    @property
+    def outputs(self) -> list[Any]:
+        """What shows one job."""
+        return [
+            self.status, self.plot, self.portraits, self.sheets, *self.snapshots.outputs,
+            self.stop, self.resume, self.delete, self.grow, self.timer, self.state,
+        ]  # fmt: skip
+
+
+def build() -> JobPanel:
+    """Lay the panel out, empty."""
+    with gr.Row(visible=False) as selector_row:
+        selector = VisitorDropdown(
+            [], value=None, label="My trainings", filterable=False, interactive=True,
+            elem_id="jobs",
+        )  # fmt: skip
+    status = gr.HTML(EMPTY, elem_id="status")
+    with gr.Row(visible=False) as actions:
+        stop = gr.Button("Stop", size="md", min_width=70, elem_id="stop")
+        resume = gr.Button("Resume", size="md", min_width=90, elem_id="resume")
+        delete = gr.Button("Delete", variant="stop", size="md", min_width=70, elem_id="delete")
+        grow = gr.Button("Grow it", variant="primary", size="md", min_width=90, elem_id="grow-it")
+    portraits = gr.HTML("", elem_id="portraits")
+    snapshots = snapshot_panel.build()
+    plot = gr.LinePlot(
+        curve([]), x="iteration", y="log10 loss", height=230, visible="hidden",
+        label="Loss: lower is better; -2 looks alike, -3 looks the same",
+        x_title="iteration", y_title="log10 loss", elem_id="loss", buttons=[], tooltip="axis",
+    )  # fmt: skip
+    sheets = gr.HTML("", elem_id="sheets")
+    state = gr.State({}, time_to_live=3600)
+    timer = gr.Timer(EVERY, active=False)
+    return JobPanel(
+        selector, selector_row, actions, status, stop, resume, delete, grow, portraits, snapshots,
+        plot, sheets, state, timer,
+    )  # fmt: skip
+
+
+def empty(panel: JobPanel) -> Updates:
+    """Updates of a panel without a job."""
+    return {
+        panel.status: EMPTY,
+        panel.plot: gr.update(visible="hidden"),
+        panel.portraits: "",
+        panel.sheets: "",
+        panel.snapshots.box: gr.update(visible=False),
+        panel.snapshots.pictures: "",
+        **buttons(panel, None),
+        panel.timer: gr.update(active=False),
+        panel.state: {},
+    }
+
+
+def update(
+    panel: JobPanel, view: JobView, points: list[tuple[int, float]], previous: Mapping[str, Any]
+) -> Updates:
+    """Updates of what changed.
+
+    Args:
+        panel: the components.
+        view: of the job.
+        points: of its loss curve.
+        previous: what the page shows of this job, as `stamps` told it; empty for nothing.
+    """
+    current = stamps(view, points)
+    changed = {part for part in current if part not in previous or previous[part] != current[part]}
+    if not changed:
+        return {}
+    updates: Updates = {panel.state: current}
+    if "status" in changed:
+        updates[panel.status] = current["status"]
+    if "points" in changed:
+        visible = True if len(points) > 1 else "hidden"
+        updates[panel.plot] = gr.update(value=curve(points), visible=visible)
+    if "portraits" in changed:
+        updates[panel.portraits] = portraits(view)
+    if "sheets" in changed:
+        updates[panel.sheets] = sheets(view)
+    if "buttons" in changed:
+        updates |= buttons(panel, view)
+    if "active" in changed:
+        updates[panel.timer] = gr.update(active=view.active)
+    known = previous.get("snapshots")
+    return updates | snapshot_panel.update(panel.snapshots, current["snapshots"], known)
 
 
 def curve(points: list[tuple[int, float]]) -> pd.DataFrame:
@@ -118,24 +248,25 @@ def _soon(caption: str) -> str:
     )
 
 
-def buttons(view: JobView | None) -> list[dict[str, Any]]:
+def buttons(panel: JobPanel, view: JobView | None) -> Updates:
     """Updates of Stop, Resume, Delete and Grow it: each only where it makes sense.
 
     Stop and Resume take turns. What has finished cannot be resumed, but trained longer.
     """
     if view is None:
-        return [gr.update(interactive=False)] * 4
+        all_buttons = (panel.stop, panel.resume, panel.delete, panel.grow)
+        return {button: gr.update(interactive=False) for button in all_buttons}
     added, stops = more(view), view.active and not view.stopping
-    return [
-        gr.update(interactive=stops, visible=stops),
-        gr.update(
+    return {
+        panel.stop: gr.update(interactive=stops, visible=stops),
+        panel.resume: gr.update(
             value=f"+{count(added)} iterations" if added else "Resume",
             interactive=view.can_resume or view.stopping or added > 0,
             visible=not stops,
         ),
-        gr.update(interactive=True),
-        gr.update(interactive=(view.folder / "model.safetensors").exists()),
-    ]
+        panel.delete: gr.update(interactive=True),
+        panel.grow: gr.update(interactive=(view.folder / WEIGHTS).exists()),
+    }
 
 
 def more(view: JobView) -> int:
@@ -143,26 +274,28 @@ def more(view: JobView) -> int:
     return max(10, view.iterations // 2) if view.state == "finished" else 0
 
 
-def stamps(view: JobView) -> dict[str, Any]:
+def stamps(view: JobView, points: list[tuple[int, float]]) -> dict[str, Any]:
     """What tells whether a part of the page is still right."""
-    now = {name: _changed(view, name) for name in (PREVIEW, POOL, BATCH, "model.safetensors")}
+    modified = {name: _modified(view, name) for name in (PREVIEW, POOL, BATCH, WEIGHTS)}
     return {
         "job": view.id,
-        "portraits": now[PREVIEW],
-        "sheets": (now[POOL], now[BATCH]),
+        "status": status(view),
+        "points": points[-1] if points else None,
+        "portraits": modified[PREVIEW],
+        "sheets": (modified[POOL], modified[BATCH]),
         "buttons": (
             view.state,
             view.stopping,
             view.can_resume,
             view.iterations,
-            bool(now["model.safetensors"]),
+            bool(modified[WEIGHTS]),
         ),
-        "past": [iteration for iteration, _ in snapshots(view.folder)],
+        "snapshots": [iteration for iteration, _ in snapshots(view.folder)],
         "active": view.active,
     }
 
 
-def _changed(view: JobView, name: str) -> int:
+def _modified(view: JobView, name: str) -> int:
     try:
         return (view.folder / name).stat().st_mtime_ns
     except OSError:

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
+from gradio.components import Component
 
 from nca.config import BadInput, NCAConfig, TrainConfig, checked
 from nca.jobs import JobSpec, Target
 from nca.jobs.initial import InitialCheckpoint
 from nca.recipes import RECIPES, recipe
+from nca.ui.context import Updates, Values
 from nca.ui.markup import count, duration
 
 DEFAULT_RECIPE = "quick"
@@ -22,19 +24,98 @@ FILTERS = {
     "Learned, from nine points (4)": ("learned", "nine_point"),
     "Learned, from five points (4)": ("learned", "five_point"),
 }
-# The order of the form's values: `fields` lays them out, `fill` sets and `read` takes them so.
-NAMES = (
-    "iterations", "learning_rate", "schedule", "optimiser", "batch", "pool_size", "damage_count",
-    "steps_min", "steps_max", "channels", "hidden", "filters", "fire_rate", "alive_threshold",
-    "seed", "device",
-)  # fmt: skip
 ARCHITECTURE = ("channels", "hidden", "filters", "fire_rate", "alive_threshold")
+_Widget = tuple[type[Component], dict[str, Any]]
+# One widget a setting, by the setting's name in the configs; in rows as they are laid out.
+ROWS: tuple[dict[str, _Widget], ...] = (
+    {
+        "iterations": (gr.Number, {
+            "label": "Iterations", "info": "Updates of the weights", "precision": 0,
+            "elem_id": "iterations",
+        }),
+        "seed": (gr.Number, {
+            "label": "Seed", "info": "The same gives the same", "precision": 0,
+            "elem_id": "seed-of-training",
+        }),
+    },
+    {
+        "learning_rate": (gr.Number, {
+            "label": "Learning rate", "info": "Of the first updates", "step": 0.0001,
+        }),
+        "schedule": (gr.Dropdown, {
+            "label": "Schedule", "info": "How the rate falls", "filterable": False,
+            "choices": ["constant", "step", "linear", "cosine"],
+        }),
+        "optimiser": (gr.Dropdown, {
+            "label": "Optimiser", "info": "How weights change", "filterable": False,
+            "choices": [("Adam", "adam"), ("Muon", "muon")],
+        }),
+    },
+    {
+        "batch": (gr.Slider, {
+            "label": "Batch", "minimum": 1, "maximum": 64, "step": 1, "buttons": [],
+            "elem_id": "batch",
+        }),
+        "damage_count": (gr.Slider, {
+            "label": "Damaged", "minimum": 0, "maximum": 64, "step": 1, "buttons": [],
+            "elem_id": "damage-count",
+        }),
+    },
+    {
+        "pool_size": (gr.Number, {
+            "label": "Pool", "info": "Old states to go on from", "precision": 0,
+            "elem_id": "pool-size",
+        }),
+        "hidden": (gr.Textbox, {
+            "label": "Hidden layers", "info": "Widths: 128 or 64, 64", "max_lines": 1,
+            "max_length": 40, "elem_id": "hidden",
+        }),
+    },
+    {
+        "steps_min": (gr.Number, {
+            "label": "Steps, at least", "info": "Of growth per update", "precision": 0,
+            "elem_id": "steps-min",
+        }),
+        "steps_max": (gr.Number, {
+            "label": "Steps, at most", "info": "Drawn between the two", "precision": 0,
+            "elem_id": "steps-max",
+        }),
+    },
+    {
+        "channels": (gr.Slider, {
+            "label": "Channels", "minimum": 4, "maximum": 32, "step": 1, "buttons": [],
+            "elem_id": "channels",
+        }),
+        "fire_rate": (gr.Slider, {
+            "label": "Fire rate", "minimum": 0.01, "maximum": 1, "step": 0.01, "buttons": [],
+        }),
+    },
+    {
+        "filters": (gr.Dropdown, {
+            "label": "Filters", "info": "How a cell sees others", "filterable": False,
+            "choices": list(FILTERS),
+        }),
+        "alive_threshold": (gr.Slider, {
+            "label": "Alive above", "minimum": 0, "maximum": 0.99, "step": 0.01, "buttons": [],
+        }),
+    },
+    {
+        "device": (gr.Dropdown, {
+            "label": "Device", "info": "Where it trains", "filterable": False,
+            "choices": ["auto"], "elem_id": "device",
+        }),
+    },
+)  # fmt: skip
 # One iteration of the growing recipe on a 72 x 72 grid takes about so long; an honest range,
 # because it depends on how much of the picture is empty and on the computer.
 FASTEST, SLOWEST = 0.2, 1.2  # seconds on two cores
 AT_LEAST = 0.008, 0.04  # however little there is to compute
 ON_CUDA = 0.02
 USUAL_WORK = checked(JobSpec, {"recipe": "growing"}).work
+
+
+SettingsFields = dict[str, Component]
+SettingsForm = dict[str, Any]
 
 
 def recipe_choices() -> list[tuple[str, str]]:
@@ -45,178 +126,57 @@ def recipe_choices() -> list[tuple[str, str]]:
     return [(name.capitalize() if name in plain else name, name) for name in names]
 
 
-def fields(devices: Sequence[str]) -> list[Any]:
-    """Lay out the advanced settings; components in the order of `NAMES`."""
-    values = dict(zip(NAMES, fill(DEFAULT_RECIPE), strict=True))
-    made: dict[str, Any] = {}
-    narrow: dict[str, Any] = {"min_width": 120}
-    with gr.Row():
-        made["iterations"] = gr.Number(
-            values["iterations"],
-            label="Iterations",
-            precision=0,
-            info="Updates of the weights",
-            elem_id="iterations",
-            **narrow,
-        )
-        made["seed"] = gr.Number(
-            values["seed"],
-            label="Seed",
-            precision=0,
-            info="The same gives the same",
-            elem_id="seed-of-training",
-            **narrow,
-        )
-    with gr.Row():
-        made["learning_rate"] = gr.Number(
-            values["learning_rate"],
-            label="Learning rate",
-            info="Of the first updates",
-            step=0.0001,
-            **narrow,
-        )
-        made["schedule"] = gr.Dropdown(
-            ["constant", "step", "linear", "cosine"],
-            value=values["schedule"],
-            label="Schedule",
-            info="How the rate falls",
-            filterable=False,
-            **narrow,
-        )
-        made["optimiser"] = gr.Dropdown(
-            [("Adam", "adam"), ("Muon", "muon")],
-            value=values["optimiser"],
-            label="Optimiser",
-            info="How weights change",
-            filterable=False,
-            **narrow,
-        )
-    with gr.Row():
-        made["batch"] = gr.Slider(
-            1,
-            64,
-            values["batch"],
-            step=1,
-            label="Batch",
-            buttons=[],
-            elem_id="batch",
-            **narrow,
-        )
-        made["damage_count"] = gr.Slider(
-            0,
-            64,
-            values["damage_count"],
-            step=1,
-            label="Damaged",
-            buttons=[],
-            elem_id="damage-count",
-            **narrow,
-        )
-    with gr.Row():
-        made["pool_size"] = gr.Number(
-            values["pool_size"],
-            label="Pool",
-            precision=0,
-            info="Old states to go on from",
-            elem_id="pool-size",
-            **narrow,
-        )
-        made["hidden"] = gr.Textbox(
-            values["hidden"],
-            label="Hidden layers",
-            max_lines=1,
-            max_length=40,
-            info="Widths: 128 or 64, 64",
-            elem_id="hidden",
-            **narrow,
-        )
-    with gr.Row():
-        made["steps_min"] = gr.Number(
-            values["steps_min"],
-            label="Steps, at least",
-            precision=0,
-            info="Of growth per update",
-            elem_id="steps-min",
-            **narrow,
-        )
-        made["steps_max"] = gr.Number(
-            values["steps_max"],
-            label="Steps, at most",
-            precision=0,
-            info="Drawn between the two",
-            elem_id="steps-max",
-            **narrow,
-        )
-    with gr.Row():
-        made["channels"] = gr.Slider(
-            4,
-            32,
-            values["channels"],
-            step=1,
-            label="Channels",
-            buttons=[],
-            elem_id="channels",
-            **narrow,
-        )
-        made["fire_rate"] = gr.Slider(
-            0.01,
-            1,
-            values["fire_rate"],
-            step=0.01,
-            label="Fire rate",
-            buttons=[],
-            **narrow,
-        )
-    with gr.Row():
-        made["filters"] = gr.Dropdown(
-            list(FILTERS),
-            value=values["filters"],
-            label="Filters",
-            filterable=False,
-            info="How a cell sees others",
-            **narrow,
-        )
-        made["alive_threshold"] = gr.Slider(
-            0,
-            0.99,
-            values["alive_threshold"],
-            step=0.01,
-            label="Alive above",
-            buttons=[],
-            **narrow,
-        )
-    made["device"] = gr.Dropdown(
-        ["auto", *devices], value="auto", label="Device",
-        elem_id="device", filterable=False, info="Where it trains",
-    )  # fmt: skip
-    return [made[name] for name in NAMES]
+def build(devices: Sequence[str]) -> SettingsFields:
+    """Lay out the settings; components by the names of the settings."""
+    values, fields = fill(DEFAULT_RECIPE), {}
+    for row in ROWS:
+        with gr.Row():
+            for name, (widget, options) in row.items():
+                if name == "device":
+                    options = options | {"choices": [*options["choices"], *devices]}
+                fields[name] = widget(value=values[name], min_width=120, **options)
+    return fields
 
 
-def fill(name: str, kept: NCAConfig | None = None) -> list[Any]:
-    """The values of the advanced settings for a recipe, in the order of `NAMES`.
+def form_values(fields: SettingsFields, values: Values) -> SettingsForm:
+    """What the visitor filled in, by setting, from values by component."""
+    return {name: values[component] for name, component in fields.items()}
+
+
+def fill(name: str, architecture: NCAConfig | None = None) -> SettingsForm:
+    """The values of a recipe's settings, by setting.
 
     Args:
         name: of the recipe.
-        kept: the architecture of the checkpoint that it begins with; the recipe's own when None.
+        architecture: of the initial checkpoint; the recipe's own when None.
     """
-    made = recipe(name)
-    nca = kept or made.nca
-    known = made.train.model_dump() | nca.model_dump() | {"seed": 0, "device": "auto"}
-    known["hidden"] = ", ".join(map(str, nca.hidden))
-    seen = (nca.perception, nca.laplacian)
-    known["filters"] = next(name for name, value in FILTERS.items() if value == seen)
-    return [known[name] for name in NAMES]
+    base = recipe(name)
+    nca = architecture or base.nca
+    form = base.train.model_dump() | nca.model_dump() | {"seed": 0, "device": "auto"}
+    form["hidden"] = ", ".join(map(str, nca.hidden))
+    filters = (nca.perception, nca.laplacian)
+    form["filters"] = next(label for label, value in FILTERS.items() if value == filters)
+    return {setting: form[setting] for row in ROWS for setting in row}
 
 
-def architecture(name: str, kept: NCAConfig | None) -> list[dict[str, Any]]:
-    """Updates of the fields named in `ARCHITECTURE`: locked to `kept`, or free at the recipe's."""
-    values = dict(zip(NAMES, fill(name, kept), strict=True))
-    return [gr.update(value=values[part], interactive=kept is None) for part in ARCHITECTURE]
+def lock_architecture(fields: SettingsFields, name: str, architecture: NCAConfig | None) -> Updates:
+    """Updates of the settings in `ARCHITECTURE`: locked to the given one, or free at the recipe's.
+
+    Args:
+        fields: the components.
+        name: of the recipe.
+        architecture: of the initial checkpoint; None for a new automaton.
+    """
+    values = fill(name, architecture)
+    return {
+        fields[setting]: gr.update(value=values[setting], interactive=architecture is None)
+        for setting in ARCHITECTURE
+    }
 
 
 def read(
     name: str,
-    values: Sequence[Any],
+    form: SettingsForm,
     target: Target,
     initial: InitialCheckpoint | None = None,
 ) -> JobSpec:
@@ -224,22 +184,21 @@ def read(
 
     Args:
         name: of the recipe.
-        values: of the advanced settings, in the order of `NAMES`.
+        form: what the visitor filled in, by setting.
         target: what to grow.
         initial: the initial checkpoint; its architecture counts, not the form's.
     """
-    form: dict[str, Any] = dict(zip(NAMES, values, strict=True))
-    missing = next((key for key, value in form.items() if value in (None, "")), None)
+    missing = next((setting for setting, value in form.items() if value in (None, "")), None)
     if missing:
         raise BadInput(f"Please fill in {missing.replace('_', ' ')}.")
-    perception, laplacian = FILTERS[form["filters"]]
-    form |= {"hidden": layers(form["hidden"]), "perception": perception, "laplacian": laplacian}
-    del form["filters"]
-    seed, device = form.pop("seed"), form.pop("device")
+    changes = dict(form)
+    seed, device = changes.pop("seed"), changes.pop("device")
+    perception, laplacian = FILTERS[changes.pop("filters")]
+    changes |= {"hidden": layers(form["hidden"]), "perception": perception, "laplacian": laplacian}
     if initial:
-        form = {k: v for k, v in form.items() if k in TrainConfig.model_fields}
+        changes = {k: v for k, v in changes.items() if k in TrainConfig.model_fields}
     return JobSpec.from_recipe(
-        name, target, seed=seed, device=device, initial=initial, changes=form
+        name, target, seed=seed, device=device, initial=initial, changes=changes
     )
 
 

@@ -2,300 +2,361 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
-from nca.catalog import Catalog
+from nca.catalog import CheckpointRef, Kind
 from nca.config import BadInput, TargetConfig, checked
 from nca.jobs import JobSpec, JobView, Target
 from nca.recipes import recipe
-from nca.settings import Settings
-from nca.target import target_to_png
-from nca.ui.components import Chosen
+from nca.ui.context import Opener, PageContext, Updates, Values
 from nca.ui.events import PLAYING, changes, listen, toast
 from nca.ui.markup import FLEETING, note
-from nca.ui.train import initial as begin
-from nca.ui.train import job_panel as watch
-from nca.ui.train import settings_form as form
-from nca.ui.train import snapshots as past
-from nca.ui.train import target_form as source
+from nca.ui.train import initial, job_panel, settings_form, snapshots, target_form
 from nca.ui.visitor import key_of
 
-EVERY = 1.5  # seconds between looks at a job that is active
-POINTS = 300
+ID, TITLE = "train", "Train"
+POINTS = 300  # of the loss curve
+# On a phone the training is far below the button.
+SHOW_STATUS = (
+    "() => document.querySelector('#status:has(.queued, .running)')"
+    "?.scrollIntoView({behavior: 'smooth', block: 'nearest'})"
+)
+SHOW_INITIAL = (
+    "() => setTimeout(() => document.querySelector('#begin-with')"
+    "?.scrollIntoView({behavior: 'smooth', block: 'center'}), 100)"
+)
+CONFIRM_DELETE = (
+    "(visitor, job) => [visitor, confirm('Delete this training, its picture and all that it has "
+    "grown?') ? job : null]"
+)
 
 
 @dataclass(frozen=True)
 class TrainTab:
-    """What the page needs of this tab.
+    """The components.
 
     Attributes:
-        chosen: the selector of the visitor's jobs.
-        seen: what the page shows already, in the session.
-        outputs: of `attach`, for when the page opens.
-        grow_it: the button that opens the other tab.
-        beginning: the selector of what to begin with.
-        recipe: the selector of the recipe.
-        past: the slider over its snapshots.
-        begun: the outputs of `begin.Handlers.further`.
+        target_box: around `target`, hidden when the initial checkpoint's own picture is used.
+        target: the form of the picture.
+        initial: what to begin with.
+        recipe: its name.
+        about: what the recipe does and how long it may take.
+        settings: the advanced settings.
+        start: the button.
+        panel: the job that is shown.
     """
 
-    handlers: Handlers
-    chosen: gr.Dropdown
-    seen: gr.State
-    outputs: list[Any]
-    grow_it: gr.Button
-    beginning: begin.Beginning
+    target_box: gr.Column
+    target: target_form.TargetFields
+    initial: initial.InitialFields
     recipe: gr.Radio
-    begun: list[Any]
-    past: past.Past
+    about: gr.HTML
+    settings: settings_form.SettingsFields
+    start: gr.Button
+    panel: job_panel.JobPanel
+
+    @property
+    def inputs(self) -> list[Any]:
+        """The form."""
+        return [*self.target.inputs, *self.about_inputs]
+
+    @property
+    def about_inputs(self) -> list[Any]:
+        """What `about` tells of."""
+        size = (self.target.size, self.target.padding)
+        return [*self.initial.inputs, *size, self.recipe, *self.settings.values()]
+
+    @property
+    def initial_outputs(self) -> list[Any]:
+        """What changes with the initial checkpoint."""
+        architecture = [self.settings[name] for name in settings_form.ARCHITECTURE]
+        return [self.initial.about, self.initial.own_picture, self.target_box, *architecture]
+
+    @property
+    def job_outputs(self) -> list[Any]:
+        """What shows a job, chosen already."""
+        return [*self.panel.outputs, self.start]
+
+    @property
+    def outputs(self) -> list[Any]:
+        """What shows all of a visitor's jobs."""
+        panel = self.panel
+        return [panel.selector, panel.selector_row, panel.actions, *self.job_outputs]
 
 
-def build(settings: Settings, catalog: Catalog, visitor: gr.BrowserState) -> TrainTab:
+def build(context: PageContext) -> Callable[[], None]:
     """Lay out the tab and attach its handlers."""
-    queue = catalog.queue
-    handlers = Handlers(settings, catalog)
-    with gr.Row(equal_height=False):
-        with gr.Column(scale=5, min_width=320):
-            with gr.Column() as picture_form:
-                picture = source.build(settings.limits)
-            beginning = begin.build()
-            name = gr.Radio(
-                form.recipe_choices(), value=form.DEFAULT_RECIPE, label="Recipe", elem_id="recipe"
-            )
-            about = gr.HTML(
-                handlers.about(
-                    None,
-                    begin.NEW,
-                    False,
-                    source.DEFAULT.size,
-                    source.DEFAULT.padding,
-                    form.DEFAULT_RECIPE,
-                    *form.fill(form.DEFAULT_RECIPE),
-                ),
-                elem_id="about-recipe",
-            )
-            with gr.Accordion("Advanced settings", open=False, elem_id="advanced"):
-                advanced = form.fields(queue.devices)
-            start = gr.Button("Start training", variant="primary", elem_id="start")
-            if not settings.lasting:
-                gr.HTML(note(FLEETING))
-        with gr.Column(scale=7, min_width=320):
-            with gr.Row(visible=False) as top:
-                chosen = Chosen(
-                    [], value=None, label="My trainings", filterable=False, interactive=True,
-                    elem_id="jobs",
-                )  # fmt: skip
-            status = gr.HTML(watch.EMPTY, elem_id="status")
-            with gr.Row(visible=False) as actions:
-                stop = gr.Button("Stop", size="md", min_width=70, elem_id="stop")
-                resume = gr.Button("Resume", size="md", min_width=90, elem_id="resume")
-                delete = gr.Button(
-                    "Delete", variant="stop", size="md", min_width=70, elem_id="delete"
-                )
-                grow_it = gr.Button(
-                    "Grow it", variant="primary", size="md", min_width=90, elem_id="grow-it"
-                )
-            portraits = gr.HTML("", elem_id="portraits")
-            looking = past.build()
-            plot = gr.LinePlot(
-                watch.curve([]), x="iteration", y="log10 loss", height=230, visible="hidden",
-                label="Loss: lower is better; -2 looks alike, -3 looks the same",
-                x_title="iteration", y_title="log10 loss", elem_id="loss", buttons=[],
-                tooltip="axis",
-            )  # fmt: skip
-            sheets = gr.HTML("", elem_id="sheets")
-    seen = gr.State({}, time_to_live=3600)
-    timer = gr.Timer(EVERY, active=False)
+    tab = _lay_out(context)
+    handlers, visitor, panel = Handlers(context, tab), context.visitor, tab.panel
 
-    panel = [
-        status, plot, portraits, sheets, *looking.outputs, stop, resume, delete, grow_it, start,
-        timer, seen,
-    ]  # fmt: skip
-    attached = [chosen, top, actions, *panel]
-    asked = [visitor, *beginning.asked, *picture.inputs, name, *advanced]
-    size, padding = picture.inputs[5:7]
-
-    listen(name.change, handlers.fill, [visitor, beginning.chosen, name], advanced)
-    fixed = [advanced[form.NAMES.index(part)] for part in form.ARCHITECTURE]
-    begun = [beginning.about, beginning.keep, picture_form, *fixed]
     listen(
-        beginning.chosen.input, handlers.begin.choose, [visitor, beginning.chosen, name], begun,
+        tab.recipe.change, handlers.fill, {visitor, tab.initial.selector, tab.recipe},
+        list(tab.settings.values()),
+    )  # fmt: skip
+    listen(
+        tab.initial.selector.input, handlers.choose_initial,
+        {visitor, tab.initial.selector, tab.recipe}, tab.initial_outputs,
         trigger_mode="always_last",
     )  # fmt: skip
-    listen(beginning.keep.input, begin.hidden, beginning.keep, picture_form)
-    described = [*beginning.asked, size, padding, name, *advanced]
     listen(
-        changes(described), handlers.about, [visitor, *described], about,
-        quiet=True, trigger_mode="always_last",
-    )  # fmt: skip
-    started = listen(start.click, handlers.start, asked, attached, trigger_mode="once")
-    # On a phone the training is far below the button.
-    started.success(
-        None,
-        None,
-        None,
-        api_visibility="private",
-        js="() => document.querySelector('#status:has(.queued, .running)')"
-        "?.scrollIntoView({behavior: 'smooth', block: 'nearest'})",
+        tab.initial.own_picture.input, initial.hide_form, tab.initial.own_picture, tab.target_box
     )
-    listen(chosen.input, handlers.look, [visitor, chosen], panel)
     listen(
-        timer.tick, handlers.tick, [visitor, chosen, seen], panel,
+        changes(tab.about_inputs), handlers.describe, {visitor, *tab.about_inputs}, tab.about,
+        quiet=True, trigger_mode="always_last",
+    )  # fmt: skip
+    started = listen(
+        tab.start.click, handlers.start, {visitor, *tab.inputs}, tab.outputs, trigger_mode="once"
+    )
+    started.success(None, None, None, js=SHOW_STATUS, api_visibility="private")
+    job = [visitor, panel.selector]
+    listen(panel.selector.input, handlers.show_job, job, tab.job_outputs)
+    listen(
+        panel.timer.tick, handlers.tick, [*job, panel.state], tab.job_outputs,
         quiet=True, trigger_mode="always_last",
     )  # fmt: skip
     listen(
-        looking.when.input, handlers.past.show, [visitor, chosen, looking.when], looking.life,
-        trigger_mode="always_last", **PLAYING,
+        panel.snapshots.slider.input, handlers.show_snapshot, [*job, panel.snapshots.slider],
+        panel.snapshots.pictures, trigger_mode="always_last", **PLAYING,
     )  # fmt: skip
-    listen(stop.click, handlers.stop, [visitor, chosen], panel)
-    listen(resume.click, handlers.resume, [visitor, chosen], panel)
+    listen(panel.stop.click, handlers.stop, job, tab.job_outputs)
+    listen(panel.resume.click, handlers.resume, job, tab.job_outputs)
     listen(
         # Once would swallow a second press while the server still hears of a "no".
-        delete.click, handlers.delete, [visitor, chosen], attached, trigger_mode="multiple",
-        js="(visitor, job) => [visitor, confirm('Delete this training, its picture and all that "
-        "it has grown?') ? job : null]",
+        panel.delete.click, handlers.delete, job, tab.outputs,
+        trigger_mode="multiple", js=CONFIRM_DELETE,
     )  # fmt: skip
-    return TrainTab(
-        handlers, chosen, seen, attached, grow_it, beginning, name, [beginning.chosen, *begun],
-        looking,
+    listen(context.loaded.then, handlers.attach, visitor, tab.outputs)
+    for event in (context.loaded.then, context.items[ID].select):
+        listen(event, handlers.update_choices, visitor, tab.initial.selector)
+
+    context.openers[ID] = Opener(
+        handlers.train_further, [tab.recipe], [tab.initial.selector, *tab.initial_outputs],
+        script=SHOW_INITIAL,
     )  # fmt: skip
+
+    def connect() -> None:
+        context.open_on("grow", panel.grow.click, handlers.newest, [panel.selector])
+        context.open_on(
+            "grow", panel.snapshots.grow.click, handlers.snapshot,
+            [panel.selector, panel.snapshots.slider],
+        )  # fmt: skip
+
+    return connect
+
+
+def _lay_out(context: PageContext) -> TrainTab:
+    devices = context.queue.devices
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=5, min_width=320):
+            with gr.Column() as target_box:
+                target = target_form.build(context.settings.limits)
+            initial_fields = initial.build()
+            recipe_name = gr.Radio(
+                settings_form.recipe_choices(), value=settings_form.DEFAULT_RECIPE,
+                label="Recipe", elem_id="recipe",
+            )  # fmt: skip
+            spec = JobSpec.from_recipe(
+                settings_form.DEFAULT_RECIPE, Target(target_form.DEFAULT, b"", "estimate")
+            )
+            about = gr.HTML(_about(spec, devices), elem_id="about-recipe")
+            with gr.Accordion("Advanced settings", open=False, elem_id="advanced"):
+                settings = settings_form.build(devices)
+            start = gr.Button("Start training", variant="primary", elem_id="start")
+            if not context.settings.lasting:
+                gr.HTML(note(FLEETING))
+        with gr.Column(scale=7, min_width=320):
+            panel = job_panel.build()
+    return TrainTab(target_box, target, initial_fields, recipe_name, about, settings, start, panel)
+
+
+def _about(spec: JobSpec, devices: tuple[str, ...], pace: float | None = None) -> str:
+    """What the spec's recipe does, and how long it may take; `pace` as `expected` takes it."""
+    time = settings_form.expected(spec, devices[0] != "cpu", pace)
+    return note(f"{recipe(spec.recipe or '').summary} {time}")
 
 
 class Handlers:
-    """What happens when something is pressed; each method returns what its outputs show."""
+    """What happens when something is pressed; methods return updates by component."""
 
-    def __init__(self, settings: Settings, catalog: Catalog) -> None:
-        self.settings, self.queue = settings, catalog.queue
-        self.begin, self.past = begin.Handlers(catalog), past.Handlers(catalog)
+    def __init__(self, context: PageContext, tab: TrainTab) -> None:
+        self.queue, self.catalog, self.tab = context.queue, context.catalog, tab
+        self.visitor, self.limits = context.visitor, context.settings.limits
 
-    def fill(self, stored: Any, beginning: str, name: str) -> list[Any]:
-        """The advanced settings of a recipe; the architecture of what it begins with stays."""
-        start = self.begin.read(stored, beginning)
-        return form.fill(name, start.nca if start else None)
+    # ------------------------------------------------------------------ the form
 
-    def about(
-        self,
-        stored: Any,
-        beginning: str,
-        keep: bool,
-        size: float,
-        padding: float,
-        name: str,
-        *values: Any,
-    ) -> str:
+    def fill(self, values: Values) -> Updates:
+        """The settings of a recipe; the architecture of what it begins with stays."""
+        start = self._initial(values)
+        form = settings_form.fill(values[self.tab.recipe], start.nca if start else None)
+        return {self.tab.settings[name]: value for name, value in form.items()}
+
+    def choose_initial(self, values: Values) -> Updates:
+        """The initial checkpoint was chosen: what is known of it, and what it fixes."""
+        return self._show_initial(values, own_picture=False)
+
+    def train_further(self, values: Values, name: str) -> Updates:
+        """The same for a checkpoint of another tab, which goes on with its own picture."""
+        selector, key = self.tab.initial.selector, self._key(values)
+        choices = initial.choices(self.catalog, key, name)
+        updates = self._show_initial({**values, selector: name}, own_picture=True)
+        return {selector: gr.update(choices=choices, value=name), **updates}
+
+    def update_choices(self, stored: Any) -> Any:
+        """The shelf as it is now, to begin with; what was chosen stays."""
+        return gr.update(choices=initial.choices(self.catalog, key_of(stored)))
+
+    def describe(self, values: Values) -> str:
         """What the recipe does and how long it may take."""
-        config = checked(TargetConfig, {"emoji": "", "size": size, "padding": padding})
+        target, name = self.tab.target, values[self.tab.recipe]
+        size = {"size": values[target.size], "padding": values[target.padding]}
+        config = checked(TargetConfig, {"emoji": "", **size})
         try:
-            start = self.begin.read(stored, beginning)
-            target = start.target() if start and keep else Target(config, b"", "estimate")
-            spec = form.read(name, values, target, start)
+            start = self._initial(values)
+            picture = Target(config, b"", "estimate")
+            if start and values[self.tab.initial.own_picture]:
+                picture = start.target()
+            form = settings_form.form_values(self.tab.settings, values)
+            spec = settings_form.read(name, form, picture, start)
         except BadInput as problem:
             return note(str(problem), "refusal")
-        time = form.expected(spec, self.queue.devices[0] != "cpu", self._pace(stored, spec))
-        return note(f"{recipe(name).summary} {time}")
+        return _about(spec, self.queue.devices, self._pace(self._key(values), spec))
 
-    def start(self, stored: Any, beginning: str, keep: bool, *values: Any) -> list[Any]:
+    def start(self, values: Values) -> Updates:
         """Queue a training of what the form says."""
-        sources, (name, *advanced) = values[:9], values[9:]
-        start = self.begin.read(stored, beginning)
-        if start and keep:
+        start = self._initial(values)
+        if start and values[self.tab.initial.own_picture]:
             target = start.target()
         else:
-            config, cells = source.read(self.settings.limits, *sources)
-            target = Target(config, target_to_png(cells), source.title(config, sources[0]))
-        spec = form.read(name, advanced, target, start)
-        job = self.queue.submit(key_of(stored), spec, target.png, start and start.weights)
-        return self.attach(stored, job)
+            target = target_form.read(self.limits, self.tab.target.form(values))
+        form = settings_form.form_values(self.tab.settings, values)
+        spec = settings_form.read(values[self.tab.recipe], form, target, start)
+        key = self._key(values)
+        job = self.queue.submit(key, spec, target.png, start and start.weights)
+        return self._jobs(key, job)
 
-    def attach(self, stored: Any, job: str | None = None) -> list[Any]:
-        """Everything this visitor has, with one job shown: the given, an active or the newest."""
-        views = self.queue.jobs(key_of(stored))
-        if job is None and views:
-            job = next((view.id for view in views if view.active), views[0].id)
-        named = watch.labels(views)
-        return [
-            gr.update(choices=named, value=job),
-            gr.update(visible=len(named) > 1),
-            gr.update(visible=bool(named)),
-            *self.look(stored, job),
-        ]
+    # ------------------------------------------------------------------ the job
 
-    def look(self, stored: Any, job: str | None) -> Any:
-        """The panel of a job, complete."""
-        if not job:
-            return [
-                watch.EMPTY, gr.update(visible="hidden"), "", "", *past.update([], []),
-                *watch.buttons(None),
-                gr.update(interactive=True), gr.update(active=False), {},
-            ]  # fmt: skip
-        return self._panel(stored, self.queue.view(key_of(stored), job), {})
+    def attach(self, stored: Any) -> Updates:
+        """Everything this visitor has, with one job shown: an active one or the newest."""
+        return self._jobs(key_of(stored))
 
-    def tick(self, stored: Any, job: str | None, seen: dict[str, Any] | None) -> Any:
-        """The panel of a job, as far as it changed."""
+    def show_job(self, stored: Any, job: str | None) -> Updates:
+        """A job, completely."""
+        return self._job(key_of(stored), job)
+
+    def tick(self, stored: Any, job: str | None, state: dict[str, Any] | None) -> Updates:
+        """A job, as far as it changed."""
         if not job:
             return gr.skip()
+        key, previous = key_of(stored), state or {}
+        if previous.get("job") != job:
+            previous = {}
         try:
-            view = self.queue.view(key_of(stored), job)
+            view = self.queue.view(key, job)
         except BadInput:  # deleted on another page of the same visitor
-            return self.look(stored, None)
-        seen = seen or {}
-        if seen.get("job") == job and seen.get("active") and not view.active:
+            return self._job(key, None)
+        if previous.get("active") and not view.active:
             if view.state == "finished":
                 toast(f"{view.title} has finished. Press “Grow it” to play with it.", "Done", 20)
             elif view.state == "failed":
                 words = f"{view.title} ended early. {view.message or ''}"
                 toast(words, "Please note", 20, warning=True)
-        return self._panel(stored, view, seen if seen.get("job") == job else {})
+        return self._update(key, view, previous) or gr.skip()
 
-    def stop(self, stored: Any, job: str) -> list[Any]:
+    def stop(self, stored: Any, job: str) -> Updates:
         """Let it end after this iteration."""
         self.queue.stop(key_of(stored), job)
-        return self.look(stored, job)
+        return self._job(key_of(stored), job)
 
-    def resume(self, stored: Any, job: str) -> list[Any]:
+    def resume(self, stored: Any, job: str) -> Updates:
         """Let it go on, and longer than it was to when it has finished."""
-        view = self.queue.view(key_of(stored), job)
-        added = watch.more(view)
-        self.queue.resume(key_of(stored), job, view.iterations + added if added else None)
-        return self.look(stored, job)
+        key = key_of(stored)
+        view = self.queue.view(key, job)
+        added = job_panel.more(view)
+        self.queue.resume(key, job, view.iterations + added if added else None)
+        return self._job(key, job)
 
-    def delete(self, stored: Any, job: str | None) -> Any:
-        """Forget it, unless the visitor thought better of it."""
+    def delete(self, stored: Any, job: str | None) -> Updates:
+        """Delete it; `job` is None when the visitor answered no."""
         if not job:
             return gr.skip()
         self.queue.delete(key_of(stored), job)
-        return self.attach(stored)
+        return self._jobs(key_of(stored))
 
-    def _panel(self, stored: Any, view: JobView, seen: dict[str, Any]) -> Any:
-        now: dict[str, Any] = watch.stamps(view) | {"status": watch.status(view)}
-        points = self.queue.metrics(key_of(stored), view.id, POINTS)
-        now["points"] = points[-1] if points else None
+    def show_snapshot(self, stored: Any, job: str, iteration: float) -> str:
+        """How it was after some iterations."""
+        return snapshots.snapshot_html(self.catalog, key_of(stored), job, iteration)
 
-        def changed(part: str) -> bool:
-            return part not in seen or seen[part] != now[part]
+    # ------------------------------------------------------------------ for other tabs
 
-        if not any(changed(part) for part in now):
-            return gr.skip()
-        plot = gr.update(value=watch.curve(points), visible=True if len(points) > 1 else "hidden")
-        busy = view.active or any(v.active for v in self.queue.jobs(key_of(stored)))
-        return [
-            now["status"] if changed("status") else gr.skip(),
-            plot if changed("points") else gr.skip(),
-            watch.portraits(view) if changed("portraits") else gr.skip(),
-            watch.sheets(view) if changed("sheets") else gr.skip(),
-            *past.update(now["past"], seen.get("past", [])),
-            *(watch.buttons(view) if changed("buttons") else [gr.skip()] * 4),
-            gr.update(interactive=not busy) if changed("buttons") else gr.skip(),
-            gr.update(active=view.active) if changed("active") else gr.skip(),
-            now,
-        ]
+    def newest(self, values: Values) -> str:
+        """The name of the job's newest weights."""
+        view = self.queue.view(self._key(values), values[self.tab.panel.selector])
+        return str(CheckpointRef(Kind.JOB, view.id))
 
-    def _pace(self, stored: Any, spec: JobSpec) -> float | None:
+    def snapshot(self, values: Values) -> str:
+        """The name of the snapshot that the slider is at."""
+        panel = self.tab.panel
+        job, iteration = values[panel.selector], values[panel.snapshots.slider]
+        return str(self.catalog.snapshot(self._key(values), job, iteration))
+
+    # ------------------------------------------------------------------ within
+
+    def _key(self, values: Values) -> str:
+        return key_of(values[self.visitor])
+
+    def _initial(self, values: Values) -> initial.InitialCheckpoint | None:
+        name = values[self.tab.initial.selector]
+        return initial.initial(self.catalog, self._key(values), name)
+
+    def _show_initial(self, values: Values, own_picture: bool) -> Updates:
+        """Updates for the initial checkpoint in the selector."""
+        tab, start = self.tab, self._initial(values)
+        has_picture = start is not None and start.checkpoint.target is not None
+        own_picture = own_picture and has_picture
+        architecture = start.nca if start else None
+        return {
+            tab.initial.about: initial.initial_html(start) if start else "",
+            tab.initial.own_picture: gr.update(value=own_picture, visible=has_picture),
+            tab.target_box: initial.hide_form(own_picture),
+            **settings_form.lock_architecture(tab.settings, values[tab.recipe], architecture),
+        }
+
+    def _jobs(self, key: str, job: str | None = None) -> Updates:
+        """All jobs of a visitor, with one shown: the given, an active or the newest."""
+        views, panel = self.queue.jobs(key), self.tab.panel
+        if job is None and views:
+            job = next((view.id for view in views if view.active), views[0].id)
+        return {
+            panel.selector: gr.update(choices=job_panel.labels(views), value=job),
+            panel.selector_row: gr.update(visible=len(views) > 1),
+            panel.actions: gr.update(visible=bool(views)),
+            **self._job(key, job),
+        }
+
+    def _job(self, key: str, job: str | None) -> Updates:
+        """A job completely, or the empty panel without one."""
+        if not job:
+            return job_panel.empty(self.tab.panel) | {self.tab.start: gr.update(interactive=True)}
+        return self._update(key, self.queue.view(key, job), {})
+
+    def _update(self, key: str, view: JobView, previous: dict[str, Any]) -> Updates:
+        """What changed of a job since `previous`."""
+        panel = self.tab.panel
+        points = self.queue.metrics(key, view.id, POINTS)
+        updates = job_panel.update(panel, view, points, previous)
+        if panel.stop in updates:
+            busy = view.active or any(other.active for other in self.queue.jobs(key))
+            updates[self.tab.start] = gr.update(interactive=not busy)
+        return updates
+
+    def _pace(self, key: str, spec: JobSpec) -> float | None:
         """Seconds per unit of work, as measured on this visitor's newest training."""
-        key = key_of(stored)
         for view in self.queue.jobs(key) if key else []:
             if view.iterations_per_second:
                 other = self.queue.spec(key, view.id)

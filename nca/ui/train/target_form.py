@@ -4,39 +4,91 @@ from __future__ import annotations
 
 import html
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
-from torch import Tensor
 
 from nca.config import BadInput, Limits, TargetConfig, checked
-from nca.target import PICKER, make_target, noto_available, target_to_png
+from nca.jobs import Target
+from nca.target import PICKER, noto_available
 from nca.ui.components import PictureFile, drawing_bytes, drawing_pad, emoji_row
+from nca.ui.context import Updates, Values, named_values
 from nca.ui.events import changes, listen
 from nca.ui.markup import figure, note, picture
 
 DEFAULT = checked(TargetConfig, {"emoji": PICKER[0]})
+TITLES = {"draw": "Drawing", "upload": "Picture"}  # of trainings on what is not an emoji
+
+
+class TargetForm(NamedTuple):
+    """What the visitor filled in.
+
+    Attributes:
+        source: emoji, upload or draw.
+        emoji: one emoji.
+        style: whose drawing of it, twemoji or noto.
+        upload: the path of a file.
+        drawing: the value of a drawing pad.
+        size: longest side of the picture, in cells.
+        padding: empty cells on each side.
+        crop: whether what is transparent around an upload is cut off.
+        background: keep, or transparent for one that is removed.
+    """
+
+    source: str
+    emoji: str
+    style: str
+    upload: str | None
+    drawing: str | None
+    size: float
+    padding: float
+    crop: bool
+    background: str
+
+    @property
+    def missing(self) -> bool:
+        """Whether no picture was given yet."""
+        if self.source == "emoji":
+            return False
+        return not (self.upload if self.source == "upload" else self.drawing)
 
 
 @dataclass(frozen=True)
-class Source:
-    """The components of the form; `inputs` in the order that `read` takes their values."""
+class TargetFields:
+    """The components: one for each field of `TargetForm`, and what is shown of it."""
 
-    inputs: list[Any]
+    source: gr.Textbox
+    emoji: gr.Textbox
+    style: gr.Radio
+    upload: PictureFile
+    drawing: gr.HTML
+    size: gr.Slider
+    padding: gr.Slider
+    crop: gr.Checkbox
+    background: gr.Radio
     preview: gr.HTML
     refusal: gr.HTML
 
+    @property
+    def inputs(self) -> list[Any]:
+        """The components that `form` reads."""
+        return [getattr(self, name) for name in TargetForm._fields]
 
-def build(limits: Limits) -> Source:
+    def form(self, values: Values) -> TargetForm:
+        """What the visitor filled in, from values by component."""
+        return TargetForm(**named_values(TargetForm._fields, self, values))
+
+
+def build(limits: Limits) -> TargetFields:
     """Lay out the form and keep its preview up to date."""
-    tabs, kind = {}, gr.Textbox("emoji", visible=False, elem_id="source")
+    tabs, source = {}, gr.Textbox("emoji", visible=False, elem_id="source")
     with gr.Tabs():
         with gr.Tab("Emoji") as tabs["emoji"]:
             emoji = gr.Textbox(
                 DEFAULT.emoji, label="Type, paste or pick one emoji", max_lines=1, max_length=200,
                 elem_id="emoji",
             )  # fmt: skip
-            row = emoji_row(PICKER, "emoji-row")
+            picker = emoji_row(PICKER, "emoji-row")
             style = gr.Radio(
                 [("Twemoji", "twemoji"), ("Noto", "noto")],
                 value="twemoji",
@@ -65,7 +117,7 @@ def build(limits: Limits) -> Source:
             drawing = drawing_pad("drawing")
     with gr.Row(equal_height=False):
         with gr.Column(scale=5, min_width=150):
-            preview = gr.HTML(show(make_target(DEFAULT), DEFAULT), elem_id="target")
+            preview = gr.HTML(preview_html(Target.make(DEFAULT)), elem_id="target")
         with gr.Column(scale=5, min_width=150):
             size = gr.Slider(
                 8,
@@ -82,68 +134,51 @@ def build(limits: Limits) -> Source:
                 min_width=130, buttons=[], elem_id="padding",
             )  # fmt: skip
     refusal = gr.HTML("", elem_id="refusal")
-    source = Source(
-        [kind, emoji, style, upload, drawing, size, padding, crop, background], preview, refusal
+    fields = TargetFields(
+        source, emoji, style, upload, drawing, size, padding, crop, background, preview, refusal
     )
 
-    def look(*values: Any) -> tuple[Any, str]:
+    def update_preview(values: Values) -> Updates:
+        form = fields.form(values)
         try:
-            config, target = read(limits, *values)
+            target = read(limits, form)
         except BadInput as problem:
-            given = values[0] == "emoji" or values[3 if values[0] == "upload" else 4]
-            return gr.skip(), note(str(problem), "refusal" if given else "note")
-        return show(target, config), ""
+            return {refusal: note(str(problem), "note" if form.missing else "refusal")}
+        return {preview: preview_html(target), refusal: ""}
 
     def pick(event: gr.EventData) -> str:
         return str(event.emoji)[:64]
 
     for name, tab in tabs.items():
         # In the page alone, so that it survives a restart of the server.
-        tab.select(None, None, kind, js=f"() => '{name}'", api_visibility="private")
-    listen(row.select, pick, None, emoji)
+        tab.select(None, None, source, js=f"() => '{name}'", api_visibility="private")
+    listen(picker.select, pick, None, emoji)
     listen(
-        changes(source.inputs), look, source.inputs, [preview, refusal],
+        changes(fields.inputs), update_preview, set(fields.inputs), [preview, refusal],
         trigger_mode="always_last",
     )  # fmt: skip
-    return source
+    return fields
 
 
-def read(
-    limits: Limits,
-    kind: str,
-    emoji: str,
-    style: str,
-    upload: str | None,
-    drawing: str | None,
-    size: float,
-    padding: float,
-    crop: bool,
-    background: str,
-) -> tuple[TargetConfig, Tensor]:
-    """The form's values as a target; raises BadInput with what is wrong with them."""
+def read(limits: Limits, form: TargetForm) -> Target:
+    """The form as a target; raises BadInput with what is wrong with it."""
     # A drawing's empty surroundings mean nothing: it is always cropped.
-    values: dict[str, Any] = {"size": size, "padding": padding, "crop": crop or kind == "draw"}
-    picture: bytes | str | None = None
-    if kind == "emoji":
-        values |= {"kind": "emoji", "emoji": (emoji or "").strip()[:64], "style": style}
-    else:
-        values |= {"kind": "image", "background": background}
-        picture = upload if kind == "upload" else drawing_bytes(drawing)
-        if not picture:
-            verb = "upload" if kind == "upload" else "draw"
-            raise BadInput(f"Please {verb} a picture first.")
-    config = checked(TargetConfig, values)
-    return config, make_target(config, picture, limits)
+    crop = form.crop or form.source == "draw"
+    config: dict[str, Any] = {"size": form.size, "padding": form.padding, "crop": crop}
+    if form.source == "emoji":
+        emoji = (form.emoji or "").strip()[:64]
+        return Target.make(config | {"kind": "emoji", "emoji": emoji, "style": form.style})
+    picture = form.upload if form.source == "upload" else drawing_bytes(form.drawing)
+    if not picture:
+        verb = "upload" if form.source == "upload" else "draw"
+        raise BadInput(f"Please {verb} a picture first.")
+    config |= {"kind": "image", "background": form.background}
+    return Target.make(config, picture, TITLES.get(form.source), limits)
 
 
-def show(target: Tensor, config: TargetConfig) -> str:
+def preview_html(target: Target) -> str:
     """The target, its cells as squares, with its measures."""
-    grid = config.grid
-    words = f"{grid} × {grid} cells, the picture {config.size}"
-    image = picture(target_to_png(target), "The target at training size", "image/png", "checker")
+    grid = target.config.grid
+    words = f"{grid} × {grid} cells, the picture {target.config.size}"
+    image = picture(target.png, "The target at training size", "image/png", "checker")
     return f'<div class="panel">{figure(image, html.escape(words))}</div>'
-
-
-def title(config: TargetConfig, kind: str) -> str:
-    """What to call a training of it."""
-    return config.emoji or {"draw": "Drawing", "upload": "Picture"}.get(kind, "Automaton")
