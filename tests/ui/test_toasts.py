@@ -6,11 +6,11 @@ import gradio as gr
 import pytest
 from jobs_kit import tiny_png, tiny_spec, wait_for
 
-from nca.catalog.catalog import Catalog
 from nca.jobs import JobQueue
 from nca.settings import Settings
+from nca.ui.context import PageContext
 from nca.ui.events import toast
-from nca.ui.train.tab import Handlers
+from nca.ui.train import tab as train
 
 MARKUP = "<h1>x</h1><img src=https://example.org/a.png>"
 ROOT = Path(__file__).parents[2]
@@ -30,7 +30,9 @@ def test_a_strangers_title_in_a_toast(tmp_path, shown):
     settings = Settings(home=tmp_path, secret="x" * 16)
     queue, key = JobQueue(tmp_path, settings.limits, devices=("cpu",)), JobQueue.new_key()
     try:
-        handlers = Handlers(settings, Catalog(settings, queue))
+        with gr.Blocks() as page:
+            context = PageContext.make(page, settings, queue)
+            handlers = train.Handlers(context, train.lay_out(context))
         job = queue.submit(key, tiny_spec(2, title=MARKUP), tiny_png())
         wait_for(lambda: queue.view(key, job).state == "finished")
         handlers.tick({"own": key, "link": None}, job, {"job": job, "active": True})

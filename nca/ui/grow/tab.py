@@ -95,7 +95,7 @@ class GrowTab:
 
 def build(context: PageContext) -> Callable[[], None]:
     """Lay out the tab and attach its handlers."""
-    tab, visitor = _lay_out(context), context.visitor
+    tab, visitor = lay_out(context), context.visitor
     handlers = Handlers(context, tab)
     listen(
         context.items[ID].select, handlers.open, [visitor, tab.chosen, tab.weights], tab.outputs,
@@ -136,7 +136,8 @@ def build(context: PageContext) -> Callable[[], None]:
     return connect
 
 
-def _lay_out(context: PageContext) -> GrowTab:
+def lay_out(context: PageContext) -> GrowTab:
+    """The components, within the page's Blocks."""
     recording = gr.Textbox("", visible=False, elem_id="recording")
     weights = gr.State(None, time_to_live=3600)
     timer = gr.Timer(EVERY, active=False)

@@ -120,7 +120,7 @@ def build(context: PageContext) -> Callable[[], None]:
     tab, visitor = lay_out(), context.visitor
     handlers = Handlers(context, tab)
     inputs = [visitor, *tab.inputs]
-    playing = LIVES | {"show_progress": "minimal", "show_progress_on": tab.stage}
+    playing: dict[str, Any] = LIVES | {"show_progress": "minimal", "show_progress_on": tab.stage}
     listen(context.items[ID].select, handlers.open, [*inputs, context.chosen], tab.outputs, **LIVES)
     listen(tab.shelf.select, handlers.pick, inputs, tab.outputs, **playing)
     listen(tab.newest.click, handlers.show_newest, inputs, tab.outputs, **playing)

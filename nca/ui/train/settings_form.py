@@ -102,7 +102,7 @@ ROWS: tuple[dict[str, _Widget], ...] = (
     {
         "device": (gr.Dropdown, {
             "label": "Device", "info": "Where it trains", "filterable": False,
-            "choices": ["auto"], "elem_id": "device",
+            "elem_id": "device",
         }),
     },
 )  # fmt: skip
@@ -128,13 +128,14 @@ def recipe_choices() -> list[tuple[str, str]]:
 
 def build(devices: Sequence[str]) -> SettingsFields:
     """Lay out the settings; components by the names of the settings."""
-    values, fields = fill(DEFAULT_RECIPE), {}
+    values, fields = fill(DEFAULT_RECIPE), SettingsFields()
     for row in ROWS:
         with gr.Row():
             for name, (widget, options) in row.items():
+                more: dict[str, Any] = {"value": values[name], "min_width": 120}
                 if name == "device":
-                    options = options | {"choices": [*options["choices"], *devices]}
-                fields[name] = widget(value=values[name], min_width=120, **options)
+                    more["choices"] = ["auto", *devices]
+                fields[name] = widget(**options | more)
     return fields
 
 
@@ -198,7 +199,7 @@ def read(
     if initial:
         changes = {k: v for k, v in changes.items() if k in TrainConfig.model_fields}
     return JobSpec.from_recipe(
-        name, target, seed=seed, device=device, initial=initial, changes=changes
+        str(name), target, seed=seed, device=device, initial=initial, changes=changes
     )
 
 

@@ -90,7 +90,7 @@ class TrainTab:
 
 def build(context: PageContext) -> Callable[[], None]:
     """Lay out the tab and attach its handlers."""
-    tab = _lay_out(context)
+    tab = lay_out(context)
     handlers, visitor, panel = Handlers(context, tab), context.visitor, tab.panel
 
     listen(
@@ -149,7 +149,8 @@ def build(context: PageContext) -> Callable[[], None]:
     return connect
 
 
-def _lay_out(context: PageContext) -> TrainTab:
+def lay_out(context: PageContext) -> TrainTab:
+    """The components, within the page's Blocks."""
     devices = context.queue.devices
     with gr.Row(equal_height=False):
         with gr.Column(scale=5, min_width=320):
