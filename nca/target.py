@@ -31,8 +31,8 @@ Picture: TypeAlias = "bytes | str | Path | np.ndarray | Image.Image"
 PICKER: tuple[str, ...] = tuple("🦎😀💥👁🐠🦋🐞🕸🥨🎄🌸🍄🐙🦜🐢🌵🍉🚀🌈🦀🐝🌻🍓🦩🪲🎃")
 
 _LARGEST_GRID = 256
-# What Noto draws for flags that it does not know, for code points without a picture, for nothing.
-_NOTO_PLACEHOLDERS = ("\U000fe82b", "\U000fffff", "\U0010ffff")
+# What Noto draws for flags that it does not know (no country is AA), and for other unknown things.
+_NOTO_PLACEHOLDERS = ("🇦🇦", "\U000fe82b", "\U000fffff", "\U0010ffff")
 _SUPERSAMPLE = 8  # edges of the drawn emoji are ten times more exact than at the size itself
 
 

@@ -99,6 +99,28 @@ def test_not_one_emoji(typed, sentence):
     assert str(error.value) == sentence
 
 
+@pytest.mark.parametrize("flag", ["🇨🇶", "🇦🇦", "🇿🇿"])
+def test_noto_has_no_question_marks_for_flags_it_does_not_know(flag):
+    if not noto_available():
+        pytest.skip("the font is not installed here")
+    with pytest.raises(BadInput, match="Noto has no picture|exactly one emoji"):
+        emoji_target(flag, style="noto")
+    assert emoji_target("🇳🇿", style="noto")[..., 3].max() > 0.9
+
+
+@pytest.mark.parametrize(
+    "around",
+    ["\u200b", "\ufeff", "\u200e", "\u200f", "\u2066", "\u00ad", "\u200d", "\u034f", " \u2060\n"],
+)
+@pytest.mark.parametrize("emoji", ["🦎", "🏴󠁧󠁢󠁥󠁮󠁧󠁿", "👩‍👩‍👧", "1️⃣"])
+def test_invisible_characters_around_an_emoji(emoji, around):
+    drawn = emoji_target(emoji, size=16, padding=6)
+    for typed in (around + emoji, emoji + around, around * 3 + emoji + around):
+        assert torch.equal(emoji_target(typed, size=16, padding=6), drawn)
+    with pytest.raises(BadInput, match="type one emoji"):
+        emoji_target(around)
+
+
 def test_unknown_style():
     with pytest.raises(BadInput, match="style twemoji or noto"):
         emoji_target("🦎", style="windows")
@@ -408,6 +430,36 @@ def test_make_target_without_its_picture():
         make_target(TargetConfig(kind="image"))
     with pytest.raises(BadInput, match="type one emoji"):
         make_target(TargetConfig(kind="emoji"))
+
+
+def optimised(image, **options):
+    """A PNG as optimisers write it: a palette or grey, with a tRNS chunk instead of alpha."""
+    png = encode(image, **options)
+    assert b"tRNS" in png and Image.open(io.BytesIO(png)).mode != "RGBA"
+    return png
+
+
+def test_targets_that_were_optimised_losslessly():
+    """The same pixels as the RGBA file, whichever of PNG's forms they are in."""
+    straight = np.zeros((6, 5, 4), np.uint8)
+    straight[1:4, 1:3], straight[4, 4] = (200, 60, 40, 255), (10, 90, 250, 128)
+    whole = target_from_png(encode(Image.fromarray(straight)))
+    palette = Image.new("P", (5, 6), 0)
+    palette.putpalette([0, 0, 0, 200, 60, 40, 10, 90, 250])
+    palette.paste(1, (1, 1, 3, 4))
+    palette.putpixel((4, 4), 2)
+    for bits in (2, 4, 8):
+        small = optimised(palette, bits=bits, transparency=bytes([0, 255, 128]))
+        assert torch.equal(target_from_png(small), whole), bits
+    two = palette.point([0, 1, 0] + [0] * 253)
+    one_bit = optimised(two, bits=1, transparency=bytes([0, 255]))
+    straight[4, 4] = 0
+    assert torch.equal(target_from_png(one_bit), target_from_png(encode(Image.fromarray(straight))))
+    grey = np.zeros((6, 5), np.uint8)
+    grey[2:4] = 170
+    seen = target_from_png(optimised(Image.fromarray(grey), transparency=0))
+    assert seen.shape == (6, 5, 4) and bool((seen[..., 3] == torch.from_numpy(grey > 0)).all())
+    assert bool((seen[2:4] == torch.tensor([170 / 255] * 3 + [1.0])).all())
 
 
 def test_every_8_bit_colour_survives_the_png():
