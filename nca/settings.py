@@ -29,7 +29,7 @@ SPACE_TURN_SECONDS = 20 * 60.0  # of one job on a shared Space, before the next 
 
 
 class Settings(BaseModel):
-    """Everything `app.py` needs to know before it starts.
+    """Everything a server needs to know before it starts.
 
     Attributes:
         home: where jobs live, an absolute path; never the working or the temp folder.

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 
-from nca.cli import evaluate, grow, hub, train
+from nca.cli import evaluate, grow, hub, serve, train
 from nca.config import BadInput
 
 
@@ -42,6 +42,6 @@ def _parser() -> argparse.ArgumentParser:
         prog="nca", description="Train, grow and wound neural cellular automata."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (train, grow, evaluate, hub):
+    for command in (train, grow, evaluate, hub, serve):
         command.add_commands(commands)
     return parser
