@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from nca.config import NCAConfig
-from nca.engine import _team, choose, dense, sparse
+from nca.engine import _handoff, choose, dense, sparse
 from nca.fire import fire_mask, item_seeds
 from nca.model import NCA
 
@@ -217,20 +217,20 @@ def test_same_bits_whatever_the_threads():
 
 def test_a_thread_without_an_item_helps(monkeypatch):
     """One item on two threads: they share its rows, and all stays what the oracle gives."""
-    desks, desk = [], _team.desk
-    monkeypatch.setattr(_team, "desk", lambda: desks.append(desk()) or desks[-1])
+    offers, new_offer = [], _handoff.new_offer
+    monkeypatch.setattr(_handoff, "new_offer", lambda: offers.append(new_offer()) or offers[-1])
     # Who waits here keeps the core, or on a busy machine the helper might always come too late.
     nothing = ctypes.cast(ctypes.CDLL(None).getpid, ctypes.c_void_p).value
-    monkeypatch.setattr(_team, "give_way", lambda: nothing)
+    monkeypatch.setattr(_handoff, "yield_address", lambda: nothing)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     nca = restless(NCAConfig(perception="learned", padding="circular"), scale=0.1)
     x = torch.rand(1, 40, 41, 16, generator=torch.Generator().manual_seed(3)).double()
     right = differentiate(dense, nca, x, 30)
     assert living(right["states"])[-1] > 1000
     for _ in range(50):
-        desks.clear()
+        offers.clear()
         assert_equal(differentiate(sparse, nca, x, 30), right)
-        if len(desks) == 2 and all(desk[_team.DONE] > 0 for desk in desks):
+        if len(offers) == 2 and all(offer.slots[_handoff.DONE] > 0 for offer in offers):
             return
     raise AssertionError("nobody ever helped")
 

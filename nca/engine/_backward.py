@@ -4,6 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
+from nca.engine._handoff import (
+    COUNT,
+    FIRST,
+    FLAG,
+    accept,
+    complete,
+    first_part,
+    make_offer,
+    withdraw,
+)
 from nca.engine._jit import jit
 from nca.engine._kernels import (
     ACT_IN,
@@ -26,27 +36,18 @@ from nca.engine._kernels import (
 )
 from nca.engine._product import PLAIN, WHERE_POSITIVE, matmul
 from nca.engine._simd import vadd, vfma, vload, vstore, vzero
-from nca.engine._team import (
-    COUNT,
-    FIRST,
-    FLAG,
-    ask,
-    first_part,
-    hand_in,
-    taken_back,
-    wait_for_ticket,
-)
 
 
 @jit
-def scatter(cells, m, grid, cp, lanes, tap_end, tap_offset, tap_weight, flow, p):
+def scatter(model, cells, m, grid, flow):
     """Add to the grid's gradient what the perceptions' gradients `flow` give: perceive, transposed.
 
-    p: the first layer's row of `plan`. Four cells at a time, so that no sum waits for the one just
-    stored; beyond m the last cell is repeated, with nothing to add. Where a filter's last vector
-    reaches into the place of the next, its weight is 0.
+    Four cells at a time, so that no sum waits for the one just stored; beyond m the last cell is
+    repeated, with nothing to add. Where a filter's last vector reaches into the place of the next,
+    its weight is 0.
     """
-    ld, channels = p[LD_IN], p[IN] // tap_end.size
+    cp, lanes, channels, ld = model.cp, model.lanes, model.channels, model.plan[0, LD_IN]
+    tap_end, tap_offset, tap_weight = model.tap_end, model.tap_offset, model.tap_weight
     last = m - 1
     for i in range(m, m + 3):
         for c in range(0, ld, lanes):
@@ -79,9 +80,10 @@ def scatter(cells, m, grid, cp, lanes, tap_end, tap_offset, tap_weight, flow, p)
 
 
 @jit
-def tap_gradients(cells, first, m, grid, cp, lanes, tap_end, tap_offset, flow, p, totals):
-    """Add to `totals` the gradients of the perception filters. p: as for `scatter`."""
-    ld, channels = p[LD_IN], p[IN] // tap_end.size
+def tap_gradients(model, cells, first, m, grid, flow, totals):
+    """Add to `totals` the gradients of the perception filters."""
+    cp, lanes, channels, ld = model.cp, model.lanes, model.channels, model.plan[0, LD_IN]
+    tap_end, tap_offset = model.tap_end, model.tap_offset
     for i in range(m):
         base = cells[first + i] * cp
         tap = 0
@@ -95,14 +97,13 @@ def tap_gradients(cells, first, m, grid, cp, lanes, tap_end, tap_offset, flow, p
 
 
 @jit
-def layer_gradients(
-    product, m, plan, weights, buffer, deltas, flow, row, totals, lanes, to_input
-):  # fmt: skip
+def layer_gradients(model, m, buffer, deltas, flow, row, totals, to_input):
     """From the last layer's gradients to the perceptions', adding those of the weights.
 
     Both activations and their gradients are those of one block of m cells; the perceptions'
     gradients are put into `flow` from `row` on.
     """
+    product, plan, weights, lanes = model.product, model.plan, model.weights, model.lanes
     for back in range(plan.shape[0]):
         layer = plan.shape[0] - 1 - back
         p = plan[layer]
@@ -137,47 +138,43 @@ def layer_gradients(
 
 @jit
 def rows_back(
-    product, fired, first, n, grid, cp, lanes, tap_end, tap_offset, tap_weight, plan, weights,
-    buffer, deltas, dx, flow, flows, learn_filters, totals, tap_totals,
-):  # fmt: skip
+    model, fired, first, n, grid, buffer, deltas, dx, flow, flows, learn_filters, totals, tap_totals
+):
     """The gradients of rows `first` to `first` + n: adds those of the weights, sets `flow`.
 
     dx: the gradients of what the cells `fired` added to their states, row by row.
     """
-    p = plan[plan.shape[0] - 1]
+    cp, lanes = model.cp, model.lanes
+    p = model.plan[model.plan.shape[0] - 1]
     for row in range(first, first + n, BLOCK):
         m = min(BLOCK, first + n - row)
-        perceive(fired, row, m, grid, cp, lanes, tap_end, tap_offset, tap_weight, buffer, plan[0])
-        hidden_layers(product, m, plan, weights, buffer, lanes)
+        perceive(model, fired, row, m, grid, buffer)
+        hidden_layers(model, m, buffer)
         for i in range(m):
             for c in range(0, cp, lanes):
                 vstore(deltas, p[ACT_OUT] + i * p[LD_OUT] + c, vload(dx, (row + i) * cp + c))
-        layer_gradients(
-            product, m, plan, weights, buffer, deltas, flow, row, totals, lanes,
-            flows or learn_filters,
-        )  # fmt: skip
+        layer_gradients(model, m, buffer, deltas, flow, row, totals, flows or learn_filters)
         if learn_filters:
-            tap_gradients(
-                fired, row, m, grid, cp, lanes, tap_end, tap_offset, flow, plan[0], tap_totals,
-            )  # fmt: skip
+            tap_gradients(model, fired, row, m, grid, flow, tap_totals)
 
 
 @jit
 def backward(
-    desk, give_way, product, first_step, end, keys, below, places, cp, lanes, channels,
-    ghosts, home, number, tap_end, tap_offset, tap_weight, plan, weights,
-    grid, gradient, buffer, deltas, dx, flow,
-    lists, maps, saved_cells, saved_states, saved_from, grad_states,
-    learn_filters, to_input, totals, tap_totals,
+    offer, model, rule, cells, span, tables, grid, gradient, buffer, deltas, dx, flow,
+    saved_steps, grad_states, learn_filters, to_input, totals, tap_totals,
 ):  # fmt: skip
-    """Take the gradient from step `end` back to `first_step`, through steps saved by `forward`.
+    """Take the gradient back through the steps that `forward` saved, the last one first.
 
     gradient: the grid of d loss / d state, which carries from one call to the next. grad_states:
     the gradient of what was kept, laid out as `forward`'s `states`. to_input: whether the gradient
     of the state before step 0 is wanted too. Adds to `totals` and `tap_totals`, [2, n], one sum for
-    each part of the rows. desk: where a helper may sit, see `_team`; it runs `help_backward`.
+    each part of the rows. offer: through which a helper gets rows; it runs `help_backward`.
     """
-    fired, stamp = lists[FIRED], maps[STAMP]
+    cp, lanes, channels = model.cp, model.lanes, model.channels
+    home, ghosts, number = cells.home, cells.ghosts, cells.number
+    first_step, end, keys, places = span
+    saved_cells, saved_states, saved_from = saved_steps
+    fired, stamp = tables.lists[FIRED], tables.maps[STAMP]
     for back in range(end - first_step):
         step = end - 1 - back
         begins, stops = saved_from[step - first_step], saved_from[step - first_step + 1]
@@ -197,14 +194,14 @@ def backward(
             for c in range(0, cp, lanes):
                 vstore(grid, saved_cells[i] * cp + c, vload(saved_states, i * cp + c))
         if ghosts.size:
-            wrap(grid, ghosts, home, cp, lanes)
+            wrap(grid, cells, cp, lanes)
 
         n_fired = np.int64(0)
         for cell in after:
             fired[n_fired] = cell
             for c in range(0, cp, lanes):
                 vstore(dx, n_fired * cp + c, vload(gradient, cell * cp + c))
-            n_fired += np.int64(fires(keys[step], number[cell], below))
+            n_fired += np.int64(fires(keys[step], number[cell], rule.below))
 
         # What lived on keeps its gradient; other cells start at 0. Only those living before the
         # step are ever read again, except before step 0, where every cell has a gradient.
@@ -224,22 +221,18 @@ def backward(
 
         flows = step > 0 or to_input
         mine = first_part(n_fired)
-        asked = ask(desk, mine, n_fired - mine, flows)
+        offered = make_offer(offer, mine, n_fired - mine, flows)
         rows_back(
-            product, fired, np.int64(0), mine, grid, cp, lanes, tap_end, tap_offset, tap_weight,
-            plan, weights, buffer, deltas, dx, flow, flows, learn_filters,
+            model, fired, np.int64(0), mine, grid, buffer, deltas, dx, flow, flows, learn_filters,
             totals[0], tap_totals[0],
         )  # fmt: skip
-        if not asked or taken_back(desk, give_way):
+        if not offered or withdraw(offer):
             rows_back(
-                product, fired, mine, n_fired - mine, grid, cp, lanes, tap_end, tap_offset,
-                tap_weight, plan, weights, buffer, deltas, dx, flow, flows, learn_filters,
-                totals[1], tap_totals[1],
+                model, fired, mine, n_fired - mine, grid, buffer, deltas, dx, flow, flows,
+                learn_filters, totals[1], tap_totals[1],
             )  # fmt: skip
         if flows:
-            scatter(
-                fired, n_fired, gradient, cp, lanes, tap_end, tap_offset, tap_weight, flow, plan[0],
-            )  # fmt: skip
+            scatter(model, fired, n_fired, gradient, flow)
         for g in ghosts:
             for c in range(0, cp, lanes):
                 at = home[g] * cp + c
@@ -248,20 +241,19 @@ def backward(
 
 @jit
 def help_backward(
-    desk, give_way, product, fired, grid, cp, lanes, tap_end, tap_offset, tap_weight, plan,
-    weights, buffer, deltas, dx, flow, learn_filters, totals, tap_totals,
-):  # fmt: skip
-    """Do what `backward` asks for at its desk until its item is over.
+    offer, model, fired, grid, buffer, deltas, dx, flow, learn_filters, totals, tap_totals
+):
+    """Do the rows that `backward` offers until its item is finished.
 
     `buffer` and `deltas` are the helper's.
     """
     while True:
-        ticket = wait_for_ticket(desk, give_way)
-        if ticket < 0:
+        sequence = accept(offer)
+        if sequence < 0:
             return
+        slots = offer.slots
         rows_back(
-            product, fired, desk[FIRST], desk[COUNT], grid, cp, lanes, tap_end, tap_offset,
-            tap_weight, plan, weights, buffer, deltas, dx, flow, desk[FLAG] != 0, learn_filters,
-            totals[1], tap_totals[1],
+            model, fired, slots[FIRST], slots[COUNT], grid, buffer, deltas, dx, flow,
+            slots[FLAG] != 0, learn_filters, totals[1], tap_totals[1],
         )  # fmt: skip
-        hand_in(desk, ticket)
+        complete(offer, sequence)

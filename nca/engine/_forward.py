@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from nca.engine._handoff import COUNT, FIRST, accept, complete, first_part, make_offer, withdraw
 from nca.engine._jit import jit
 from nca.engine._kernels import (
     CANDIDATES,
@@ -22,12 +23,13 @@ from nca.engine._kernels import (
     wrap,
 )
 from nca.engine._simd import vadd, vload, vstore, vzero
-from nca.engine._team import COUNT, FIRST, ask, first_part, hand_in, taken_back, wait_for_ticket
 
 
 @jit
-def begin(grid, threshold, pre_post, everywhere, cp, offsets, home, number, lists, maps, sizes):
-    """Set up lists and maps of a run for the state on the grid, whose cells lists[LIVE] names."""
+def begin(rule, cells, tables, grid, cp):
+    """Set up the tables of a run for the state on the grid, whose cells lists[LIVE] names."""
+    lists, maps, sizes = tables
+    offsets, home = cells.offsets, cells.home
     live, candidates = lists[LIVE], lists[CANDIDATES]
     near, high, listed = maps[NEAR], maps[HIGH], maps[LISTED]
     maps[:] = 0
@@ -35,7 +37,7 @@ def begin(grid, threshold, pre_post, everywhere, cp, offsets, home, number, list
     maps[STAMP, 0] = np.iinfo(np.int32).max
     n = np.int64(0)
     for i in range(sizes[LIVE]):
-        if not (grid[live[i] * cp + 3] <= threshold):
+        if not (grid[live[i] * cp + 3] <= rule.threshold):
             high[live[i]] = 1
             for offset in offsets:
                 q = home[live[i] + offset]
@@ -44,15 +46,15 @@ def begin(grid, threshold, pre_post, everywhere, cp, offsets, home, number, list
                     listed[q] = 1
                     candidates[n] = q
                     n += 1
-    if pre_post:
+    if rule.pre_post:
         strays = np.int64(0)
         for i in range(sizes[LIVE]):
             if listed[live[i]] == 0:
                 lists[STRAYS, strays] = live[i]
                 strays += 1
         sizes[STRAYS] = strays
-    elif everywhere:
-        n = every_cell(number, candidates)
+    elif rule.everywhere:
+        n = every_cell(cells.number, candidates)
     else:
         n = dilate(live, sizes[LIVE], offsets, home, maps[STAMP], np.int64(1), lists[ROOM])
         n = dilate(lists[ROOM], n, offsets, home, maps[STAMP], np.int64(2), candidates)
@@ -60,17 +62,11 @@ def begin(grid, threshold, pre_post, everywhere, cp, offsets, home, number, list
 
 
 @jit
-def forward(
-    desk, give_way, product, first_step, steps, keys, below, threshold, pre_post, everywhere,
-    places, cp, lanes, channels, offsets, home, ghosts, number,
-    tap_end, tap_offset, tap_weight, plan, weights,
-    grid, buffer, dx, row_of, lists, maps, sizes,
-    saved_cells, saved_states, saved_from, states,
-):  # fmt: skip
-    """Run an item from `first_step` to `steps`, or until what is saved fills its buffers.
+def forward(offer, model, rule, cells, span, tables, grid, buffer, dx, row_of, saved_steps, states):
+    """Run the steps of an item, or those whose states fit into `saved_steps`.
 
-    desk: where a helper may sit, see `_team`; it runs `help_forward`.
-    lists, maps, sizes and grid carry a run over from one call to the next, as `begin` makes them:
+    offer: through which a helper gets rows, see `_handoff`; it runs `help_forward`.
+    tables and grid carry a run over from one call to the next, as `begin` makes them:
 
     - LIVE: the cells that are not 0. CANDIDATES: those whose state may change at the next step
       (`pre`, when the mask is before and after). STRAYS: living cells that are no candidates.
@@ -78,12 +74,17 @@ def forward(
       cell is one of them. LISTED: whether it is a candidate. They change only where a cell
       crosses the threshold, which few do, so that the max-pool costs almost nothing.
 
-    saved_*: receive, for `backward`, the living cells and their states before `first_step` and
-    after each step; nothing when `saved_from` is empty. states: what is kept, flat, 0 before;
-    places[t] says where the item's state after t steps begins, -1 that it is not kept.
+    saved_steps: receives, for `backward`, the living cells and their states before the first step
+    and after each; nothing when its `starts` is empty. states: what is kept, flat, 0 before.
 
     Returns the first step that was not run.
     """
+    cp, lanes, channels = model.cp, model.lanes, model.channels
+    below, threshold, pre_post, everywhere = rule
+    offsets, home, ghosts, number = cells
+    first_step, steps, keys, places = span
+    lists, maps, sizes = tables
+    saved_cells, saved_states, saved_from = saved_steps
     live, candidates, fired, room = lists[LIVE], lists[CANDIDATES], lists[FIRED], lists[ROOM]
     strays = lists[STRAYS]
     near, high, listed, stamp = maps[NEAR], maps[HIGH], maps[LISTED], maps[STAMP]
@@ -104,7 +105,7 @@ def forward(
         if records and saved + n > saved_cells.size:
             return step
         if ghosts.size:
-            wrap(grid, ghosts, home, cp, lanes)
+            wrap(grid, cells, cp, lanes)
 
         # No branches here: whether a cell fires is what no processor can predict.
         n_fired = np.int64(1)
@@ -114,16 +115,10 @@ def forward(
             row_of[i] = n_fired * yes
             n_fired += yes
         mine = first_part(n_fired - 1)
-        asked = ask(desk, 1 + mine, n_fired - 1 - mine, False)
-        update(
-            product, fired, np.int64(1), mine, grid, cp, lanes, tap_end, tap_offset,
-            tap_weight, plan, weights, buffer, dx,
-        )  # fmt: skip
-        if not asked or taken_back(desk, give_way):
-            update(
-                product, fired, 1 + mine, n_fired - 1 - mine, grid, cp, lanes, tap_end,
-                tap_offset, tap_weight, plan, weights, buffer, dx,
-            )  # fmt: skip
+        offered = make_offer(offer, 1 + mine, n_fired - 1 - mine, False)
+        update(model, fired, np.int64(1), mine, grid, buffer, dx)
+        if not offered or withdraw(offer):
+            update(model, fired, 1 + mine, n_fired - 1 - mine, grid, buffer, dx)
 
         # "Not at most" rather than "above": NaN lives on, so that who looks at the result sees it.
         extra = np.int64(0)
@@ -157,10 +152,7 @@ def forward(
                                 fired[n_fired + n_ring] = q
                                 n_ring += 1
         if n_ring:
-            update(
-                product, fired, n_fired, n_ring, grid, cp, lanes, tap_end, tap_offset,
-                tap_weight, plan, weights, buffer, dx,
-            )  # fmt: skip
+            update(model, fired, n_fired, n_ring, grid, buffer, dx)
             for i in range(n_fired, n_fired + n_ring):
                 if not (grid[fired[i] * cp + 3] + dx[i * cp + 3] <= threshold):
                     for offset in offsets:
@@ -220,17 +212,11 @@ def forward(
 
 
 @jit
-def help_forward(
-    desk, give_way, product, fired, grid, cp, lanes, tap_end, tap_offset, tap_weight, plan,
-    weights, buffer, dx,
-):  # fmt: skip
-    """Do what `forward` asks for at its desk until its item is over; `buffer` is the helper's."""
+def help_forward(offer, model, fired, grid, buffer, dx):
+    """Do the rows that `forward` offers until its item is finished; `buffer` is the helper's."""
     while True:
-        ticket = wait_for_ticket(desk, give_way)
-        if ticket < 0:
+        sequence = accept(offer)
+        if sequence < 0:
             return
-        update(
-            product, fired, desk[FIRST], desk[COUNT], grid, cp, lanes, tap_end, tap_offset,
-            tap_weight, plan, weights, buffer, dx,
-        )  # fmt: skip
-        hand_in(desk, ticket)
+        update(model, fired, offer.slots[FIRST], offer.slots[COUNT], grid, buffer, dx)
+        complete(offer, sequence)

@@ -11,6 +11,8 @@ Lists of such numbers say which cells an operation visits; nothing else is visit
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from nca.engine._jit import jit
@@ -30,6 +32,94 @@ NEAR, HIGH, LISTED, STAMP = range(4)  # rows of `maps`
 ZEROS = 0  # `weights` begins with a row of zeros
 
 _MASK = 0xFFFFFFFF
+
+# Groups of arguments. Numba passes a NamedTuple as its fields, so that they cost nothing.
+
+
+class Cells(NamedTuple):
+    """The numbers of a grid's cells; see `nca.engine._layout.Grid`."""
+
+    offsets: np.ndarray
+    home: np.ndarray
+    ghosts: np.ndarray
+    number: np.ndarray
+
+
+class Model(NamedTuple):
+    """Perception and update network; see `nca.engine._layout.Network`.
+
+    Attributes:
+        product: address of the matrix product.
+        channels: of a state.
+        cp: channels in whole vectors.
+        lanes: numbers in a vector.
+        tap_end: for each filter, where its taps end in the next two.
+        tap_offset: for each tap, how far away the cell is that it reads.
+        tap_weight: for each tap, `cp` weights.
+        plan: sizes and places of the layers.
+        weights: of all layers.
+    """
+
+    product: int
+    channels: int
+    cp: int
+    lanes: int
+    tap_end: np.ndarray
+    tap_offset: np.ndarray
+    tap_weight: np.ndarray
+    plan: np.ndarray
+    weights: np.ndarray
+
+
+class Rule(NamedTuple):
+    """When a cell fires and lives.
+
+    Attributes:
+        below: a cell fires when its 24 bits are below this.
+        threshold: alpha above which a cell counts as alive.
+        pre_post: whether a cell must be near life before the update too.
+        everywhere: whether cells may come alive where nothing is.
+    """
+
+    below: int
+    threshold: float
+    pre_post: bool
+    everywhere: bool
+
+
+class Span(NamedTuple):
+    """The steps of one call.
+
+    Attributes:
+        first: the first one.
+        end: the one after the last.
+        keys: of each step for the fire mask, from step 0 on.
+        places: where in the kept states the item's state after each step begins, -1 if nowhere.
+    """
+
+    first: int
+    end: int
+    keys: np.ndarray
+    places: np.ndarray
+
+
+class Tables(NamedTuple):
+    """What a run knows of its cells: rows LIVE ... STRAYS, NEAR ... STAMP, and list lengths."""
+
+    lists: np.ndarray
+    maps: np.ndarray
+    sizes: np.ndarray
+
+
+class Saved(NamedTuple):
+    """Living cells and their states of some steps, one list after the other.
+
+    List i, that before step `first` + i, is starts[i] to starts[i + 1].
+    """
+
+    cells: np.ndarray
+    states: np.ndarray
+    starts: np.ndarray
 
 
 @jit
@@ -72,11 +162,11 @@ def every_cell(number, out):
 
 
 @jit
-def wrap(grid, ghosts, home, cp, lanes):
+def wrap(grid, cells, cp, lanes):
     """Copy to the border of a circular grid what lies on the opposite side."""
-    for g in ghosts:
+    for g in cells.ghosts:
         for c in range(0, cp, lanes):
-            vstore(grid, g * cp + c, vload(grid, home[g] * cp + c))
+            vstore(grid, g * cp + c, vload(grid, cells.home[g] * cp + c))
 
 
 @jit
@@ -115,14 +205,14 @@ def clear(grid, cells, cp):
 
 
 @jit
-def perceive(cells, first, m, grid, cp, lanes, tap_end, tap_offset, tap_weight, buffer, p):
+def perceive(model, cells, first, m, grid, buffer):
     """The perception vectors of m listed cells, into the buffer's first m rows.
 
-    p: the first layer's row of `plan`. Four cells at a time share the loads of taps; beyond m the
-    last cell is repeated. A filter's last vector may reach into the place of the next one, which
-    comes after it.
+    Four cells at a time share the loads of taps; beyond m the last cell is repeated. A filter's
+    last vector may reach into the place of the next one, which comes after it.
     """
-    ld, channels = p[LD_IN], p[IN] // tap_end.size
+    cp, lanes, channels, ld = model.cp, model.lanes, model.channels, model.plan[0, LD_IN]
+    tap_end, tap_offset, tap_weight = model.tap_end, model.tap_offset, model.tap_weight
     last = first + m - 1
     for i in range(0, m, 4):
         at0 = cells[first + i] * cp
@@ -149,40 +239,27 @@ def perceive(cells, first, m, grid, cp, lanes, tap_end, tap_offset, tap_weight, 
 
 
 @jit
-def hidden_layers(product, m, plan, weights, buffer, lanes):
+def hidden_layers(model, m, buffer):
     """Activations of all layers but the last, from the perceptions in the buffer."""
+    plan, weights = model.plan, model.weights
     for layer in range(plan.shape[0] - 1):
         p = plan[layer]
         matmul(
-            product, m, p[OUT], p[IN], buffer, p[ACT_IN], p[LD_IN], 0, weights, p[BY_IN], p[LD_OUT],
-            buffer, p[ACT_OUT], p[LD_OUT], weights, p[BIAS], 0, RELU, buffer, p[ACT_OUT],
+            model.product, m, p[OUT], p[IN], buffer, p[ACT_IN], p[LD_IN], 0, weights, p[BY_IN],
+            p[LD_OUT], buffer, p[ACT_OUT], p[LD_OUT], weights, p[BIAS], 0, RELU, buffer, p[ACT_OUT],
         )  # fmt: skip
 
 
 @jit
-def update(
-    product,
-    cells,
-    first,
-    n,
-    grid,
-    cp,
-    lanes,
-    tap_end,
-    tap_offset,
-    tap_weight,
-    plan,
-    weights,
-    buffer,
-    dx,
-):
+def update(model, cells, first, n, grid, buffer, dx):
     """What cells[first : first + n] would add to their state, into the same rows of `dx`."""
+    plan, weights, cp = model.plan, model.weights, model.cp
     p = plan[plan.shape[0] - 1]
     for row in range(first, first + n, BLOCK):
         m = min(BLOCK, first + n - row)
-        perceive(cells, row, m, grid, cp, lanes, tap_end, tap_offset, tap_weight, buffer, plan[0])
-        hidden_layers(product, m, plan, weights, buffer, lanes)
+        perceive(model, cells, row, m, grid, buffer)
+        hidden_layers(model, m, buffer)
         matmul(
-            product, m, p[OUT], p[IN], buffer, p[ACT_IN], p[LD_IN], 0, weights, p[BY_IN], p[LD_OUT],
-            dx, row * cp, cp, weights, p[BIAS], 0, PLAIN, dx, row * cp,
+            model.product, m, p[OUT], p[IN], buffer, p[ACT_IN], p[LD_IN], 0, weights, p[BY_IN],
+            p[LD_OUT], dx, row * cp, cp, weights, p[BIAS], 0, PLAIN, dx, row * cp,
         )  # fmt: skip

@@ -10,7 +10,7 @@ from torch import Tensor, from_numpy
 
 from nca.config import NCAConfig
 from nca.engine import _kernels as kernels
-from nca.engine._product import ROW_MULTIPLE
+from nca.engine._product import ROW_MULTIPLE, product_address
 from nca.engine._simd import VECTOR_BYTES
 
 
@@ -48,6 +48,7 @@ class Grid:
         self.ghosts = np.flatnonzero(self.number < 0 if circular else []).astype(np.int32)
         around = (-1, 0, 1)
         self.offsets = np.array([dy * (width + 2) + dx for dy in around for dx in around], np.int64)
+        self.arrays = kernels.Cells(self.offsets, self.home, self.ghosts, self.number)
 
 
 class Network:
@@ -70,6 +71,17 @@ class Network:
         self._pack_filters(offsets, filters)
         self._plan()
         self._pack_layers(layers)
+        self.model = kernels.Model(
+            product=product_address(dtype),
+            channels=config.channels,
+            cp=self.cp,
+            lanes=self.lanes,
+            tap_end=self.tap_end,
+            tap_offset=self.tap_offset,
+            tap_weight=self.tap_weight,
+            plan=self.plan,
+            weights=self.weights,
+        )
 
     def _whole(self, n: int) -> int:
         """`n` rounded up to whole vectors."""

@@ -23,11 +23,10 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from nca.config import NCAConfig
-from nca.engine import _backward, _forward, _team, dense
+from nca.engine import _backward, _forward, dense
 from nca.engine import _kernels as kernels
-from nca.engine._crew import Crew, Item, Scratch
 from nca.engine._layout import Grid, Network, empty, zeros
-from nca.engine._product import product_address
+from nca.engine._threads import Item, Scratch, Threads
 from nca.fire import step_keys, threshold
 from nca.model import NCA
 
@@ -86,21 +85,16 @@ class _Rollout(torch.autograd.Function):
 
 @dataclass
 class _Saved:
-    """Steps of one item: living cells and their states, one list after the other.
-
-    List i, that of step `first_step` + i, is starts[i] to starts[i + 1].
-    """
+    """Some steps of one item: where they begin and end, and their living cells and states."""
 
     first_step: int
     end: int
-    cells: np.ndarray
-    states: np.ndarray
-    starts: np.ndarray
+    arrays: kernels.Saved
 
     def living(self, step: int) -> np.ndarray:
         """The cells living after so many steps."""
-        begin, end = self.starts[step - self.first_step :][:2]
-        return self.cells[begin:end]
+        begin, end = self.arrays.starts[step - self.first_step :][:2]
+        return self.arrays.cells[begin:end]
 
 
 class _Run:
@@ -132,10 +126,8 @@ class _Run:
         self.below = threshold(config.fire_rate)
         self.grid = Grid(height, width, config.padding == "circular")
         self.saved: list[list[_Saved]] = [[] for _ in range(self.batch)]
-        self.product = product_address(self.dtype)
-        self.give_way = _team.give_way()
         self.network: Network
-        self.crew: Crew
+        self.threads: Threads
 
     def _places(self, item: int) -> np.ndarray:
         """Where in the flat result the item's state after each step begins, or -1."""
@@ -147,33 +139,28 @@ class _Run:
     def forward(self, x: Tensor, filters: Tensor, layers: Sequence[Tensor | None]) -> Tensor:
         """The kept states, [K, B, H, W, C]."""
         self.network = Network(self.config, self.grid.offsets, filters, layers, self.dtype)
-        self.crew = Crew(self.batch, self.grid, self.network, self.records)
+        self.threads = Threads(self.batch, self.grid, self.network, self.records)
         states = torch.zeros((len(self.kept), *x.shape), dtype=x.dtype)
         if self.kept[0] == 0:
             states[0] = x.detach()
         if self.steps:
             flat = states.numpy().reshape(-1)
             start = x.detach().contiguous().numpy().reshape(self.batch, -1)
-            self.crew.each_item(
+            self.threads.each_item(
                 lambda item, scratch: self._grow(item, scratch, start[item.number], flat),
                 self._help_grow,
             )
         return states
 
     def _grow(self, item: Item, scratch: Scratch, x: np.ndarray, states: np.ndarray) -> None:
-        grid, net, space = self.grid, self.network, item.space
-        lists, sizes = space.lists, space.sizes
-        limit = self.dtype(self.config.alive_threshold)
-        pre_post = self.config.alive_mask == "pre_post"
+        grid, net, space = self.grid, self.network, item.workspace
+        lists, _, sizes = space.tables
+        rule, keys, places = self._rule(), self.keys[item.number], self._places(item.number)
         sizes[:] = 0
         sizes[kernels.LIVE] = kernels.load(
             x, space.grid, grid.height, grid.width, self.channels, net.cp, lists[kernels.LIVE]
         )
-        _forward.begin(
-            space.grid, limit, pre_post, net.everywhere, net.cp, grid.offsets, grid.home,
-            grid.number, lists, space.maps, sizes,
-        )  # fmt: skip
-        places = self._places(item.number)
+        _forward.begin(rule, grid.arrays, space.tables, space.grid, net.cp)
         step = 0
         while step < self.steps:
             # How much will live is not known beforehand, so room is made as it goes.
@@ -182,25 +169,31 @@ class _Run:
             cells = np.empty(room if self.records else 0, np.int32)
             values = empty(cells.size * net.cp, self.dtype)
             starts = np.zeros(self.steps - step + 2 if self.records else 0, np.int64)
+            saved = kernels.Saved(cells, values, starts)
             reached = _forward.forward(
-                item.desk, self.give_way, self.product, step, self.steps, self.keys[item.number],
-                self.below, limit, pre_post, net.everywhere, places, net.cp, net.lanes,
-                self.channels, grid.offsets, grid.home, grid.ghosts, grid.number, net.tap_end,
-                net.tap_offset, net.tap_weight, net.plan, net.weights, space.grid, scratch.buffer,
-                space.dx, space.row_of, lists, space.maps, sizes, cells, values, starts, states,
+                item.offer, net.model, rule, grid.arrays,
+                kernels.Span(step, self.steps, keys, places), space.tables, space.grid,
+                scratch.buffer, space.dx, space.row_of, saved, states,
             )  # fmt: skip
             if self.records:
-                self.saved[item.number].append(_Saved(step, reached, cells, values, starts))
+                self.saved[item.number].append(_Saved(step, reached, saved))
             step = reached
         kernels.clear(space.grid, lists[kernels.LIVE, : sizes[kernels.LIVE]], net.cp)
 
+    def _rule(self) -> kernels.Rule:
+        return kernels.Rule(
+            below=self.below,
+            threshold=self.dtype(self.config.alive_threshold),
+            pre_post=self.config.alive_mask == "pre_post",
+            everywhere=self.network.everywhere,
+        )
+
     def _help_grow(self, item: Item, scratch: Scratch) -> None:
-        net, space = self.network, item.space
+        space = item.workspace
+        fired = space.tables.lists[kernels.FIRED]
         _forward.help_forward(
-            item.desk, self.give_way, self.product, space.lists[kernels.FIRED], space.grid, net.cp,
-            net.lanes, net.tap_end, net.tap_offset, net.tap_weight, net.plan, net.weights,
-            scratch.buffer, space.dx,
-        )  # fmt: skip
+            item.offer, self.network.model, fired, space.grid, scratch.buffer, space.dx
+        )
 
     def backward(
         self, grad: Tensor, to_x: bool, to_filters: bool
@@ -219,16 +212,15 @@ class _Run:
             self._flow_back(item, scratch, flat, target, to_filters, *sums)
 
         def help_with(item: Item, scratch: Scratch) -> None:
-            space = item.space
+            space = item.workspace
             _backward.help_backward(
-                item.desk, self.give_way, self.product, space.lists[kernels.FIRED], space.grid,
-                net.cp, net.lanes, net.tap_end, net.tap_offset, net.tap_weight, net.plan,
-                net.weights, scratch.buffer, scratch.deltas, space.dx, space.flow, to_filters,
+                item.offer, net.model, space.tables.lists[kernels.FIRED], space.grid,
+                scratch.buffer, scratch.deltas, space.dx, space.flow, to_filters,
                 totals[item.number], tap_totals[item.number],
             )  # fmt: skip
 
         if self.steps:
-            self.crew.each_item(task, help_with)
+            self.threads.each_item(task, help_with)
         if x is not None and self.kept[0] == 0:
             x += grad[0]
         filters = net.filter_gradient(tap_totals.sum((0, 1))) if to_filters else None
@@ -244,18 +236,17 @@ class _Run:
         totals: np.ndarray,
         tap_totals: np.ndarray,
     ) -> None:
-        grid, net, space, saved = self.grid, self.network, item.space, self.saved[item.number]
-        places = self._places(item.number)
-        space.maps[:] = 0
+        grid, net, space = self.grid, self.network, item.workspace
+        saved = self.saved[item.number]
+        keys, places = self.keys[item.number], self._places(item.number)
+        space.tables.maps[:] = 0
         kernels.clear(space.gradient, saved[-1].living(self.steps), net.cp)
         for part in reversed(saved):
             _backward.backward(
-                item.desk, self.give_way, self.product, part.first_step, part.end,
-                self.keys[item.number], self.below, places, net.cp, net.lanes, self.channels,
-                grid.ghosts, grid.home, grid.number, net.tap_end, net.tap_offset, net.tap_weight,
-                net.plan, net.weights, space.grid, space.gradient, scratch.buffer, scratch.deltas,
-                space.dx, space.flow, space.lists, space.maps, part.cells, part.states,
-                part.starts, grad_states, to_filters, x is not None, totals, tap_totals,
+                item.offer, net.model, self._rule(), grid.arrays,
+                kernels.Span(part.first_step, part.end, keys, places), space.tables, space.grid,
+                space.gradient, scratch.buffer, scratch.deltas, space.dx, space.flow,
+                part.arrays, grad_states, to_filters, x is not None, totals, tap_totals,
             )  # fmt: skip
         kernels.clear(space.grid, saved[0].living(0), net.cp)
         if x is not None:

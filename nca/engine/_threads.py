@@ -10,13 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from nca.engine import _handoff
 from nca.engine import _kernels as kernels
-from nca.engine import _team
 from nca.engine._layout import Grid, Network, empty, zeros
 
 
 class Workspace:
-    """What running an item needs; both passes leave `grid` empty."""
+    """The memory for one item; both passes leave `grid` empty."""
 
     def __init__(self, grid: Grid, network: Network, with_gradient: bool) -> None:
         dtype, cp, padded = network.dtype, network.cp, grid.number.size
@@ -24,16 +24,18 @@ class Workspace:
         self.gradient = zeros(padded * cp if with_gradient else 0, dtype)
         rows = grid.cells + kernels.BLOCK
         self.dx = empty(rows * cp, dtype)
-        # Not `empty`: what rows end with is read, at weight 0, and NaN times 0 is NaN.
+        # Not `empty`: the padding of a row is read, at weight 0, and NaN times 0 is NaN.
         self.flow = zeros(rows * network.plan[0, kernels.LD_IN] if with_gradient else 0, dtype)
         self.row_of = np.empty(grid.cells, np.int32)
-        self.lists = np.empty((5, grid.cells + 2), np.int32)
-        self.maps = np.zeros((4, padded), np.int32)
-        self.sizes = np.zeros(5, np.int64)
+        self.tables = kernels.Tables(
+            lists=np.empty((5, grid.cells + 2), np.int32),
+            maps=np.zeros((4, padded), np.int32),
+            sizes=np.zeros(5, np.int64),
+        )
 
 
 class Scratch:
-    """What a thread needs, whether it runs an item or helps with one."""
+    """The memory for one thread, whether it runs an item or helps with one."""
 
     def __init__(self, network: Network, with_gradient: bool) -> None:
         self.buffer = zeros(network.n_activations, network.dtype)
@@ -42,24 +44,24 @@ class Scratch:
 
 @dataclass(eq=False)
 class Item:
-    """An item that a thread runs, and the desk at which another may help."""
+    """A batch item that a thread runs, and the slot in which it offers rows to another."""
 
     number: int
-    space: Workspace
-    desk: np.ndarray
+    workspace: Workspace
+    offer: _handoff.Offer
     helped: bool = False
 
 
 Task = Callable[[Item, Scratch], None]
 
 
-class Crew:
-    """The threads of a rollout; the second pass uses the memory of the first again.
+class Threads:
+    """The threads of a rollout; the backward pass reuses the memory of the forward pass.
 
     Args:
         batch: how many items there are.
-        grid: theirs.
-        network: theirs.
+        grid: the grid of each.
+        network: the update network.
         with_gradient: whether there will be a backward pass.
     """
 
@@ -70,42 +72,43 @@ class Crew:
     def each_item(self, task: Task, help_with: Task) -> None:
         """Run `task` for every item, on as many threads as torch would use.
 
-        Those that find no item left to begin help with one that still runs, one with each.
+        A thread that finds no item left to start helps with one that still runs; at most one
+        helper per item.
         """
         _, network, with_gradient = self.needs
         waiting = list(reversed(range(self.batch)))
         running: list[Item] = []
         lock = threading.Lock()
 
-        def begin() -> Item | None:
+        def start_item() -> Item | None:
             with lock:
                 if not waiting:
                     return None
-                space = self._free.pop() if self._free else Workspace(*self.needs)
-                running.append(Item(waiting.pop(), space, _team.desk()))
+                workspace = self._free.pop() if self._free else Workspace(*self.needs)
+                running.append(Item(waiting.pop(), workspace, _handoff.new_offer()))
                 return running[-1]
 
-        def end(item: Item) -> None:
-            item.desk[_team.OVER] = 1
+        def finish_item(item: Item) -> None:
+            item.offer.slots[_handoff.CLOSED] = 1
             with lock:
                 running.remove(item)
 
-        def join() -> Item | None:
+        def item_to_help() -> Item | None:
             with lock:
-                alone = next((item for item in running if not item.helped), None)
-                if alone:
-                    alone.helped = True
-                return alone
+                item = next((item for item in running if not item.helped), None)
+                if item:
+                    item.helped = True
+                return item
 
         def work() -> None:
             scratch = Scratch(network, with_gradient)
-            while item := begin():
+            while item := start_item():
                 try:
                     task(item, scratch)
                 finally:
-                    end(item)
-                self._free.append(item.space)
-            while item := join():
+                    finish_item(item)
+                self._free.append(item.workspace)
+            while item := item_to_help():
                 help_with(item, scratch)
 
         threads = min(torch.get_num_threads(), 2 * self.batch)
