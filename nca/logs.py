@@ -5,14 +5,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
 import re
 import sys
+import threading
 import time
 from collections.abc import Mapping, MutableMapping
-from typing import IO, Any
+from typing import IO, Any, TextIO
 
 REDACTED = "[redacted]"
 # Tokens of the Hub, what follows Bearer, and passwords in addresses. A visitor's key is 32 hex
@@ -43,6 +45,47 @@ class Redact(logging.Filter):
         if record.exc_text:  # what a formatter takes instead of `exc_info`
             record.exc_text = redact(record.exc_text)
         return True
+
+
+class RedactedStream(io.TextIOBase):
+    """A text stream that takes secrets out of each line, for what libraries print past the log.
+
+    Args:
+        stream: where the lines go.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+        self._line = ""
+        self._guard = threading.Lock()
+
+    def write(self, text: str) -> int:
+        """Write all lines that are complete; the rest waits for its end."""
+        with self._guard:
+            *lines, self._line = (self._line + text).split("\n")
+            if lines:
+                self.stream.write(redact("\n".join(lines)) + "\n")
+        return len(text)
+
+    def flush(self) -> None:
+        """Write the incomplete line too."""
+        with self._guard:
+            self.stream.write(redact(self._line))
+            self._line = ""
+        self.stream.flush()
+
+    def fileno(self) -> int:
+        """The stream's file descriptor, for child processes and `os.fstat`."""
+        return self.stream.fileno()
+
+    def isatty(self) -> bool:
+        """Whether a person reads along."""
+        return self.stream.isatty()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """The stream's."""
+        return self.stream.encoding
 
 
 class Formatter(logging.Formatter):
@@ -96,6 +139,8 @@ def set_up_logging(
 ) -> logging.Handler:
     """Let everything that this process logs pass the one formatter; call it once, at the start.
 
+    What is printed past the log, such as a library's traceback, loses its secrets too.
+
     Args:
         environ: NCA_GARDEN_LOG is read.
         stream: standard error when None.
@@ -104,6 +149,7 @@ def set_up_logging(
         The handler, now the root logger's only one.
     """
     handler = logging.StreamHandler(stream or sys.stderr)
+    sys.stdout, sys.stderr = RedactedStream(sys.stdout), RedactedStream(sys.stderr)
     handler.setFormatter(Formatter(environ.get("NCA_GARDEN_LOG", "").strip().lower() == "json"))
     handler.addFilter(Redact())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)

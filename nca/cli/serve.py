@@ -47,8 +47,10 @@ def serve(host: str | None = None, port: int | None = None, browser: bool = Fals
     import torch
 
     from nca.jobs import JobQueue, warm_up
+    from nca.logs import set_up_logging
     from nca.settings import Settings, check_proxies, own_temp_folder
 
+    set_up_logging()
     check_proxies(os.environ)
     settings = Settings.from_environment()
     own_temp_folder(settings.home, os.environ)
@@ -70,7 +72,7 @@ def serve(host: str | None = None, port: int | None = None, browser: bool = Fals
                 server_port=port,
                 inbrowser=browser,
                 prevent_thread_lock=True,
-                **launch_options(settings),
+                **launch_options(settings, queue),
             )
         except OSError as error:
             raise BadInput(

@@ -7,7 +7,7 @@ of the last server may still be writing. What is left of them once that is added
 """
 
 from nca.jobs.environment import clean_environment
-from nca.jobs.job_queue import JobQueue, JobView, find_devices
+from nca.jobs.job_queue import Health, JobQueue, JobView, find_devices
 from nca.jobs.keys import NOT_YOURS
 from nca.jobs.progress import Progress, Result
 from nca.jobs.spec import (
@@ -28,6 +28,7 @@ __all__ = [
     "POOL",
     "PREVIEW",
     "TARGET",
+    "Health",
     "JobQueue",
     "JobSpec",
     "JobView",

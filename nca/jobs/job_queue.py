@@ -14,6 +14,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from nca.config import BadInput, Limits, checked
 from nca.files import write_atomic
@@ -35,6 +36,7 @@ from nca.jobs.store import ACTIVE, Row, Store
 from nca.jobs.supervisor import Supervisor
 
 _READERS = 64  # metrics files remembered
+SPARE_BYTES = 20_000_000  # free disk that a training needs to save itself
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,24 @@ class JobView:
     def active(self) -> bool:
         """Whether it runs or waits."""
         return self.state in ACTIVE
+
+
+@dataclass(frozen=True)
+class Health:
+    """Whether the jobs are looked after.
+
+    Attributes:
+        status: ok; standby while another server process leads; disk_full; or failing when the
+            database or the supervisor does not answer.
+        queue_length: trainings that run or wait, None when the database does not answer.
+        worker_alive: whether every running training has its process; None when none runs.
+        free_disk_bytes: below the home, None when that cannot be found out.
+    """
+
+    status: Literal["ok", "standby", "disk_full", "failing"]
+    queue_length: int | None
+    worker_alive: bool | None
+    free_disk_bytes: int | None
 
 
 def find_devices() -> tuple[str, ...]:
@@ -294,6 +314,35 @@ class JobQueue:
             while len(self._readers) > _READERS:
                 self._readers.popitem(last=False)
         return reader.read(points)
+
+    def health(self) -> Health:
+        """How the queue is; answers within seconds also when nothing else does."""
+        try:
+            free = shutil.disk_usage(self.home).free
+        except OSError:
+            free = None
+        rows = self._active_soon()
+        alive = None
+        if rows is not None and (running := [row for row in rows if row.state == "running"]):
+            alive = all(self._supervisor.works(row.id) for row in running)
+        if rows is None or free is None or not self._supervisor.alive:
+            status = "failing"
+        elif not self._supervisor.leads:
+            status, alive = "standby", None
+        else:
+            status = "disk_full" if free < SPARE_BYTES else "ok"
+        return Health(status, None if rows is None else len(rows), alive, free)
+
+    def _active_soon(self) -> list[Row] | None:
+        """The active rows, None when the database does not give them soon."""
+        if not self._store.guard.acquire(timeout=2):
+            return None
+        try:
+            return self._store.active()
+        except sqlite3.Error:
+            return None
+        finally:
+            self._store.guard.release()
 
     # ------------------------------------------------------------------ within
 

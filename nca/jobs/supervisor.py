@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 TICK = 0.2  # seconds between two polls of a running worker
 IDLE = 30.0  # seconds between two polls when there is none; new jobs wake the thread
+STUCK_SECONDS = IDLE + 30.0  # a thread that has not looked for so long hangs
 ORPHAN_SECONDS = 3.0  # how long a dead server's worker may go on saving
 START_SECONDS = 300.0  # how long a worker may take to start before its turn counts anyway
 STEADY_SECONDS = 600.0  # a crash after so long is not the one before repeating itself
@@ -72,6 +73,7 @@ class Supervisor:
         self._orphans: dict[str, float] = {}  # by job: since when we wait for its worker
         self._busy: dict[str, int] = {}  # by job: starts in a row that ended with Exit.BUSY
         self._wake, self._closing = threading.Event(), threading.Event()
+        self._looked = time.monotonic()  # when the thread last went round
         self._lead()
         self._thread = threading.Thread(target=self._loop, name="garden", daemon=True)
         self._thread.start()
@@ -80,6 +82,16 @@ class Supervisor:
     def leads(self) -> bool:
         """Whether this process is the one that supervises this home."""
         return self._lock.held and not self._closing.is_set()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread still looks after the jobs."""
+        return self._thread.is_alive() and time.monotonic() - self._looked < STUCK_SECONDS
+
+    def works(self, job: str) -> bool:
+        """Whether a worker process of this supervisor is at work on a job."""
+        children = list(self._children.values())
+        return any(child.job == job and child.process.poll() is None for child in children)
 
     def wake(self) -> None:
         """Look at the queue now; rows have changed."""
@@ -113,6 +125,7 @@ class Supervisor:
     def _loop(self) -> None:
         while not self._closing.is_set():
             self._wake.clear()
+            self._looked = time.monotonic()
             pause = IDLE
             try:
                 if self._lead():

@@ -7,13 +7,15 @@ import logging
 from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from nca.jobs import JobQueue
 from nca.settings import Settings
-from nca.ui import api, theme
+from nca.ui import api, gradio_server, health, theme
 from nca.ui.context import PageContext
 from nca.ui.grow import tab as grow
 from nca.ui.inspect import tab as inspect
+from nca.ui.page_cache import PageCache
 from nca.ui.share import tab as share
 from nca.ui.train import tab as train
 from nca.ui.visitor import HEAD
@@ -54,20 +56,29 @@ def build_ui(settings: Settings, queue: JobQueue) -> gr.Blocks:
             gr.HTML(f'<div class="quiet"><p>{what_is_kept(settings)}</p></div>')
             context.private_link.render()
     page.queue(max_size=200, default_concurrency_limit=None, api_open=False)
-    # Gradio looks for events a thousand times a second, which costs an idle server 6 % of a core.
-    page._queue.sleep_when_free = 0.02  # pyright: ignore[reportPrivateUsage]
+    gradio_server.set_up_queue(page)
     return page
 
 
-def launch_options(settings: Settings) -> dict[str, Any]:
-    """Arguments for `Blocks.launch`: nothing is published, fetched or shown of an error."""
+def launch_options(settings: Settings, queue: JobQueue) -> dict[str, Any]:
+    """Arguments for `Blocks.launch`: nothing is published, fetched or shown of an error.
+
+    Args:
+        settings: of this server.
+        queue: the jobs, whose state `/healthz` answers.
+    """
     return {
+        "app_kwargs": {
+            "routes": [health.route(queue)],
+            "middleware": [Middleware(PageCache)],
+            "lifespan": gradio_server.lifespan,
+        },
         "theme": theme.theme(),
         "css": theme.style(),
         "head": HEAD,
         "max_file_size": settings.limits.upload_bytes,
         "allowed_paths": [],
-        "state_session_capacity": 500,
+        "state_session_capacity": gradio_server.SESSIONS,
         "show_error": False,
         "footer_links": [],
         "run_history": False,

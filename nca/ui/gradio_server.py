@@ -1,0 +1,82 @@
+"""What is changed of Gradio's server: everything here relies on its inner parts, version 6.31.
+
+Gradio is made for demonstrations that end. This server runs for weeks on two cores, so sessions
+must stay small, and nothing may be counted or looked for that nobody reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+from gradio.state_holder import SessionState, StateHolder
+from gradio.utils import LRUCache
+
+SESSIONS = 300  # open pages that are remembered, 50 KB each; the one unused longest goes first
+POLL_SECONDS = 0.02  # Gradio's own are 0.001 and 0.01, which cost an idle server 6 % of a core
+PROGRESS_SECONDS = 0.1
+
+
+def set_up_queue(page: gr.Blocks) -> None:
+    """Let the event queue of a page wait calmly and remember little; call it after `page.queue`."""
+    queue = page._queue  # pyright: ignore[reportPrivateUsage]
+    queue.sleep_when_free = POLL_SECONDS
+    queue.progress_update_sleep_when_free = PROGRESS_SECONDS
+    # For a dashboard that is switched off, Gradio keeps 10,000 events and makes a data frame of
+    # all of them after each.
+    queue.ANALYTICS_MAX_EVENTS = 1
+    queue.ANAYLTICS_CACHE_FREQUENCY = 10**12  # events between two summaries
+    queue.pending_messages_per_session = _Recent(SESSIONS)
+
+
+class _Recent(LRUCache[Any, Any]):
+    """Drops what was used longest ago; Gradio's own drops what was added first, in use or not."""
+
+    def __getitem__(self, key: Any) -> Any:
+        self.move_to_end(key)
+        return super().__getitem__(key)
+
+
+class _Nothing(dict[Any, Any]):
+    """A dict that takes everything, keeps nothing, and has an empty dict for every key."""
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        pass
+
+    def __contains__(self, key: object) -> bool:
+        return True
+
+    def __missing__(self, key: Any) -> dict[str, Any]:
+        return {}
+
+
+class SmallSessions(StateHolder):
+    """Sessions without a copy of the page's configuration and of every value last shown.
+
+    Gradio keeps that copy for links into a session, which this page does not offer. It makes a
+    session 1 MB large, and there are as many sessions as pages were opened, until their limit.
+    """
+
+    def set_blocks(self, blocks: gr.Blocks) -> None:
+        """Serve this page."""
+        super().set_blocks(blocks)
+        # What a session is made from: without blocks to copy the configuration of.
+        self.blocks: Any = SimpleNamespace(default_config=blocks.default_config, blocks=())
+
+    def __getitem__(self, session_id: str) -> SessionState:
+        is_new = session_id not in self.session_data
+        session = super().__getitem__(session_id)
+        if is_new:
+            session.config_values = _Nothing()
+        return session
+
+
+@asynccontextmanager
+async def lifespan(app: Any) -> AsyncGenerator[None]:
+    """Before Gradio's app serves its first request."""
+    app.state_holder = SmallSessions()
+    app.state_holder.set_blocks(app.get_blocks())
+    yield

@@ -1,0 +1,28 @@
+"""`GET /healthz`: whether this server looks after its jobs, for whoever restarts servers."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+import nca
+from nca.jobs import JobQueue
+
+PATH = "/healthz"
+
+
+def route(queue: JobQueue) -> Route:
+    """The route; it answers 200 when all is well, else 503, and names nobody's jobs."""
+
+    def healthz(request: Request) -> JSONResponse:
+        health = queue.health()
+        return JSONResponse(
+            {"version": nca.__version__} | asdict(health),
+            status_code=200 if health.status == "ok" else 503,
+            headers={"Cache-Control": "no-store"},
+        )
+
+    return Route(PATH, healthz)
