@@ -92,7 +92,7 @@ class _Turning:
 
     def rollout(self, *arguments: Any, **settings: Any) -> Tensor:
         """See `nca.engine.Engine.rollout`."""
-        return self._engine.rollout(*arguments, angle=self.angle, **settings)
+        return self._engine.rollout(*arguments, **settings | {"angle": self.angle})
 
 
 class _Sectors(Pool):
@@ -153,13 +153,13 @@ class Retried(Trainer):
             self.open = (*self.open, report.before[-1:])[-64:]
         return report
 
-    def _wound(self, x: Tensor, draw: np.random.Generator) -> Tensor:
-        fresh = super()._wound(x, draw)
+    def _damage(self, x: Tensor, draw: np.random.Generator) -> tuple[Tensor, dict[int, Tensor]]:
+        fresh = super()._damage(x, draw)
         if not self.open or draw.random() < 0.5:
             return fresh
         place = int(draw.integers(len(self.open)))
         again, self.open = self.open[place], self.open[:place] + self.open[place + 1 :]
-        return again
+        return again[0], {}
 
 
 class Watched(Trainer):
@@ -173,8 +173,8 @@ class Watched(Trainer):
         self.healing = report.after[-1:] if self.healing is None else None
         return report
 
-    def _wound(self, x: Tensor, draw: np.random.Generator) -> Tensor:
-        return super()._wound(x, draw) if self.healing is None else self.healing
+    def _damage(self, x: Tensor, draw: np.random.Generator) -> tuple[Tensor, dict[int, Tensor]]:
+        return super()._damage(x, draw) if self.healing is None else (self.healing[0], {})
 
 
 class _Remembering:

@@ -117,6 +117,12 @@ class TrainConfig(_Frozen):
         max_length=16,
         description="Drawn from with equal chances; one listed twice is drawn twice as often",
     )
+    damage_drawn: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Share of swipes that are drawn over the first steps instead of at once",
+    )
     steps_min: int = Field(default=64, ge=1, le=512)
     steps_max: int = Field(default=95, ge=1, le=512)
     loss_at: Literal["last", "random", "mean_last"] = "last"

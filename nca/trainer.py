@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from nca.config import BadInput, NCAConfig, TrainConfig
-from nca.damage_shapes import HALVES, damage
-from nca.engine import Engine, choose
+from nca.damage_shapes import DRAWN, HALVES, damage, drawn_damage
+from nca.engine import Engine, choose, rollout_while_erasing
 from nca.fire import item_seeds
 from nca.model import NCA
 from nca.optimiser import Optimiser
@@ -30,6 +30,7 @@ GUARD_EVERY = 50  # iterations between the snapshots that a divergence returns t
 DEAD_LIMIT = 50  # iterations in a row with nothing alive that count as a collapse
 ATTEMPTS = 4  # the first, and three after a rollback
 WATCHED = 50, 10  # iterations whose log10 losses are compared: some before, and the last ones
+DRAWN_IN = 8  # parts in which damage is drawn during a rollout
 RUN_AWAY = 0.3  # by so much the last ones are worse when training has left the good weights
 
 
@@ -149,12 +150,12 @@ class Trainer:
         if self.iteration % GUARD_EVERY == 0 and self._dead == 0 and self._rise() < RUN_AWAY / 2:
             self._guard = self.state_dict()
         draw = np.random.default_rng((self.seed, self.attempt, self.iteration))
-        indices, x0 = self._start(draw)
+        indices, x0, erased = self._start(draw)
         steps = int(draw.integers(self.config.steps_min, self.config.steps_max + 1))
         keep, weights = self._loss_steps(draw, steps, len(x0))
         seeds = item_seeds(int(draw.integers(2**32)), len(x0))
 
-        states = self.engine.rollout(self.nca, x0, steps, seeds, keep=keep)
+        states = rollout_while_erasing(self.engine, self.nca, x0, steps, seeds, erased, keep=keep)
         errors = (states[..., :4] - self.target).square().mean(dim=(2, 3, 4))  # [keep, B]
         loss = (errors * weights).sum()
         # A state enters the pool as it was when it was judged last.
@@ -192,8 +193,10 @@ class Trainer:
             message=message,
         )
 
-    def _start(self, draw: np.random.Generator) -> tuple[np.ndarray, Tensor]:
-        """Where this batch begins: pool indices [B], and states [B, H, W, C].
+    def _start(self, draw: np.random.Generator) -> tuple[np.ndarray, Tensor, dict[int, Tensor]]:
+        """Where this batch begins: pool indices [B], states [B, H, W, C], and damage still to come.
+
+        The damage is for `rollout_while_erasing`: step -> cells, bool [B, H, W].
 
         The worst loss comes first, except where neither seeds nor wounds ask for an order: there
         the batch stays as it was drawn, seeds first, wounds last, so that they never meet.
@@ -215,13 +218,17 @@ class Trainer:
                 indices, x = indices[order.cpu().numpy()], x[order]
             if c.reseed == "worst":
                 x[: c.reseed_count] = self.seed_state
+        erased: dict[int, Tensor] = {}
         if c.damage_count:
-            wounded = np.arange(c.batch)[-c.damage_count :]
+            damaged = np.arange(c.batch)[-c.damage_count :]
             if c.damage_items == "random":
-                wounded = draw.choice(c.batch, c.damage_count, replace=False)
-            for item in wounded:
-                x[item] = self._wound(x[item : item + 1], draw)[0]
-        return indices, x
+                damaged = draw.choice(c.batch, c.damage_count, replace=False)
+            for item in damaged:
+                x[item], to_come = self._damage(x[item : item + 1], draw)
+                for step, cells in to_come.items():
+                    erased.setdefault(step, x.new_zeros(x.shape[:3], dtype=torch.bool))
+                    erased[step][item] = cells
+        return indices, x, erased
 
     def _left_out(self, draw: np.random.Generator) -> int:
         """How many items, the batch's first, stay as they were in the pool: its seeds, or none.
@@ -244,14 +251,28 @@ class Trainer:
         fresh[worst] = self.seed_state
         return fresh
 
-    def _wound(self, x: Tensor, draw: np.random.Generator) -> Tensor:
-        """One item, [1, H, W, C], with a wound, or as it was where none of it would live on."""
+    def _damage(self, x: Tensor, draw: np.random.Generator) -> tuple[Tensor, dict[int, Tensor]]:
+        """One item, [1, H, W, C], with cells erased, and at which steps more will be, [H, W].
+
+        It stays as it was where none of it would live on: what is dead has no gradient, a batch of
+        it teaches nothing, and its loss says nothing.
+        """
         shape = str(draw.choice(self.config.damage_shapes))
         if shape == "half":
             shape = str(draw.choice(HALVES))
-        wounded = damage(x, shape, seed=int(draw.integers(2**31)))
-        # What is dead has no gradient: a batch of it teaches nothing, and its loss says nothing.
-        return wounded if self._alive(wounded).any() else x
+        seed = int(draw.integers(2**31))
+        damaged = damage(x, shape, seed=seed)
+        if not self._alive(damaged).any():
+            return x[0], {}
+        share = self.config.damage_drawn
+        if not share or shape not in DRAWN or draw.random() >= share:
+            return damaged[0], {}
+        longest = max(1, self.config.steps_min // 2)
+        steps = int(draw.integers(min(10, longest), longest + 1))
+        # A few strokes of several steps each: every stop of a rollout costs a little.
+        stops = min(steps, DRAWN_IN)
+        cells = drawn_damage(x, shape, stops, seed=seed)
+        return x[0], {k * steps // stops: mask[0] for k, mask in enumerate(cells)}
 
     def _alive(self, x: Tensor) -> Tensor:
         """Cells above the threshold, bool [B, H, W]."""

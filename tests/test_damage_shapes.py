@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from nca.config import BadInput, TrainConfig
-from nca.damage_shapes import ALIVE, HELD_OUT, SHAPES, damage
+from nca.damage_shapes import ALIVE, DRAWN, HELD_OUT, SHAPES, damage, drawn_damage, erase
 
 
 def test_halves_take_exactly_half():
@@ -72,7 +72,7 @@ def test_how_much_of_the_body_goes(shape, low, high):
     assert low <= min(shares) and max(shares) <= high and max(shares) > min(shares) + 0.1
 
 
-@pytest.mark.parametrize("shape", ["swipe", "swipes", "hole", "scrub"])
+@pytest.mark.parametrize("shape", ["swipe", "swipes", "hole", "scrub", "hold"])
 def test_free_hand_damage_goes_through_the_body(shape):
     assert all(0 < erased(shape, seed) < 0.95 for seed in range(60))
     wide = [erased("swipe", seed, radius=7) for seed in range(60)]
@@ -95,3 +95,26 @@ def test_what_is_held_out_cannot_be_trained_on():
         assert shape in SHAPES
         with pytest.raises(ValueError):
             TrainConfig(damage_shapes=(shape,))
+
+
+@pytest.mark.parametrize("shape", sorted(DRAWN))
+def test_what_is_drawn_step_by_step_is_what_is_erased_at_once(shape):
+    x = torch.cat([body_of(), body_of().flip(1)])
+    for steps in (1, 7, 60):
+        masks = drawn_damage(x, shape, steps, seed=5)
+        # A path through the body may begin beyond the grid.
+        assert len(masks) == steps and sum(bool(mask[1].any()) for mask in masks) > steps / 2
+        assert torch.equal(erase(x, torch.stack(masks).any(0)), damage(x, shape, seed=5))
+    first = masks[0].sum()
+    assert shape == "hold" or first < torch.stack(masks).any(0).sum() / 2
+
+
+def test_only_what_is_drawn_can_be_drawn():
+    with pytest.raises(BadInput, match="swipe"):
+        drawn_damage(body_of(), "cut", 5)
+
+
+def test_the_number_of_swipes_can_be_given():
+    x = body_of()
+    one = (damage(x, "swipes", radius=2, count=1) == 0).sum()
+    assert one < (damage(x, "swipes", radius=2, count=5) == 0).sum()

@@ -36,6 +36,42 @@ def test_values_and_gradients_are_the_oracles(automaton):
     assert torch.equal(rollout(automaton, x, 7, seed=5), automaton.grow(x, 7, seed=5))
 
 
+@pytest.mark.parametrize("mask", ["pre_post", "post"])
+def test_damage_while_it_lives_is_the_oracles_forward_and_backward(mask):
+    torch.manual_seed(1)
+    config = NCAConfig(channels=6, hidden=(10,), laplacian="nine_point", alive_mask=mask)
+    nca = NCA(config).double()
+    torch.nn.init.normal_(nca.layers[-1].weight, std=0.1)
+    x = torch.rand(2, 9, 11, 6, dtype=torch.float64)
+    cells = torch.rand(3, 2, 9, 11) < 0.5
+    erased = {0: cells[0], 3: cells[1], 4: cells[2][:1]}
+
+    def slowly(start):
+        """Step by step; the event at a step acts on the state before that step."""
+        kept, state = [], start
+        for step in range(7):
+            if step in (3, 5):
+                kept.append(state)
+            if step in erased:
+                state = state * (~erased[step])[..., None]
+            state = nca.step(state, 2 + step, item_seeds(5, 2))
+        return torch.stack([*kept, state])
+
+    results = []
+    for run in (
+        lambda start: rollout(nca, start, 7, seed=5, t0=2, keep=(3, 5, 7), erased=erased),
+        slowly,
+    ):
+        nca.zero_grad()
+        start = x.clone().requires_grad_()
+        states = run(start)
+        (states[..., :4] ** 2 * torch.arange(1, 4).view(3, 1, 1, 1, 1)).sum().backward()
+        results.append([states, start.grad, *(p.grad.clone() for p in nca.parameters())])
+    for ours, oracle in zip(*results, strict=True):
+        torch.testing.assert_close(ours, oracle, rtol=1e-10, atol=1e-12)
+    assert (results[0][1] == 0)[cells[0]].all()
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -52,6 +88,9 @@ def test_values_and_gradients_are_the_oracles(automaton):
         (dict(keep=(3, 1)), "ascending steps from 0 to 4"),
         (dict(keep=(5,)), "ascending"),
         (dict(keep=()), "ascending"),
+        (dict(erased={4: torch.zeros(1, 8, 8, dtype=torch.bool)}), "after 0 to 3 steps, not 4"),
+        (dict(erased={0: torch.zeros(1, 8, 8)}), "as bool"),
+        (dict(erased={0: torch.zeros(1, 7, 8, dtype=torch.bool)}), r"\[1, 8, 8\]"),
         (dict(seed=[1, 2]), "seed"),
     ],
 )

@@ -6,7 +6,7 @@ Every engine gives what `dense` gives; they differ in speed and memory only.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import torch
@@ -55,6 +55,7 @@ def rollout(
     t0: int = 0,
     keep: Sequence[int] | None = None,
     angle: float = 0.0,
+    erased: Mapping[int, Tensor] | None = None,
 ) -> Tensor:
     """Run an automaton for some steps, differentiable, on the fastest engine for its device.
 
@@ -81,6 +82,9 @@ def rollout(
         keep: after which steps to return the states, ascending, each in 0 ... steps, 0 being `x`;
             None for the last only.
         angle: radians by which the cells' sense of direction is rotated.
+        erased: damage while it lives: after how many steps, 0 to steps - 1, which cells become 0
+            before the next step, bool [B, H, W] or [1, H, W]. `nca.damage_shapes.drawn_damage`
+            makes such.
 
     Returns:
         The states, [len(keep), B, H, W, C]; with `keep=None` those after the last step,
@@ -96,9 +100,62 @@ def rollout(
     kept = (steps,) if keep is None else tuple(keep)
     if not kept or list(kept) != sorted(set(kept)) or kept[0] < 0 or kept[-1] > steps:
         raise BadInput(f"Please let keep be ascending steps from 0 to {steps}, not {keep!r}.")
+    erased = dict(erased or {})
+    for step, cells in erased.items():
+        if step not in range(steps):
+            raise BadInput(f"Please erase cells after 0 to {steps - 1} steps, not {step!r}.")
+        if cells.dtype != torch.bool or cells.shape not in (x.shape[:3], (1, *x.shape[1:3])):
+            raise BadInput(f"Please give the erased cells as bool {list(x.shape[:3])}.")
     engine = choose(nca.config, x.device)
-    states = engine.rollout(nca, x, steps, item_seeds(seed, len(x)), t0, kept, angle)
+    states = rollout_while_erasing(
+        engine, nca, x, steps, item_seeds(seed, len(x)), erased, t0, kept, angle
+    )
     return states[0] if keep is None else states
+
+
+def rollout_while_erasing(
+    engine: Engine,
+    nca: NCA,
+    x: Tensor,
+    steps: int,
+    seeds: Tensor,
+    erased: Mapping[int, Tensor],
+    t0: int = 0,
+    keep: Sequence[int] | None = None,
+    angle: float = 0.0,
+) -> Tensor:
+    """`engine.rollout` with damage between steps, forward and backward, on any engine.
+
+    A state that is kept at a step at which cells are erased is the one before they are: an event
+    at a step acts before that step. Nothing but the state passes from one step to the next, so a
+    rollout in parts is the same rollout.
+
+    Args:
+        engine: what runs the steps.
+        nca: the automaton, and with all that follows but `erased`: see `Engine.rollout`.
+        x: states at step `t0`.
+        steps: how many.
+        seeds: of the fire mask.
+        t0: the step `x` is at.
+        keep: which states to return.
+        angle: radians by which the cells' sense of direction is turned.
+        erased: after how many of these steps, each in 0 ... steps - 1, which cells become 0, bool
+            [B, H, W] or [1, H, W].
+    """
+    wanted = sorted(set((steps,) if keep is None else keep))
+    last = wanted[-1]
+    cuts = sorted({0, last, *(step for step in erased if step < last)})
+    kept = [x[None]] if 0 in wanted else []
+    for start, end in zip(cuts, cuts[1:], strict=False):
+        if start in erased:
+            x = x * (~erased[start]).to(x.device, x.dtype)[..., None]
+        here = [step - start for step in wanted if start < step <= end]
+        # The last state goes on to the next part, whether or not it is kept.
+        ends = sorted({*here, end - start})
+        states = engine.rollout(nca, x, end - start, seeds, t0=t0 + start, keep=ends, angle=angle)
+        x = states[-1]
+        kept.append(states[: len(here)])
+    return torch.cat(kept)
 
 
 def check_states(nca: NCA, x: Tensor) -> None:
