@@ -19,12 +19,11 @@ from torch import Tensor
 
 from nca.damage_shapes import HALVES, damage
 from nca.fire import item_seeds
+from nca.healing import CEILING, FAMILIES, FLOOR, HEALED, MORE_FAMILIES, Healing, heal, work
 from nca.model import NCA
 
-HEALED = -2.5  # a wound counts as healed below this
 WOUNDS = (*HALVES, "centre")
 LARGE = 100 * 100  # more cells than this take the battery half as many lives
-FLOOR, CEILING = -12.0, 12.0  # a perfect, a broken state still has a score
 Curve = tuple[tuple[int, float], ...]  # (step, score)
 
 
@@ -43,14 +42,18 @@ class Plan:
         strokes: free-hand wounds, one life each.
         angles: degrees.
         turned_for: steps that turned lives grow.
+        late: steps between the last growth score and `persistence` that are scored too.
         persistence: the step at which `persistence_lives` of the lives are looked at last.
         persistence_lives: see there.
         larger: the other grid's side relative to the own.
         every: steps between two points of a curve; 5 times that after the last growth score.
+        trials: of every family of damage, see `nca.healing`; 0 leaves them out.
+        families: names in `nca.healing.ALL_FAMILIES`.
+        healing_for: steps until such a trial is judged.
     """
 
     lives: int = 8
-    births: int = 200
+    births: int = 1000
     born_by: int = 16
     growth: tuple[int, ...] = (96, 200, 1000)
     wound_at: int = 200
@@ -58,19 +61,31 @@ class Plan:
     strokes: int = 20
     angles: tuple[int, ...] = (0, 30, 90)
     turned_for: int = 200
-    persistence: int = 5000
+    late: tuple[int, ...] = (5000,)
+    persistence: int = 10_000
     persistence_lives: int = 2
     larger: float = 4 / 3
     every: int = 8
+    trials: int = 0
+    families: tuple[str, ...] = tuple(FAMILIES)
+    healing_for: int = 400
 
     @classmethod
-    def for_grid(cls, height: int, width: int) -> Plan:
+    def for_grid(cls, height: int, width: int, full: bool = False) -> Plan:
         """The yardstick for a target of H x W cells: what every model card reports.
 
-        On more than 100 x 100 cells it is four lives instead of eight, so that the battery of a
-        full frame, too, ends within a minute on two cores.
+        On more than 100 x 100 cells it is four lives instead of eight and 8 trials instead of 200,
+        so that the battery of a full frame, too, ends within two minutes on two cores.
+
+        Args:
+            height: of the grid.
+            width: of the grid.
+            full: also the families of `nca.healing.MORE_FAMILIES`.
         """
-        return cls(lives=4) if height * width > LARGE else cls()
+        families = tuple(FAMILIES) + (tuple(MORE_FAMILIES) if full else ())
+        if height * width > LARGE:
+            return cls(lives=4, births=200, persistence=5000, trials=8, families=families)
+        return cls(trials=200, families=families)
 
     @property
     def work(self) -> int:
@@ -79,7 +94,8 @@ class Plan:
         late = max(0, self.persistence - self.growth[-1]) * self.persistence_lives
         wounds = (len(WOUNDS) * self.lives + self.strokes) * self.healing
         births = self.births * self.born_by
-        return births + (self.growth[-1] + turned) * self.lives + late + wounds
+        trials = work(self.families, self.trials, self.healing_for) if self.trials else 0
+        return births + (self.growth[-1] + turned) * self.lives + late + wounds + trials
 
 
 class Wound(BaseModel):
@@ -105,10 +121,13 @@ class Scores(BaseModel):
         strokes: score of every free-hand wound.
         strokes_curve: median of the strokes, from the wound on.
         rotation: degrees -> score against the target turned likewise about the seed.
+        late: step -> score, between the last growth score and the end of the longest run.
         persistence: step and score of the longest run.
         other_grid: height, width and score on a larger grid, its error also per cell of the own
             grid, so that the empty surroundings do not flatter it.
         growth_curve: from the seed to the last growth score, then to the end of the longest run.
+        healing: family of damage -> how its trials healed; see `nca.healing`. Empty in batteries
+            of earlier versions.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -122,9 +141,11 @@ class Scores(BaseModel):
     strokes: tuple[float, ...]
     strokes_curve: Curve
     rotation: dict[int, float]
+    late: dict[int, float] = {}
     persistence: tuple[int, float]
     other_grid: tuple[int, int, float]
     growth_curve: Curve
+    healing: dict[str, Healing] = {}
 
     @property
     def halves(self) -> float:
@@ -156,9 +177,16 @@ class Scores(BaseModel):
                 f"{median(self.strokes):.2f} ({self.strokes_healed} of {len(self.strokes)})"
             )
         shown |= {f"turned by {a}°": f"{v:.2f}" for a, v in self.rotation.items()}
+        shown |= {f"at step {k}": f"{v:.2f}" for k, v in self.late.items()}
         shown[f"at step {self.persistence[0]}"] = f"{self.persistence[1]:.2f}"
         height, width, score = self.other_grid
         shown[f"on a {height} x {width} grid"] = f"{score:.2f}"
+        for name, healing in self.healing.items():
+            where = "never trained on" if healing.held_out else "as trained"
+            shown[f"{name}, healed ({where})"] = (
+                f"{100 * healing.healed:.3g} % of {healing.trials}, "
+                f"worst tenth above {healing.worst_tenth:.2f}"
+            )
         return shown
 
 
@@ -222,10 +250,11 @@ class _Battery:
         )
         at = dict(_medians(early))
         few = plan.persistence_lives
+        looks = [step for step in plan.late if plan.growth[-1] < step < plan.persistence]
         late = self._follow(
             grown[plan.growth[-1]][:few],
             self.lives[:few],
-            {*range(plan.growth[-1], plan.persistence, plan.every * 5), plan.persistence},
+            {*range(plan.growth[-1], plan.persistence, plan.every * 5), *looks, plan.persistence},
             t0=plan.growth[-1],
         )
         wounds, strokes, strokes_curve = self._wounds(grown[plan.wound_at])
@@ -241,10 +270,19 @@ class _Battery:
             strokes=strokes,
             strokes_curve=strokes_curve,
             rotation={angle: self._turned(angle, at) for angle in plan.angles},
+            late={step: _median(late[step]) for step in looks},
             persistence=end,
             other_grid=(*side, self._elsewhere(side)),
             growth_curve=(*_medians(early), *_medians(late)[1:]),
+            healing=self._healing(),
         )
+
+    def _healing(self) -> dict[str, Healing]:
+        plan = self.plan
+        if not plan.trials:
+            return {}
+        options = (plan.trials, plan.healing_for, plan.families)
+        return heal(self.nca, self.size, self.seed, *options, self.progress)
 
     def _follow(
         self,
