@@ -30,7 +30,7 @@ from nca.evaluate import HEALED, Scores
 from nca.jobs.local import train_in
 from nca.jobs.spec import JobSpec, Target
 from nca.preview import PREVIEW, save_preview
-from nca.scorecard import PICTURE, record, recorded, row, score, table
+from nca.scorecard import PICTURES, record, recorded, row, score, table
 from nca.target import target_to_png
 
 FRAME = 128  # cells of the full frame's side
@@ -90,7 +90,7 @@ def shipped(run: Path, folder: Path, scores: Scores) -> None:
     beside = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
-    for name in (*FILES, PICTURE):
+    for name in (*FILES, *PICTURES):
         if (run / name).is_file() and not (beside / name).exists():
             shutil.copyfile(run / name, beside / name)
     shutil.rmtree(folder, ignore_errors=True)

@@ -99,6 +99,8 @@ def card(
         lines.append(f"| {_escaped(name)} | {_escaped(_score(value))} |")
     if "scores.png" in pictures:
         lines += ["", "![How it grows, lives on and heals](scores.png)"]
+    if "healing.png" in pictures:
+        lines += ["", "![Where it heals, by the radius of the hole](healing.png)"]
     if made and made.kind == "emoji":
         lines += ["", _CREDITS[made.style]]
     return "\n".join(lines) + "\n"

@@ -13,16 +13,18 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from PIL import Image
+import torch
+from PIL import Image, ImageColor, ImageDraw, ImageFont
 from tqdm import tqdm
 
-from nca.chart import chart, sheet
+from nca.chart import INK, PAPER, chart, sheet
 from nca.checkpoint import card, load_checkpoint
 from nca.config import BadInput
-from nca.evaluate import HEALED, Plan, Scores, evaluate
+from nca.evaluate import HEALED, LARGE, Plan, Scores, evaluate
 from nca.files import write_atomic
+from nca.healing import HealingMap, healing_map
 
-PICTURE = "scores.png"
+CURVES, MAP = PICTURES = "scores.png", "healing.png"  # beside the checkpoint, for its card
 _SHOWN = 1.0
 
 # Distill's 30 shipped models on 72 x 72 grids, median of its ten emoji: 96, 200, 1000, half cuts
@@ -99,14 +101,53 @@ def curves(scores: Scores) -> Image.Image:
     return sheet(charts, columns=3)
 
 
-def picture_bytes(scores: Scores) -> bytes:
-    """`curves` as a PNG."""
+def _png(picture: Image.Image) -> bytes:
     buffer = io.BytesIO()
-    curves(scores).save(buffer, "PNG", optimize=True)
+    picture.save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
 
 
-def score(folder: str | Path, seed: int = 0, plan: Plan | None = None, bar: bool = False) -> Scores:
+def map_picture(found: HealingMap, cell: int = 6) -> Image.Image:
+    """A healing map with its legend: RGB, every cell of the grid `cell` pixels wide.
+
+    A cell is coloured by the widest hole that heals there, red where not even the smallest does.
+    """
+    height, width = found.size
+    colours = _levels(len(found.radii))
+    palette = torch.tensor([*colours, ImageColor.getrgb(PAPER)], dtype=torch.uint8)
+    cells = Image.fromarray(palette[found.levels()].numpy())  # -1, no body, is the last: paper
+    page = Image.new("RGB", (max(width * cell, 220), height * cell + 18 * len(colours) + 8), PAPER)
+    page.paste(cells.resize((width * cell, height * cell), Image.Resampling.NEAREST))
+    pen, font = ImageDraw.Draw(page), ImageFont.load_default(12)
+    words = [f"does not heal from radius {found.radii[0]:g}"]
+    words += [f"heals up to radius {radius:g}" for radius in found.radii]
+    for line, (colour, text) in enumerate(zip(colours, words, strict=True)):
+        y = height * cell + 18 * line
+        pen.rectangle((8, y + 3, 20, y + 15), fill=colour)
+        pen.text((28, y + 2), text, fill=INK, font=font)
+    return page
+
+
+def _levels(radii: int) -> list[tuple[int, int, int]]:
+    """Colours from "never heals" to "heals from the widest hole": red, orange, ..., green."""
+    stops = [(0.0, (204, 51, 63)), (0.5, (240, 190, 70)), (1.0, (44, 138, 87))]
+    colours = []
+    for level in range(radii + 1):
+        at = level / radii
+        (low, first), (high, last) = stops[:2] if at <= 0.5 else stops[1:]
+        mix = (at - low) / (high - low)
+        red, green, blue = (round(a + (b - a) * mix) for a, b in zip(first, last, strict=True))
+        colours.append((red, green, blue))
+    return colours
+
+
+def score(
+    folder: str | Path,
+    seed: int = 0,
+    plan: Plan | None = None,
+    bar: bool = False,
+    full: bool = False,
+) -> Scores:
     """Evaluate the checkpoint in a folder against its own target.
 
     Args:
@@ -114,6 +155,7 @@ def score(folder: str | Path, seed: int = 0, plan: Plan | None = None, bar: bool
         seed: of fire masks and strokes.
         plan: see `nca.evaluate.Plan`.
         bar: show progress on standard error.
+        full: without a plan, all families of damage.
 
     Raises:
         BadInput: not a checkpoint, or one without a target.
@@ -121,7 +163,7 @@ def score(folder: str | Path, seed: int = 0, plan: Plan | None = None, bar: bool
     checkpoint = load_checkpoint(folder)
     if checkpoint.target is None:
         raise BadInput("This checkpoint has no target.png, so there is nothing to compare with.")
-    plan = plan or Plan.for_grid(*checkpoint.target.shape[:2])
+    plan = plan or Plan.for_grid(*checkpoint.target.shape[:2], full=full)
     with tqdm(
         total=plan.work, unit="step", unit_scale=True, desc="Scoring", disable=not bar,
         file=sys.stderr, dynamic_ncols=True,
@@ -130,14 +172,21 @@ def score(folder: str | Path, seed: int = 0, plan: Plan | None = None, bar: bool
 
 
 def record(folder: str | Path, scores: Scores) -> None:
-    """Keep the scores with their checkpoint: metrics.json, scores.png, and the card anew."""
+    """Keep the scores with their checkpoint: metrics.json, pictures, and the card anew.
+
+    The healing map is drawn here, for grids of up to 100 x 100 cells.
+    """
     checkpoint = load_checkpoint(folder)
     metrics = checkpoint.metrics | {
         "scores": scores.summary(),
         "battery": scores.model_dump(mode="json"),
     }
-    # The picture first: a card must not show what is not there.
-    write_atomic(Path(folder) / PICTURE, picture_bytes(scores))
+    # The pictures first: a card must not show what is not there.
+    write_atomic(Path(folder) / CURVES, _png(curves(scores)))
+    if scores.healing and scores.grid[0] * scores.grid[1] <= LARGE:
+        found = healing_map(checkpoint.nca, scores.grid, scores.seed)
+        write_atomic(Path(folder) / MAP, _png(map_picture(found)))
+        metrics["heals"] = {"radius": found.safe_radius(), "share": round(found.share, 3)}
     write_atomic(Path(folder) / "metrics.json", json.dumps(metrics, indent=2).encode())
     there = [path.name for path in Path(folder).iterdir()]
     text = card(checkpoint.info, metrics, pictures=there)

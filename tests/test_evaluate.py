@@ -8,6 +8,7 @@ from nca.config import NCAConfig
 from nca.damage_shapes import damage
 from nca.evaluate import CEILING, FLOOR, WOUNDS, Plan, Scores, evaluate, log10_error, turned
 from nca.fire import item_seeds
+from nca.healing import ALL_FAMILIES, FAMILIES
 from nca.model import NCA
 
 SMALL = Plan(
@@ -122,17 +123,19 @@ def test_the_same_seed_gives_the_same_scores_and_they_survive_json():
 
 def test_progress_adds_up_to_the_work():
     nca, target = idle()
-    for plan in (SMALL, Plan(**{**SMALL.__dict__, "angles": (90,), "persistence": 12})):
+    for change in ({}, {"angles": (90,), "persistence": 12}, {"trials": 3, "late": (20, 30)}):
+        plan = Plan(**{**SMALL.__dict__, **change})
         steps = []
         evaluate(nca, target, plan=plan, progress=steps.append)
         assert sum(steps) == plan.work
 
 
 def test_a_large_frame_is_scored_on_half_as_many_lives():
-    assert Plan.for_grid(72, 72) == Plan.for_grid(100, 100) == Plan()
+    assert Plan.for_grid(72, 72) == Plan.for_grid(100, 100) == Plan(trials=200)
     large = Plan.for_grid(128, 128)
     assert large.lives == 4 and large.strokes == 20 and large.growth == Plan().growth
-    assert large.work < 0.75 * Plan().work
+    assert large.trials == 8 and large.work < 0.1 * Plan(trials=200).work
+    assert set(Plan.for_grid(72, 72, full=True).families) == set(ALL_FAMILIES)
 
 
 def test_turned_senses_grow_the_turned_picture():
@@ -153,6 +156,18 @@ def test_turned_is_about_the_seed_and_counter_clockwise():
     up = turned(picture, 90)
     assert up[4, 4, 0] == pytest.approx(1) and up[2, 4, 0] == pytest.approx(0.5)
     assert up.sum() == pytest.approx(6)
+
+
+def test_late_steps_and_families_of_damage_are_scored():
+    nca, target = idle((8, 8))
+    plan = Plan(**{**SMALL.__dict__, "trials": 3, "healing_for": 20, "late": (4, 20, 30)})
+    scores = evaluate(nca, target, plan=plan)
+    assert scores.late == {20: FLOOR, 30: FLOOR}  # 4 is before the last growth score
+    assert scores.healing.keys() == FAMILIES.keys()
+    shown = scores.summary()
+    assert shown["at step 20"] == "-12.00"
+    assert shown["scatter, healed (never trained on)"].endswith("% of 3, worst tenth above -2.41")
+    assert Scores.model_validate_json(scores.model_dump_json()) == scores
 
 
 def test_error_by_hand():

@@ -84,7 +84,7 @@ def test_shipping_leaves_training_behind_and_is_found_done(grow_garden, still, t
     assert grow_garden.done(folder, spec) is None
     for _ in range(2):  # a second time replaces the first
         grow_garden.shipped(run, folder, scores)
-        assert {p.name for p in folder.iterdir()} <= {*FILES, "scores.png"}
+        assert {p.name for p in folder.iterdir()} <= {*FILES, "scores.png", "healing.png"}
         assert recorded(load_checkpoint(folder).metrics) == scores
     assert grow_garden.done(folder, spec) == scores
     longer = spec.model_copy(update={"train": spec.train.model_copy(update={"iterations": 8})})

@@ -5,12 +5,14 @@ import sys
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from nca.checkpoint import load_checkpoint, save_checkpoint
 from nca.config import BadInput, CheckpointInfo, NCAConfig
 from nca.evaluate import Plan, evaluate
+from nca.healing import healing_map
 from nca.model import NCA
-from nca.scorecard import DISTILL, curves, picture_bytes, record, recorded, row, score, table
+from nca.scorecard import DISTILL, curves, map_picture, record, recorded, row, score, table
 
 SMALL = Plan(
     lives=2, growth=(4, 8, 12), wound_at=8, healing=6, strokes=3, turned_for=8, persistence=20,
@@ -68,7 +70,18 @@ def test_curves_are_drawn(folder):
     picture = curves(scores)
     assert picture.size == (1200, 250)
     assert len(np.unique(np.asarray(picture).reshape(-1, 3), axis=0)) > 20
-    assert picture_bytes(scores) == picture_bytes(scores)
+
+
+def test_the_healing_map_is_drawn_and_kept(folder):
+    record(folder, score(folder, plan=Plan(**{**SMALL.__dict__, "trials": 2, "healing_for": 4})))
+    assert (folder / "README.md").read_text().count("](healing.png)") == 1
+    assert Image.open(folder / "healing.png").size == (220, 12 * 6 + 18 * 5 + 8)
+    heals = load_checkpoint(folder).metrics["heals"]
+    assert heals["radius"] in (0, 2, 3, 5, 7) and 0 <= heals["share"] <= 1
+    nca = NCA(NCAConfig(channels=6, hidden=(8,)))
+    picture = map_picture(healing_map(nca, (7, 7), radii=(1, 2), spacing=1, age=1, steps=1), cell=4)
+    red, paper = (204, 51, 63), (255, 255, 255)  # one cell lives, and never heals
+    assert picture.getpixel((3 * 4 + 1, 3 * 4 + 1)) == red and picture.getpixel((1, 1)) == paper
 
 
 def test_the_command(folder):

@@ -18,6 +18,9 @@ def add_commands(commands: Any) -> None:
     )
     parser.add_argument("checkpoint", type=Path, help="a checkpoint folder")
     parser.add_argument("--seed", type=int, default=0, help="of fire masks and strokes")
+    parser.add_argument(
+        "--full", action="store_true", help="twice as many families of damage, twice the time"
+    )
     parser.add_argument("--json", action="store_true", help="everything, as JSON")
     parser.add_argument(
         "--write", action="store_true", help="also into the checkpoint: metrics, card, picture"
@@ -33,7 +36,7 @@ def _run(options: argparse.Namespace) -> int:
     seed = checked(Film, {"seed": options.seed}).seed
     if options.write:
         check_folder_out(folder, "the checkpoint, or leave out --write")
-    scores = score(folder, seed, bar=True)
+    scores = score(folder, seed, bar=True, full=options.full)
     if options.write:
         record(folder, scores)
     if options.json:
@@ -41,6 +44,6 @@ def _run(options: argparse.Namespace) -> int:
         return 0
     print(table({folder.absolute().name: [scores]}), end="\n\n")
     for name, value in scores.summary().items():
-        print(f"{name:<32}{value}")
+        print(f"{name:<48}{value}")
     print(f"\nlog10 of the RGBA error, median of {scores.lives} lives; below {HEALED} is healed.")
     return 0

@@ -22,7 +22,7 @@ from nca.hub.space import LARGE_FILES, belongs, space_files
 from nca.model import NCA
 
 Progress = Callable[[float, str], None]
-MORE_FILES = ("player.html", "scores.png")  # pushed when there, never pulled
+MORE_FILES = ("player.html", "scores.png", "healing.png")  # pushed when there, never pulled
 _UNTOUCHED = "Your checkpoint is unchanged and can be pushed again."
 
 
