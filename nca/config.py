@@ -123,6 +123,12 @@ class TrainConfig(_Frozen):
         le=1,
         description="Share of swipes that are drawn over the first steps instead of at once",
     )
+    birth_alpha: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Seeds whose largest alpha is below this in their first steps are punished",
+    )
     steps_min: int = Field(default=64, ge=1, le=512)
     steps_max: int = Field(default=95, ge=1, le=512)
     loss_at: Literal["last", "random", "mean_last"] = "last"

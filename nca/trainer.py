@@ -31,6 +31,7 @@ DEAD_LIMIT = 50  # iterations in a row with nothing alive that count as a collap
 ATTEMPTS = 4  # the first, and three after a rollback
 WATCHED = 50, 10  # iterations whose log10 losses are compared: some before, and the last ones
 DRAWN_IN = 8  # parts in which damage is drawn during a rollout
+BIRTH_STEPS = 1, 2, 3, 4, 6, 8, 12  # at which seeds are looked at when `birth_alpha` is set
 RUN_AWAY = 0.3  # by so much the last ones are worse when training has left the good weights
 
 
@@ -155,9 +156,14 @@ class Trainer:
         keep, weights = self._loss_steps(draw, steps, len(x0))
         seeds = item_seeds(int(draw.integers(2**32)), len(x0))
 
-        states = rollout_while_erasing(self.engine, self.nca, x0, steps, seeds, erased, keep=keep)
+        births = self._birth_steps(keep[0])
+        states = rollout_while_erasing(
+            self.engine, self.nca, x0, steps, seeds, erased, keep=[*births, *keep]
+        )
+        early, states = states[: len(births)], states[len(births) :]
         errors = (states[..., :4] - self.target).square().mean(dim=(2, 3, 4))  # [keep, B]
-        loss = (errors * weights).sum()
+        error = (errors * weights).sum()
+        loss = error + self._near_death(early)
         # A state enters the pool as it was when it was judged last.
         last = weights.shape[0] - 1 - weights.flip(0).ne(0).int().argmax(dim=0)
         after = states.detach()[last, torch.arange(len(x0), device=self.device)]
@@ -168,7 +174,7 @@ class Trainer:
         updated = (
             bool(loss.isfinite()) and bool(after.isfinite().all()) and self._update(loss, rate)
         )
-        self._losses = [*self._losses, log10_loss(float(loss.detach()))][-sum(WATCHED) :]
+        self._losses = [*self._losses, log10_loss(float(error.detach()))][-sum(WATCHED) :]
         # Muon's updates do not shrink with the gradient: at a rate a little too high they leave a
         # good automaton within a few iterations and do not find back. That alone ends no training.
         ran_away = self._rise() > RUN_AWAY and self.attempt < ATTEMPTS - 1
@@ -183,7 +189,7 @@ class Trainer:
                 self.pool.commit(indices[first:], self._reseeded(after, judged)[first:])
         return IterationReport(
             iteration=self.iteration,
-            loss=float(loss.detach()),
+            loss=float(error.detach()),
             learning_rate=rate,
             iterations_per_second=self._measure(self._clock() - started),
             steps=steps,
@@ -294,6 +300,29 @@ class Trainer:
             keep = sorted(set(picked.tolist()))
             weights = (np.array(keep)[:, None] == picked) / batch
         return keep, torch.tensor(weights, dtype=torch.float32, device=self.device)
+
+    def _birth_steps(self, before: int) -> list[int]:
+        """The early steps at which the batch's seeds are looked at, below `before`."""
+        c = self.config
+        has_seeds = self.pool is None or (c.reseed_count > 0 and c.reseed != "worst_after")
+        if not (c.birth_alpha and has_seeds):
+            return []
+        return [step for step in BIRTH_STEPS if step < before]
+
+    def _near_death(self, early: Tensor) -> Tensor:
+        """By how much the seeds' largest alpha stays below `birth_alpha` on average, a scalar.
+
+        A seed that has died has no gradient, so what kills one seed in a hundred is never
+        unlearned; what comes close to it can be.
+
+        Args:
+            early: states at the birth steps, [S, B, H, W, C]; the batch's seeds come first.
+        """
+        if not len(early):
+            return early.new_zeros(())
+        seeds = len(early[0]) if self.pool is None else self.config.reseed_count
+        largest = early[:, :seeds, ..., 3].amax((2, 3))
+        return (self.config.birth_alpha - largest).clamp(min=0).mean()
 
     def _update(self, loss: Tensor, rate: float) -> bool:
         """One update; False, and nothing changed, when a gradient is not finite."""
