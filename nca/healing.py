@@ -223,7 +223,10 @@ class _Trials:
     def _errors(self, x: Tensor) -> Tensor:
         rgba = x[..., :4].double()
         bodies = rgba[self.rows[self.bodies :]]
-        return _log10_mean((rgba[self.bodies :] - bodies).square())
+        errors = _log10_mean((rgba[self.bodies :] - bodies).square())
+        # A body that died by itself has nothing to heal to.
+        dead = ~(bodies[..., 3] > ALIVE).flatten(1).any(1).cpu()
+        return errors.masked_fill(dead, CEILING)
 
 
 def _log10_mean(squares: Tensor) -> Tensor:

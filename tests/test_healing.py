@@ -35,6 +35,14 @@ def test_what_never_changes_never_heals():
     assert found.healed == 0 and found.recovery is None
 
 
+def test_a_body_that_died_by_itself_has_not_healed():
+    nca = NCA(TINY)
+    with torch.no_grad():
+        nca.layers[-1].bias[3] = -0.5  # alpha falls below the threshold
+    found = heal(nca, SIZE, trials=4, steps=20, families=["limb"])["limb"]
+    assert found.healed == 0 and found.median == 12
+
+
 def test_what_fills_the_grid_heals_every_family():
     # From the middle, 16 steps fill a grid of 16; the youngest body is 30 steps old.
     scores = heal(filler(), SIZE, trials=8, steps=60, families=tuple(ALL_FAMILIES))
