@@ -141,8 +141,9 @@ def heal(
     results = {}
     for number, name in enumerate(families):
         family, errors = ALL_FAMILIES[name], []
-        for age, several in _shares(family, trials):
-            batch = _Trials(nca, size, seed, number, several, progress)
+        for part, (age, several) in enumerate(_shares(family, trials)):
+            own_seed = 10_000 * seed + 100 * number + 10 * part
+            batch = _Trials(nca, size, own_seed, several, progress)
             errors.append(batch.run(family, age, steps))
         results[name] = _summary(torch.cat(errors, 1), family)
     return results
@@ -168,17 +169,16 @@ class _Trials:
         nca: NCA,
         size: tuple[int, int],
         seed: int,
-        number: int,
         trials: int,
         progress: Callable[[int], object],
     ) -> None:
         self.nca, self.size, self.progress = nca, size, progress
         self.engine = choose(nca.config, nca.device)
         self.bodies, self.trials = min(BODIES, trials), trials
-        self.seed = 1000 * seed + 10 * number
+        self.seed = seed
         whose = torch.arange(trials) % self.bodies
         # A trial keeps its body's seed: what follows is what would have followed.
-        own = item_seeds(self.seed, self.bodies)
+        own = item_seeds(seed, self.bodies)
         self.rows = torch.cat([torch.arange(self.bodies), whose])
         self.seeds = own[self.rows]
 
@@ -204,11 +204,15 @@ class _Trials:
     def _damaged(self, x: Tensor, family: Family, age: int, turn: int) -> Tensor:
         """The batch with all trials damaged, `family.drawn` steps later."""
         radius = family.radius and family.radius * min(self.size) / YARDSTICK
-        options = dict(radius=radius, count=family.count, seed=self.seed + 1 + turn)
+        count, seed = family.count, self.seed + 1 + turn
         bodies, trials = x[: self.bodies], x[self.bodies :]
         if not family.drawn:
-            return torch.cat([bodies, damage(trials, family.shape, **options)])
-        masks = drawn_damage(trials, family.shape, family.drawn, **options)
+            return torch.cat(
+                [bodies, damage(trials, family.shape, radius=radius, count=count, seed=seed)]
+            )
+        masks = drawn_damage(
+            trials, family.shape, family.drawn, radius=radius, count=count, seed=seed
+        )
         untouched = masks[0].new_zeros(bodies.shape[:3])
         erased = {step: torch.cat([untouched, mask]) for step, mask in enumerate(masks)}
         self.progress(len(x) * family.drawn)

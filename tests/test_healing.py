@@ -57,9 +57,9 @@ def test_what_fills_the_grid_heals_every_family():
 def test_a_score_is_that_of_the_automaton_run_by_hand():
     nca, trials = filler(0.5), 5
     found = heal(nca, SIZE, seed=3, trials=trials, steps=20, families=["cut"])["cut"]
-    seeds = item_seeds(3000, trials)
+    seeds = item_seeds(30_000, trials)
     bodies = nca.grow(nca.seed(trials, SIZE), 200, seeds)
-    later = nca.grow(damage(bodies, "cut", seed=3001), 20, seeds, t0=200)
+    later = nca.grow(damage(bodies, "cut", seed=30_001), 20, seeds, t0=200)
     rest = nca.grow(bodies, 20, seeds, t0=200)
     errors = (later - rest)[..., :4].double().square().mean((1, 2, 3)).clamp(1e-12).log10()
     assert found.median == pytest.approx(float(errors.median()), abs=2e-3)
