@@ -1,4 +1,4 @@
-"""NCA Garden: train, grow, wound and share neural cellular automata.
+"""NCA Garden: train, grow, damage and share neural cellular automata.
 
 The names below are the public API. They load on first use, because importing torch takes seconds
 and not every process that imports this package needs it.

@@ -79,7 +79,7 @@ def card(
     ]
     if repo_id and space:
         link = f"https://huggingface.co/spaces/{space}?checkpoint={repo_id}"
-        lines += [f"[Grow it, wound it and watch it heal in your browser]({link}).", ""]
+        lines += [f"[Grow it, damage it and watch it heal in your browser]({link}).", ""]
     lines += [
         "| | |",
         "|---|---|",

@@ -108,7 +108,7 @@ class TrainConfig(_Frozen):
         description="Share of grown seeds the pool takes in at the end; all at first",
     )
     damage_count: int = Field(
-        default=0, ge=0, le=64, description="Batch items wounded before a rollout"
+        default=0, ge=0, le=64, description="Batch items damaged before a rollout"
     )
     damage_items: Literal["best", "last", "random"] = "best"
     damage_shapes: tuple[DamageShape, ...] = Field(

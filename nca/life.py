@@ -32,9 +32,9 @@ class Life:
         size: height and width of its grid.
         seed: decides which cells fire when; the same as `nca.grow(..., seed)`.
         steps: how long it lived.
-        wounded_at: the step before which it was wounded, None without a wound.
+        damaged_at: the step before which it was damaged, None without damage.
         kept: ascending, the steps whose states are kept: all of them, unless the grid is large;
-            always the last one and the last before the wound.
+            always the last one and the last before the damage.
         where: int64 [H * W], each cell's place in `values`; 0 for those that never lived.
         values: float32 [len(kept), 1 + cells that ever lived, C]; place 0 is all zeros.
         ranges: how far each channel went, in all cells at the steps in `kept`.
@@ -44,7 +44,7 @@ class Life:
     size: tuple[int, int]
     seed: int
     steps: int
-    wounded_at: int | None
+    damaged_at: int | None
     kept: tuple[int, ...]
     where: Tensor
     values: Tensor
@@ -70,7 +70,7 @@ class Life:
     def state(self, t: int) -> Tensor:
         """The state at step t, from 0 to `steps`: float32 [H, W, C].
 
-        A wound is there from the step it was cut at. Steps that are not kept are grown again from
+        Damage is there from the step it was done at. Steps that are not kept are grown again from
         the last one that is, which gives the same.
         """
         t = max(0, min(t, self.steps))
@@ -90,7 +90,7 @@ def live(
     size: tuple[int, int],
     steps: int = 300,
     seed: int = 0,
-    wound: str | None = None,
+    shape: str | None = None,
     most_bytes: int = MOST_BYTES,
 ) -> Life:
     """Grow an automaton from its seed and remember how.
@@ -100,20 +100,21 @@ def live(
         size: height and width of the grid.
         steps: how long, 2 or more.
         seed: decides which cells fire, and where a circle is cut.
-        wound: cut this shape, one of `nca.state.SHAPES`, before the step at half of the life.
+        shape: of damage before the step at half of the life, one of `nca.damage_shapes.SHAPES`;
+            None for none.
         most_bytes: keep every step only if all states, empty cells included, fit into this;
             else every second, every third and so on.
 
     Raises:
-        BadInput: unknown wound.
+        BadInput: unknown shape.
     """
     x = nca.seed(1, size)
     every = -(-x.nbytes * (steps + 1) // most_bytes)
-    if wound:
+    if shape:
         middle = steps // 2
         kept = _stops(0, middle - 1, every)
         states = _grow(nca, x, [*kept, middle], seed)
-        cut = damage(states[-1:].to(nca.device), wound, seed=seed)
+        cut = damage(states[-1:].to(nca.device), shape, seed=seed)
         later = _stops(middle, steps, every)
         states = torch.cat([states[:-1], _grow(nca, cut, later, seed)])
         kept += later

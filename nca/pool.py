@@ -1,4 +1,4 @@
-"""The pool of states that training draws from, and the wounds it gives them.
+"""The pool of states that training draws from, and the damage it does to them.
 
 A pool keeps what batches have grown, so that the automaton learns to hold a picture and not only
 to reach it. Most cells are empty, so an item is kept as its non-empty cells: lossless, and about

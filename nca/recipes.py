@@ -4,7 +4,7 @@ The systems that others built are here as they describe themselves. Where a syst
 something else than it says, the recipe does what was meant, and `Recipe.notes` names it, together
 with what these configs cannot express. All share this library's first weights (a last layer of
 zeros), its fire mask (one draw per cell), Adam's epsilon of 1e-7, a pool drawn from without
-replacement, and that no wound is given which would leave nothing alive.
+replacement, and that no damage is done which would leave nothing alive.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ PHOTO_TRAIN = TrainConfig(
 _RECIPES = (
     Recipe(
         "quick",
-        "Grows, keeps and heals soonest: a seed and a wounded state each time, updated by Muon.",
+        "Grows, keeps and heals soonest: a seed and a damaged state each time, updated by Muon.",
         NCAConfig(),
         TrainConfig(
             iterations=4000,
@@ -90,7 +90,7 @@ _RECIPES = (
     ),
     Recipe(
         "regenerating",
-        "Grows, keeps and heals the picture: three of eight states are wounded each time.",
+        "Grows, keeps and heals the picture: three of eight states are damaged each time.",
         NCAConfig(),
         TrainConfig(damage_count=3),
         DISTILL,
@@ -137,12 +137,12 @@ _RECIPES = (
     ),
     Recipe(
         "jax-blog",
-        "Small batches and long rollouts: 4 lives of 128 steps, one of them wounded.",
+        "Small batches and long rollouts: 4 lives of 128 steps, one of them damaged.",
         NCAConfig(),
         TrainConfig(batch=4, steps_min=128, steps_max=128, damage_count=1),
         "a blog's automaton in JAX, after the Distill article",
-        "The blog reports that batches of 16 with 4 wounds explode and that 64 steps poison the "
-        "pool. Where it is silent (optimiser, schedule, length) this is the article's.",
+        "The blog reports that batches of 16, 4 of them damaged, explode and that 64 steps poison "
+        "the pool. Where it is silent (optimiser, schedule, length) this is the article's.",
     ),
     Recipe(
         "pytorch-blog",

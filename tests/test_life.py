@@ -9,24 +9,24 @@ from nca.damage_shapes import damage
 from nca.life import Life, Lives, live
 
 
-def grown(nca, size, steps, wound=None, seed=5):
-    """Every state [T, H, W, C] by `nca.grow`, wounded at half of the life."""
-    if wound is None:
+def grown(nca, size, steps, shape=None, seed=5):
+    """Every state [T, H, W, C] by `nca.grow`, damaged at half of the life."""
+    if shape is None:
         return nca.grow(nca.seed(1, size), steps, seed, all_steps=True)[:, 0]
     middle = steps // 2
     before = nca.grow(nca.seed(1, size), middle, seed, all_steps=True)[:, 0]
-    cut = damage(before[-1:], wound, seed=seed)
+    cut = damage(before[-1:], shape, seed=seed)
     return torch.cat([before[:-1], nca.grow(cut, steps - middle, seed, middle, True)[:, 0]])
 
 
-@pytest.mark.parametrize("wound", [None, "half-left", "circle"])
+@pytest.mark.parametrize("shape", [None, "half-left", "circle"])
 @pytest.mark.parametrize("most", [2**27, 9000])  # every step is kept, every fourth
-def test_a_life_is_what_grow_grows(wound, most):
+def test_a_life_is_what_grow_grows(shape, most):
     nca, size = lively(), (10, 13)
-    states = grown(nca, size, 21, wound)
-    life = live(nca, size, 21, seed=5, wound=wound, most_bytes=most)
+    states = grown(nca, size, 21, shape)
+    life = live(nca, size, 21, seed=5, shape=shape, most_bytes=most)
     assert (len(life.kept) == 22) == (most == 2**27) and life.kept[-1] == 21
-    assert life.wounded_at == (10 if wound else None)
+    assert life.damaged_at == (10 if shape else None)
     for t in range(22):
         assert torch.equal(life.state(t), states[t]), t
     assert torch.equal(life.state(-3), states[0]) and torch.equal(life.state(99), states[21])

@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="nca", description="Train, grow and wound neural cellular automata."
+        prog="nca", description="Train, grow and damage neural cellular automata."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in (train, grow, evaluate, hub, serve):

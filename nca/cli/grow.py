@@ -61,7 +61,7 @@ def _grow(options: argparse.Namespace) -> int:
 
     limits = Limits()
     film = checked(Film, {name: getattr(options, name) for name in Film.model_fields})
-    wounds = sorted(_wound(text, film.steps) for text in options.damage)
+    damages = sorted(_damage(text, film.steps) for text in options.damage)
     _check_out(options.out, film, limits)
     checkpoint = load_checkpoint(checkpoint_folder(options.checkpoint), limits)
     nca, angle = checkpoint.nca, math.radians(film.angle)
@@ -69,7 +69,7 @@ def _grow(options: argparse.Namespace) -> int:
     frames = []
     with tqdm(total=film.steps, unit="step", desc="Growing", dynamic_ncols=True) as bar:
         for t in range(film.steps + 1):
-            for step, shape in wounds:
+            for step, shape in damages:
                 if step == t:
                     x = damage(x, shape, seed=film.seed + step)
             if t % film.every == 0:
@@ -98,7 +98,7 @@ def _check_out(out: Path, film: Film, limits: Limits) -> None:
     check_file_out(out)
 
 
-def _wound(text: str, steps: int) -> tuple[int, str]:
+def _damage(text: str, steps: int) -> tuple[int, str]:
     """`half-left@100` as (100, "half-left")."""
     from nca.damage_shapes import check_shape
 

@@ -12,25 +12,8 @@ from functools import cache
 from pathlib import Path
 
 HERE = Path(__file__).parent
-# Each after all that it imports.
-MODULES = (
-    "fire",
-    "model",
-    "paint",
-    "engine-js",
-    "engine-wasm",
-    "engine-webgl",
-    "engines",
-    "events",
-    "run",
-    "inspector",
-    "overlay",
-    "keys",
-    "pointer",
-    "markup",
-    "player",
-)
 _IMPORT = re.compile(r"^import\s[^;]*;\n", re.MULTILINE)
+_IMPORTED = re.compile(r'^import\s[^;]*?from "\./([\w-]+)\.js";', re.MULTILINE)
 _EXPORT = re.compile(r"^export\s+(?=(async |function|const|class|let))", re.MULTILINE)
 _COMMENT = re.compile(r"^\s*//.*\n", re.MULTILINE)
 _PUBLIC = re.compile(r"^export\s+(?:async\s+)?(?:function|const|class|let)\s+(\w+)", re.MULTILINE)
@@ -42,12 +25,30 @@ def wasm_base64() -> str:
     return base64.b64encode((HERE / "wasm" / "nca.wasm").read_bytes()).decode()
 
 
+def modules(name: str = "player") -> list[str]:
+    """The modules that one needs, itself the last: each after all that it imports."""
+    order: list[str] = []
+
+    def add(module: str) -> None:
+        if module not in order:
+            for other in _IMPORTED.findall(_source(module)):
+                add(other)
+            order.append(module)
+
+    add(name)
+    return order
+
+
+def _source(module: str) -> str:
+    return (HERE / "web" / f"{module}.js").read_text(encoding="utf-8")
+
+
 @cache
 def script() -> str:
     """An expression: an object with all that the modules export, and the engine's bytes."""
     parts, names = [], ["WASM"]
-    for module in MODULES:
-        source = (HERE / "web" / f"{module}.js").read_text(encoding="utf-8")
+    for module in modules():
+        source = _source(module)
         names += _PUBLIC.findall(source)
         parts.append(_COMMENT.sub("", _EXPORT.sub("", _IMPORT.sub("", source))))
     style = (HERE / "web" / "player.css").read_text(encoding="utf-8")

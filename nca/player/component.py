@@ -27,11 +27,11 @@ kit.mountPlayer(host, { model: props.model, engine: props.engine }).then((player
 
 
 class NCAPlayer(gr.HTML):
-    """An automaton that lives in the visitor's browser: grow it, wound it, rewind it.
+    """An automaton that lives in the visitor's browser: grow it, damage it, rewind it.
 
     A handler with the player as output (and `show_progress="hidden"`, else Gradio dims the canvas)
     returns `NCAPlayer.show(player_model(checkpoint))` to show another automaton, or
-    `NCAPlayer.do("wound", shape="half-left")` to act on the one that runs. Models of one `series`
+    `NCAPlayer.do("damage", shape="half-left")` to act on the one that runs. Models of one `series`
     and architecture replace each other without losing the state: the newest weights of a job.
 
     Args:
@@ -85,8 +85,9 @@ class NCAPlayer(gr.HTML):
         """An update that acts on the canvas, through the server.
 
         Args:
-            kind: "wound" (with `shape`, a name of `nca.state.SHAPES` but "stroke"), "seed" (`x`,
-                `y`), "angle" (`degrees`), "speed" (`index`, 0 to 6), "play", "pause", "reset".
+            kind: "damage" (with `shape`: half-left, half-right, half-top, half-bottom, centre or
+                circle), "seed" (`x`, `y`), "angle" (`degrees`), "speed" (`index`, 0 to 6), "play",
+                "pause", "reset".
             **what: what the kind needs.
         """
         # Numbered, so that the same command twice is a change both times.

@@ -34,7 +34,7 @@ footer { margin-top: 16px; }
 </style>
 </head>
 <body>
-<header><h1>%(title)s</h1><p>Grown from one cell. Drag to wound it, double-click to plant a
+<header><h1>%(title)s</h1><p>Grown from one cell. Drag to damage it, double-click to plant a
 seed.</p></header>
 <main class="nca-player"></main>
 <footer><p>%(credit)s</p></footer>

@@ -30,7 +30,7 @@ SPROUT = """<svg viewBox="0 0 11 11" shape-rendering="crispEdges" aria-hidden="t
 <path fill="#b5dcbd" d="M7 1h2v1H7zM6 2h4v1H6zM6 3h3v1H6z"/>
 <path fill="#d9a35b" d="M3 9h5v1H3z"/></svg>"""
 MASTHEAD = f"""<header class="masthead">{SPROUT}<div><h1>{TITLE}</h1>
-<p>Teach a single cell to grow into any picture, wound it, and watch it heal.</p></div></header>"""
+<p>Teach a single cell to grow into any picture, damage it, and watch it heal.</p></div></header>"""
 
 
 def build_ui(settings: Settings, queue: JobQueue) -> gr.Blocks:

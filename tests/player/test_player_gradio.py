@@ -26,7 +26,7 @@ def address():
         gr.Button("late").click(lambda: NCAPlayer.refresh(newer), outputs=player, **quiet)
         gr.Button("other").click(lambda: NCAPlayer.show(other), outputs=player, **quiet)
         gr.Button("cut").click(
-            lambda: NCAPlayer.do("wound", shape="half-left"), outputs=player, **quiet
+            lambda: NCAPlayer.do("damage", shape="half-left"), outputs=player, **quiet
         )
         cut_here = gr.Button("cut here")
         cut_here.click(None, js=player.command_js("wound", shape="half-right"))

@@ -111,8 +111,8 @@ def test_a_drag_erases_and_flashes(opened):
 def test_a_double_click_plants_a_seed(opened):
     page = opened()
     grown(page)
-    ask(page, "wound('half-left')")
-    ask(page, "wound('half-right')")
+    ask(page, "damage('half-left')")
+    ask(page, "damage('half-right')")
     assert not alive(page).any()
     page.mouse.dblclick(*spot(page, 9, 21))
     now = alive(page)
@@ -341,8 +341,8 @@ def test_what_dies_or_grows_beyond_all_bounds_is_said_in_a_sentence(opened):
     assert not ask(page, "playing")
     grown(page, 1)
     assert not page.get_by_text("grew beyond all bounds").is_visible()
-    ask(page, "wound('half-left')")
-    ask(page, "wound('half-right')")
+    ask(page, "damage('half-left')")
+    ask(page, "damage('half-right')")
     ask(page, "advance(50)")
     assert page.get_by_text("Nothing is alive").is_visible()
     ask(page, "plant(3, 3)")
@@ -386,8 +386,8 @@ def test_what_is_downloaded_is_what_was_seen(opened, padding):
     grown(page, 130)
     seen = {}
     actions = {
-        131: "erase(3, 14, 6)", 140: "wound('circle')", 141: "wound('half-top')",
-        150: "plant(20, 5)", 155: "setAngle(77)", 170: "erase(30, 30, 4)", 175: "wound('centre')",
+        131: "erase(3, 14, 6)", 140: "damage('circle')", 141: "damage('half-top')",
+        150: "plant(20, 5)", 155: "setAngle(77)", 170: "erase(30, 30, 4)", 175: "damage('centre')",
     }  # fmt: skip
     for step in range(131, 181):
         ask(page, "advance(1)")

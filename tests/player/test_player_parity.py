@@ -11,6 +11,8 @@ import torch
 from player_cases import TOLERANCE, cases
 
 import nca.player
+from nca.damage_shapes import HALVES, SHAPES, damage
+from nca.player import bundle
 from nca.player.bundle import wasm_base64
 
 PLAYER = Path(nca.player.__file__).parent
@@ -41,6 +43,37 @@ def test_engines_in_node_agree_with_the_oracle(tests):
     check(tests, results, {"js", "wasm"})
     assert len(results) == 2 * len(tests)
     assert fires == parity.fire_values()
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="no Node here")
+def test_the_players_shapes_erase_what_damage_erases():
+    """On even, odd and oblong grids; the random circle where all draws are in the middle."""
+    grids = [(72, 72), (40, 40), (31, 31), (24, 37), (3, 3)]
+    done = subprocess.run(
+        ["node", str(Path(__file__).parent / "node-damage.js")],
+        input=json.dumps(grids), capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    found = json.loads(done.stdout)
+    assert list(found) == [*HALVES, "centre", "circle"] and set(found) <= set(SHAPES)
+    for shape, by_grid in found.items():
+        for (height, width), runs in zip(grids, by_grid, strict=True):
+            if shape == "circle" and height != width:
+                continue  # round for a finger, an ellipse in training
+            erased = torch.zeros(height, width, dtype=torch.bool)
+            for y, x0, x1 in runs:
+                erased[y, x0:x1] = True
+            middle = {"centre": (0.0, 0.0), "radius": 0.25} if shape == "circle" else {}
+            expected = damage(torch.ones(1, height, width, 4), shape, **middle)[0, ..., 3] == 0
+            assert torch.equal(erased, expected), (shape, height, width)
+
+
+def test_every_module_is_in_the_bundle_after_what_it_imports():
+    order = bundle.modules()
+    assert set(order) == {path.stem for path in (PLAYER / "web").glob("*.js")}
+    for index, name in enumerate(order):
+        text = (PLAYER / "web" / f"{name}.js").read_text()
+        for other in order[index:]:
+            assert f'from "./{other}.js"' not in text, (name, other)
 
 
 def test_engines_in_chromium_agree_with_the_oracle(tests, chromium):

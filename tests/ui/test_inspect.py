@@ -112,13 +112,13 @@ def test_a_life_step_by_step(visit):
     assert page.fits() and page.errors == []
 
 
-def test_a_wound_and_a_phone(visit):
+def test_damage_on_a_phone(visit):
     page = opened(visit, 390, has_touch=True)
     page.number("#inspect-step", 150)
     page.until(lambda: shown_step(page) == 150)
     whole = picture(page)
     assert whole[:, :36, 3].any() and whole[:, 36:, 3].any()
-    page.page.locator("#inspect-wound input").tap()
+    page.page.locator("#inspect-damage input").tap()
     page.page.get_by_role("option", name="Left half").tap()
     page.until(lambda: not picture(page)[:, :36, 3].any(), PATIENCE)
     assert (picture(page)[:, 36:] == whole[:, 36:]).all()

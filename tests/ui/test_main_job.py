@@ -1,4 +1,4 @@
-"""The main job, small: a picture becomes an automaton that grows, is wounded and downloaded."""
+"""The main job, small: a picture becomes an automaton that grows, is damaged and downloaded."""
 
 import io
 import zipfile
@@ -11,7 +11,7 @@ from visit import Visit
 START = 150  # seconds; a fresh checkout compiles its kernels first
 
 
-def test_train_stop_resume_grow_wound_download(visit, server):
+def test_train_stop_resume_grow_damage_download(visit, server):
     page = visit()
     page.page.locator("#emoji-row button").nth(6).click()
     page.tiny(100_000)  # more than a fast machine is through with before it is stopped
@@ -68,7 +68,7 @@ def test_train_stop_resume_grow_wound_download(visit, server):
     assert (page.canvas() != life).any()
     page.snap("watching-1280")
 
-    # Wounded by a button, then by a drag; it grows on in between.
+    # Damaged by a button, then by a drag; it grows on in between.
     page.tab("Train")
     page.page.locator("#stop").click()
     page.wait("#status", "Stopped", 60)
@@ -79,7 +79,7 @@ def test_train_stop_resume_grow_wound_download(visit, server):
     page.page.get_by_role("button", name="Cut away: left half").click()
     cut = page.canvas()
     assert (whole[:, :12] != cut[:, :12]).any() and (whole[:, 12:] == cut[:, 12:]).all()
-    page.snap("wounded-1280")
+    page.snap("damaged-1280")
     page.player("advance(40)")
     page.page.mouse.move(*page.cell(8, 12))
     page.page.mouse.down()

@@ -34,10 +34,10 @@ def test_train_grow_evaluate(client, trained):
     mine = client.predict(key=trained["key"], api_name="/list_checkpoints")
     assert {"checkpoint": trained["checkpoint"], "title": "🐞", "from": "Mine"} in mine
     options = {"checkpoint": trained["checkpoint"], "key": trained["key"], "api_name": "/grow"}
-    grown = client.predict(steps=20, wound="half-left", wound_at=10, **options)
+    grown = client.predict(steps=20, damage="half-left", damage_at=10, **options)
     film = Image.open(io.BytesIO(base64.b64decode(grown["gif"])))
     assert film.format == "GIF" and grown["steps"] == 20 and -12 <= grown["log10_error"] <= 12
-    assert client.predict(steps=20, wound="half-left", wound_at=10, **options) == grown
+    assert client.predict(steps=20, wound="half-left", wound_at=10, **options) == grown  # as it was
     scores = client.predict(trained["checkpoint"], key=trained["key"], api_name="/evaluate")
     assert "log10 error at step 96" in scores["brief"]
 
@@ -60,7 +60,7 @@ def test_refusals_are_sentences(client, trained, garden_server):
             mine | {"key": trained["key"], "seed": -1},
             "seed: it must be .* from 0",
         ),
-        ("/grow", mine | {"key": trained["key"], "wound": "all"}, "choose a wound"),
+        ("/grow", mine | {"key": trained["key"], "damage": "all"}, "no damage called"),
         ("/grow", {"checkpoint": "shipped:../jobs"}, "not yours"),
         ("/grow", {"checkpoint": f"kept:../{thief}", "key": thief}, "not yours"),
         ("/evaluate", mine | {"key": thief}, "not yours"),

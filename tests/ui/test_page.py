@@ -31,7 +31,7 @@ def test_the_grow_tab_opens_with_the_lizard(visit):
     assert box["width"] > 540
     # Leaving and coming back keeps the life.
     page.player("pause()")
-    page.player("wound('centre')")
+    page.player("damage('centre')")
     at = page.player("step")
     page.tab("Train")
     page.tab("Grow")

@@ -107,6 +107,8 @@ export class MemoryEngine {
 export class JSEngine extends MemoryEngine {
   name = "js";
 
+  static label = "JavaScript";
+
   static cannot() {
     return null;
   }

@@ -18,6 +18,8 @@ export async function compileWasm(bytes) {
 export class WasmEngine extends MemoryEngine {
   name = "wasm";
 
+  static label = "WebAssembly";
+
   static cannot(model, height, width, { wasm }) {
     return wasm ? null : "this page may not run WebAssembly";
   }

@@ -166,10 +166,12 @@ void main() {
   colour.rgb = mix(vec3(ground), tint, clamp(c == 3 ? v : abs(v), 0.0, 1.0));
 }`;
 
+const LARGE = 160 * 160; // cells
+
 let gpu; // asked for once per page: a context is not free
 
 // Whether WebGL2 is there and drawn by hardware.
-export function realGPU() {
+function realGPU() {
   gpu ??= (() => {
     if (typeof document === "undefined") return false;
     const gl = document.createElement("canvas").getContext("webgl2");
@@ -184,6 +186,14 @@ export function realGPU() {
 
 export class WebGLEngine {
   name = "webgl2";
+
+  static label = "WebGL2";
+
+  // A graphics card pays off when there is much to do: below this, WebAssembly is as fast and
+  // leaves the card alone. A dense step costs a card the same however little is alive.
+  static suits(height, width) {
+    return height * width >= LARGE && realGPU();
+  }
 
   static cannot(model, height, width) {
     if (typeof document === "undefined") return "there is no page";

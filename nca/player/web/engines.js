@@ -1,22 +1,22 @@
 // Which engine plays which automaton. All have the same methods:
 //   setModel(model), setState(dense, height, width), step(n, t, seed, angle), fill(runs, cell),
 //   read(), readCell(x, y), paint(view, ground), draw(context), dispose()
-// and a static cannot(model, height, width, context): null, or why not.
+// a name, the one below, and static:
+//   label: for people
+//   cannot(model, height, width, context): null, or why not
+//   suits(height, width): whether to try it unasked; left out where it always is
 import { JSEngine } from "./engine-js.js";
 import { WasmEngine } from "./engine-wasm.js";
-import { WebGLEngine, realGPU } from "./engine-webgl.js";
+import { WebGLEngine } from "./engine-webgl.js";
 
-export const ENGINES = { wasm: WasmEngine, webgl2: WebGLEngine, js: JSEngine };
+// In the order to try them. To add an engine, write its file and name it here.
+export const ENGINES = { webgl2: WebGLEngine, wasm: WasmEngine, js: JSEngine };
 
-// A graphics card pays off when there is much to do: below this, WebAssembly is as fast and
-// leaves the card alone. A dense step costs a card the same however little is alive.
-const LARGE = 160 * 160;
-
-// The engines in the order to try them. `wanted`: "auto" or a name, which then comes first.
+// `wanted`: "auto" or a name, which then comes first.
 function preference(wanted, height, width) {
-  if (wanted !== "auto") return [wanted, ...Object.keys(ENGINES).filter((name) => name !== wanted)];
-  const gpu = height * width >= LARGE && realGPU();
-  return gpu ? ["webgl2", "wasm", "js"] : ["wasm", "js"];
+  const names = Object.keys(ENGINES);
+  if (wanted !== "auto") return [wanted, ...names.filter((name) => name !== wanted)];
+  return names.filter((name) => ENGINES[name].suits?.(height, width) ?? true);
 }
 
 // A ready engine, its model set, its state not. `avoid`: names that failed a moment ago.

@@ -34,32 +34,51 @@ export function runsOf([, kind, x, y, a, b], height, width, circular) {
   return runs;
 }
 
-export const WOUNDS = ["half-left", "half-right", "half-top", "half-bottom", "centre", "circle"];
-
 const hundredth = (v) => Math.round(v * 100) / 100;
 
-// A wound of nca/state.py, `damage`, as an event without its step; the circle is drawn at random.
-export function woundOf(shape, height, width, random = Math.random) {
-  const [left, top] = [width >> 1, height >> 1];
-  switch (shape) {
-    case "half-left":
-      return ["box", 0, 0, left, height];
-    case "half-right":
-      return ["box", left, 0, width - left, height];
-    case "half-top":
-      return ["box", 0, 0, width, top];
-    case "half-bottom":
-      return ["box", 0, top, width, height - top];
-    case "centre": {
+const outline = '<rect x="4" y="4" width="16" height="16" rx="2" fill="none" opacity=".45"/>';
+export const solid = (d) => `<path d="${d}" fill="currentColor" stroke="none"/>`;
+const whole = "M6 4h12a2 2 0 0 1 2 2v12a2 2 0 0 1-2 2H6a2 2 0 0 1-2-2V6a2 2 0 0 1 2-2z";
+
+// What a button cuts away, in the order of the buttons and of the keys 1, 2, 3...: each shape has
+// the name and the cells of one in nca/damage_shapes.py, its words, an icon (a square without the
+// part that goes missing), and the event without its step. To add a shape, add it here.
+export const SHAPES = {
+  "half-left": {
+    label: "left half",
+    icon: outline + solid("M12 4h6a2 2 0 0 1 2 2v12a2 2 0 0 1-2 2h-6z"),
+    event: (height, width) => ["box", 0, 0, width >> 1, height],
+  },
+  "half-right": {
+    label: "right half",
+    icon: outline + solid("M12 4H6a2 2 0 0 0-2 2v12a2 2 0 0 0 2 2h6z"),
+    event: (height, width) => ["box", width >> 1, 0, width - (width >> 1), height],
+  },
+  "half-top": {
+    label: "top half",
+    icon: outline + solid("M4 12v6a2 2 0 0 0 2 2h12a2 2 0 0 0 2-2v-6z"),
+    event: (height, width) => ["box", 0, 0, width, height >> 1],
+  },
+  "half-bottom": {
+    label: "bottom half",
+    icon: outline + solid("M4 12V6a2 2 0 0 1 2-2h12a2 2 0 0 1 2 2v6z"),
+    event: (height, width) => ["box", 0, height >> 1, width, height - (height >> 1)],
+  },
+  centre: {
+    label: "centre",
+    icon: solid(`${whole}m3 5v6h6V9z`),
+    event: (height, width) => {
       const side = Math.max(1, Math.round((Math.min(height, width) * 2) / 9));
       return ["box", (width - side) >> 1, (height - side) >> 1, side, side];
-    }
-    case "circle": {
+    },
+  },
+  circle: {
+    label: "a random circle",
+    icon: solid(`${whole}m8 3.5a3.5 3.5 0 1 0 .01 0z`),
+    event: (height, width, random) => {
       const at = (n) => hundredth((random() + 0.5) * 0.5 * n - 0.5);
       const radius = 0.1 + 0.3 * random();
       return ["erase", at(width), at(height), hundredth((radius * Math.min(width, height)) / 2)];
-    }
-    default:
-      return null;
-  }
-}
+    },
+  },
+};

@@ -1,5 +1,5 @@
 // What keys do while the player has the focus; markup.js lists them for people.
-import { WOUNDS } from "./events.js";
+import { SHAPES } from "./events.js";
 
 export function pressKey(player, event) {
   if (event.ctrlKey || event.metaKey || event.altKey || !player.run.model) return;
@@ -9,7 +9,7 @@ export function pressKey(player, event) {
   // Buttons and sliders keep the keys that work them.
   if (target.tagName === "INPUT" && (arrow || ["Home", "End"].includes(key))) return;
   if (target.tagName === "BUTTON" && (key === " " || key === "Enter")) return;
-  const wound = WOUNDS[Number(key) - 1];
+  const shape = Object.keys(SHAPES)[Number(key) - 1];
   const actions = {
     " ": () => player.toggle(),
     ".": () => player.press("step"),
@@ -27,7 +27,7 @@ export function pressKey(player, event) {
     "?": () => player.press("help"),
     Enter: () => useAtCursor(player),
   };
-  const action = wound ? () => player.wound(wound) : (actions[key.toLowerCase()] ?? actions[key]);
+  const action = shape ? () => player.damage(shape) : (actions[key.toLowerCase()] ?? actions[key]);
   if (arrow) moveCursor(player, key);
   else if (action) action();
   else return;

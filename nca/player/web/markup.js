@@ -1,4 +1,6 @@
 // The player's HTML. Built once, never re-rendered: what changes is text, attributes and pixels.
+import { ENGINES } from "./engines.js";
+import { SHAPES, solid } from "./events.js";
 
 const icon = (path) =>
   `<svg viewBox="0 0 24 24" aria-hidden="true" focusable="false">${path}</svg>`;
@@ -12,17 +14,16 @@ const button = (act, label, content, extra = "") =>
 const tool = (name, label, path) =>
   button(`tool:${name}`, label, `${icon(path)}<span>${label}</span>`, 'aria-pressed="false"');
 
-// A wound as a small square with the part that goes missing left out.
-const wound = (shape, label, path) =>
-  button(`wound:${shape}`, `Cut away: ${label}`, icon(path));
+const damage = ([shape, { label, icon: path }]) =>
+  button(`damage:${shape}`, `Cut away: ${label}`, icon(path));
+
+const engine = ([name, { label }]) => `<option value="${name}">${label}</option>`;
 
 const slider = (name, label, min, max, step, value) => `
   <label class="slider"><span>${label}</span><output data-out="${name}"></output>
     <input type="range" data-in="${name}" min="${min}" max="${max}" step="${step}" value="${value}"
       aria-label="${label}"></label>`;
 
-const box = '<rect x="4" y="4" width="16" height="16" rx="2" fill="none" opacity=".45"/>';
-const solid = (d) => `<path d="${d}" fill="currentColor" stroke="none"/>`;
 
 const MARKUP = `
 <div class="player" role="group" aria-label="Neural cellular automaton">
@@ -46,13 +47,8 @@ const MARKUP = `
       ${tool("seed", "Plant", '<path d="M12 20v-8M12 13c0-4 2.5-6.5 7-7 0 4.5-2.5 7-7 7zM12 15.5c0-3-2-5-6-5.5 0 3.5 2 5.5 6 5.5z"/>')}
       ${tool("look", "Look", '<circle cx="11" cy="11" r="6"/><path d="m15.5 15.5 5 5"/>')}
     </div>
-    <div class="wounds" role="group" aria-label="Wounds">
-      ${wound("half-left", "left half", box + solid("M12 4h6a2 2 0 0 1 2 2v12a2 2 0 0 1-2 2h-6z"))}
-      ${wound("half-right", "right half", box + solid("M12 4H6a2 2 0 0 0-2 2v12a2 2 0 0 0 2 2h6z"))}
-      ${wound("half-top", "top half", box + solid("M4 12v6a2 2 0 0 0 2 2h12a2 2 0 0 0 2-2v-6z"))}
-      ${wound("half-bottom", "bottom half", box + solid("M4 12V6a2 2 0 0 1 2-2h12a2 2 0 0 1 2 2v6z"))}
-      ${wound("centre", "centre", solid("M6 4h12a2 2 0 0 1 2 2v12a2 2 0 0 1-2 2H6a2 2 0 0 1-2-2V6a2 2 0 0 1 2-2zm3 5v6h6V9z"))}
-      ${wound("circle", "a random circle", solid("M6 4h12a2 2 0 0 1 2 2v12a2 2 0 0 1-2 2H6a2 2 0 0 1-2-2V6a2 2 0 0 1 2-2zm8 3.5a3.5 3.5 0 1 0 .01 0z"))}
+    <div class="damages" role="group" aria-label="Damage">
+      ${Object.entries(SHAPES).map(damage).join("")}
     </div>
     <div class="sliders">
       ${slider("speed", "Speed", 0, 6, 1, 3)}
@@ -63,8 +59,8 @@ const MARKUP = `
       <label><span>View</span><select data-in="view"></select></label>
       <label><span>Grid</span><select data-in="grid"></select></label>
       <label><span>Engine</span><select data-in="engine">
-        <option value="auto">automatic</option><option value="wasm">WebAssembly</option>
-        <option value="webgl2">WebGL2</option><option value="js">JavaScript</option></select></label>
+        <option value="auto">automatic</option>${Object.entries(ENGINES).map(engine).join("")}
+      </select></label>
       <div>${button("ground", "Light or dark ground", icon('<circle cx="12" cy="12" r="7.5"/>' + solid("M12 4.5a7.5 7.5 0 0 1 0 15z")))}
       ${button("help", "Keyboard shortcuts (?)", icon('<rect x="3" y="6" width="18" height="12" rx="2"/><path d="M7 10h.01M11 10h.01M15 10h.01M8 14h8"/>'), 'aria-expanded="false"')}</div>
     </div>
@@ -76,7 +72,7 @@ const MARKUP = `
       <dt>R</dt><dd>start again</dd><dt>E P L</dt><dd>erase, plant, look</dd>
       <dt>arrows</dt><dd>move the cursor</dd><dt>enter</dt><dd>use the tool there</dd>
       <dt>[ ]</dt><dd>brush size</dd><dt>&minus; +</dt><dd>speed</dd>
-      <dt>V</dt><dd>next view</dd><dt>1 &hellip; 6</dt><dd>wounds</dd>
+      <dt>V</dt><dd>next view</dd><dt>1 &hellip; ${Object.keys(SHAPES).length}</dt><dd>damage</dd>
     </dl>
     <p class="spoken" aria-live="polite"></p>
     <p class="spoken" id="hint">Arrow keys move a cursor, enter uses the tool there, space plays and

@@ -1,6 +1,7 @@
 // The player: its clock and its controls. `mountPlayer` is the only door.
 import { compileWasm } from "./engine-wasm.js";
-import { woundOf } from "./events.js";
+import { ENGINES } from "./engines.js";
+import { SHAPES } from "./events.js";
 import { Inspector } from "./inspector.js";
 import { pressKey } from "./keys.js";
 import { buildPlayer, showPlaying } from "./markup.js";
@@ -152,8 +153,9 @@ class Player {
     if (x >= 0 && y >= 0 && x < run.width && y < run.height) this.#flash(run.act("seed", x, y));
   }
 
-  wound(shape) {
-    const event = woundOf(shape, this.run.height, this.run.width, this.random);
+  // Cuts away one of SHAPES.
+  damage(shape) {
+    const event = SHAPES[shape]?.event(this.run.height, this.run.width, this.random);
     if (event) this.#flash(this.run.act(...event));
   }
 
@@ -190,10 +192,11 @@ class Player {
     return this.run.model ? this.run.recording(steps) : null;
   }
 
-  // What Python sent as a `command`: {"kind": "wound", "shape": "half-left"} and the like.
+  // What Python sent as a `command`: {"kind": "damage", "shape": "half-left"} and the like.
   command(what) {
     if (!what || !this.run.model) return;
-    if (what.kind === "wound") this.wound(what.shape);
+    // "wound" was its name in earlier versions.
+    if (["damage", "wound"].includes(what.kind)) this.damage(what.shape);
     else if (what.kind === "seed") this.plant(what.x, what.y);
     else if (what.kind === "angle") this.setAngle(what.degrees);
     else if (what.kind === "speed") this.setSpeed(what.index);
@@ -289,7 +292,7 @@ class Player {
     const steps = perSecond < 10 ? perSecond.toFixed(1) : Math.round(perSecond).toLocaleString("en");
     const { name } = this.run.engine;
     const shown = this.playing ? `${steps} steps/s · ${fps} fps · ` : "";
-    this.ui.out("rates").textContent = `${shown}${{ wasm: "WebAssembly", webgl2: "WebGL2", js: "JavaScript" }[name]}`;
+    this.ui.out("rates").textContent = `${shown}${ENGINES[name].label}`;
     this.rates = { since: now, steps: 0, frames: 0 };
   }
 
@@ -412,7 +415,7 @@ class Player {
       this.goTo(this.run.t - 1);
     } else if (kind === "reset") this.reset();
     else if (kind === "tool") this.setTool(what);
-    else if (kind === "wound") this.wound(what);
+    else if (kind === "damage") this.damage(what);
     else if (kind === "ground") {
       const now = this.ground ?? this.host.dataset.theme;
       this.ground = now === "dark" ? "light" : "dark";

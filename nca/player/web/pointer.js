@@ -86,7 +86,7 @@ export class Pointer {
     }
   }
 
-  // A brush held still keeps the wound open.
+  // A brush held still keeps the hole open.
   hold() {
     const { player } = this;
     if (!this.down || player.tool !== "erase" || player.run.t === this.heldAt) return;

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from nca.catalog import Catalog
 from nca.config import BadInput
-from nca.damage_shapes import damage
+from nca.damage_shapes import check_shape
+from nca.damage_shapes import damage as damaged
 from nca.evaluate import log10_error
 from nca.model import NCA
 from nca.render import animation_bytes, to_rgba8
@@ -18,7 +19,6 @@ from nca.settings import Settings
 from nca.ui.api import values
 
 CHUNK = 16  # states in memory at a time; they are large, frames are small
-WOUNDS = ("half-left", "half-right", "half-top", "half-bottom", "centre", "circle")
 
 
 class Growing:
@@ -32,19 +32,24 @@ class Growing:
         checkpoint: str,
         steps: int = 200,
         seed: int = 1,
+        damage: str = "",
+        damage_at: int = 100,
+        key: str = "",
         wound: str = "",
         wound_at: int = 100,
-        key: str = "",
     ) -> dict[str, Any]:
-        """Grow an automaton from one cell, wound it if asked to, and film it.
+        """Grow an automaton from one cell, damage it if asked to, and film it.
 
         Args:
             checkpoint: a name from list_checkpoints, train or pull.
             steps: 1 to 600.
             seed: decides which cells act when.
-            wound: nothing, half-left, half-right, half-top, half-bottom, centre or circle.
-            wound_at: the step before which the wound is cut.
+            damage: nothing, or the shape of what is cut away: half-left, half-right, half-top,
+                half-bottom, centre, circle, stroke, swipe, swipes, hole, cut, limb, scrub, scatter.
+            damage_at: the step before which it is cut away.
             key: of the visitor, for checkpoints that are theirs.
+            wound: the former name of damage.
+            wound_at: the former name of damage_at; goes with wound.
 
         Returns:
             gif as base64, one frame per step; alive, the share of living cells; log10_error
@@ -53,13 +58,15 @@ class Growing:
         most = self.settings.limits.export_frames
         steps = values.whole(steps, 1, most, "steps")
         seed = values.whole(seed, 0, 2**32 - 1, "seed")
-        wound = values.text(wound, "wound")
-        if wound and wound not in WOUNDS:
-            raise BadInput(f"Please choose a wound from {', '.join(WOUNDS)}.")
-        cut = values.whole(wound_at, 0, steps, "wound_at") if wound else steps
+        shape, at, name = values.text(damage, "damage"), damage_at, "damage_at"
+        if not shape:
+            shape, at, name = values.text(wound, "wound"), wound_at, "wound_at"
+        if shape:
+            check_shape(shape)
+        cut = values.whole(at, 0, steps, name) if shape else steps
         ref = values.checkpoint(checkpoint, self.catalog)
         loaded = self.catalog.load(values.key_or_none(key), ref)
-        x, frames = _life(loaded.nca, loaded.nca.seed(1, loaded.size), seed, (cut, steps), wound)
+        x, frames = _life(loaded.nca, loaded.nca.seed(1, loaded.size), seed, (cut, steps), shape)
         film = animation_bytes(
             frames[-most:], "gif", fps=25, scale=4, limits=self.settings.limits
         )  # fmt: skip
@@ -70,16 +77,16 @@ class Growing:
 
 
 def _life(
-    nca: NCA, x: Tensor, seed: int, stops: tuple[int, int], wound: str
+    nca: NCA, x: Tensor, seed: int, stops: tuple[int, int], shape: str
 ) -> tuple[Tensor, np.ndarray]:
     """The last state [1, H, W, C], and a frame per step, uint8 [T, H, W, 4].
 
-    It grows to the first stop, is wounded if there is a wound, and grows to the second.
+    It grows to the first stop, is damaged if there is a shape, and grows to the second.
     """
     frames, t = [], 0
     for life, stop in enumerate(stops):
-        if wound and life == 1:
-            x = damage(x, wound, seed=t)
+        if shape and life == 1:
+            x = damaged(x, shape, seed=t)
         while t < stop:
             n = min(CHUNK, stop - t)
             states = nca.grow(x, n, seed, t0=t, all_steps=True)

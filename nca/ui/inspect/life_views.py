@@ -117,7 +117,7 @@ def _marks(life: Life, chosen: Sequence[Cell]) -> str:
 
 def followed(life: Life, chosen: Sequence[Cell]) -> list[tuple[str, Cell]]:
     """The cells whose traces are shown: centre, midway and edge of the grown body, then chosen."""
-    grown = life.state(life.wounded_at - 1 if life.wounded_at else life.steps)
+    grown = life.state(life.damaged_at - 1 if life.damaged_at else life.steps)
     found: dict[Cell, str] = {}
     for name, cell in usual_cells(life.nca, grown).items():
         found.setdefault(cell, name)  # in a small body they may be the same
@@ -147,14 +147,14 @@ def traces(life: Life, t: int, chosen: Sequence[Cell]) -> str:
     return section(
         "What single cells go through",
         "The same rule runs in all of them: a cell's numbers settle into those of its place once "
-        "its neighbours have, and are shaken up again by a wound. Click a name to hide its line, "
+        "its neighbours have, and are shaken up again by damage. Click a name to hide its line, "
         "double-click it (or hold Shift) to see it alone; click in a chart to go to that step.",
         line_charts(
             name="traces",
             series=series,
             charts=charts,
             at=t,
-            cut=life.wounded_at,
+            cut=life.damaged_at,
             seek="#inspect-step",
         ),  # fmt: skip
     )
@@ -170,7 +170,7 @@ def strips(life: Life) -> str:
         f"{pixels(shown, f'Channel {name} over time')}</div>"
         for name, limit, shown in channel_strips(states)
     )
-    cut = f"; it is wounded at step {life.wounded_at}" if life.wounded_at else ""
+    cut = f"; it is damaged at step {life.damaged_at}" if life.damaged_at else ""
     return section(
         "Hidden channels over time",
         "What no picture asks for turns into a map that says where head and tail are: watch a "
@@ -181,16 +181,16 @@ def strips(life: Life) -> str:
 
 
 def _telling_steps(life: Life) -> list[int]:
-    """Steps to show: more and more apart from the seed on, and again from the wound on."""
+    """Steps to show: more and more apart from the seed on, and again from the damage on."""
 
     def spread(first: int, last: int, number: int) -> list[int]:
         shares = [(i / (number - 1)) ** 1.6 for i in range(number)]
         return [first + round((last - first) * share) for share in shares]
 
-    if life.wounded_at is None:
+    if life.damaged_at is None:
         return spread(0, life.steps, COLUMNS)
-    before = spread(0, life.wounded_at - 1, COLUMNS // 2)
-    return before + spread(life.wounded_at, life.steps, COLUMNS - len(before))
+    before = spread(0, life.damaged_at - 1, COLUMNS // 2)
+    return before + spread(life.damaged_at, life.steps, COLUMNS - len(before))
 
 
 def ranges(found: Sequence[ChannelRange]) -> str:

@@ -46,7 +46,7 @@ def weights(nca: NCA) -> str:
 
 
 def curves(scores: Scores) -> str:
-    """Error against steps: after each wound, while growing, and in the long run."""
+    """Error against steps: after each kind of damage, while growing, and in the long run."""
     titled = [(title, named) for title, named in lines(scores).items() if any(named.values())]
     shown = ""
     for title, named in [*titled[-1:], *titled[:-1]]:  # healing first
@@ -61,8 +61,8 @@ def curves(scores: Scores) -> str:
     return section(
         "How it heals",
         "How far it is from its picture, as log10 of the mean squared error, median of "
-        f"{scores.lives} lives: below the line at {number(HEALED)} a wound counts as healed, "
-        "which an automaton that was never wounded in training rarely reaches.",
+        f"{scores.lives} lives: below the line at {number(HEALED)} damage counts as healed, "
+        "which an automaton that was never damaged in training rarely reaches.",
         f'<div class="curves">{shown}</div>',
     )
 

@@ -12,7 +12,7 @@ import gradio as gr
 from nca.anatomy import Cell
 from nca.checkpoint import WEIGHTS
 from nca.config import BadInput
-from nca.damage_shapes import HALVES
+from nca.damage_shapes import SHAPES
 from nca.evaluate import Plan, evaluate
 from nca.jobs import JobView
 from nca.life import Life, Lives, live
@@ -32,10 +32,7 @@ SCORING = 60.0  # seconds a visitor may wait for scores
 PLAN = Plan(
     lives=4, growth=(96, 200), strokes=8, angles=(0,), persistence=1000, persistence_lives=1
 )
-WOUNDS = {"No wound": ""} | {
-    **{f"{half.removeprefix('half-').capitalize()} half": half for half in HALVES},
-    "Centre": "centre", "Circle": "circle",
-}  # fmt: skip
+DAMAGE = {"No damage": "", **{name.replace("-", " ").capitalize(): name for name in SHAPES}}
 
 
 @dataclass(frozen=True)
@@ -46,14 +43,14 @@ class ShownLife:
         name: of the checkpoint.
         modified: when its weights were written, in nanoseconds.
         seed: of the life.
-        wound: its shape; empty for none.
+        damage: shape of the damage; empty for none.
         cells: those that were clicked, (row, column).
     """
 
     name: str
     modified: int
     seed: int
-    wound: str
+    damage: str
     cells: tuple[Cell, ...] = ()
 
 
@@ -66,7 +63,7 @@ class InspectTab:
         about: what to know of the automaton.
         newest: the button that shows its newest weights.
         step: of the life, a slider.
-        wound: the shape that is cut out of it.
+        damage: the shape that is cut out of it.
         seed: of the life.
         stage: one step; a click on a cell follows it.
         traces: of the followed cells.
@@ -83,7 +80,7 @@ class InspectTab:
     about: gr.HTML
     newest: gr.Button
     step: gr.Slider
-    wound: gr.Dropdown
+    damage: gr.Dropdown
     seed: gr.Number
     stage: gr.HTML
     traces: gr.HTML
@@ -98,7 +95,7 @@ class InspectTab:
     @property
     def inputs(self) -> list[Any]:
         """Which life to show, and which step of it."""
-        return [self.life, self.step, self.seed, self.wound]
+        return [self.life, self.step, self.seed, self.damage]
 
     @property
     def life_outputs(self) -> list[Any]:
@@ -125,7 +122,7 @@ def build(context: PageContext) -> Callable[[], None]:
     listen(tab.shelf.select, handlers.pick, inputs, tab.outputs, **playing)
     listen(tab.newest.click, handlers.show_newest, inputs, tab.outputs, **playing)
     listen(
-        changes([tab.seed, tab.wound]), handlers.show_another_life, inputs, tab.life_outputs,
+        changes([tab.seed, tab.damage]), handlers.show_another_life, inputs, tab.life_outputs,
         trigger_mode="always_last", **playing,
     )  # fmt: skip
     listen(
@@ -158,9 +155,9 @@ def lay_out() -> InspectTab:
                 0, LENGTH, 60, step=1, precision=0, label="Step", buttons=[], scale=4,
                 min_width=280, elem_id="inspect-step",
             )  # fmt: skip
-            wound = gr.Dropdown(
-                list(WOUNDS.items()), value="", label=f"Wounded at step {LENGTH // 2}", scale=2,
-                min_width=150, filterable=False, elem_id="inspect-wound",
+            damage = gr.Dropdown(
+                list(DAMAGE.items()), value="", label=f"Damaged at step {LENGTH // 2}", scale=2,
+                min_width=150, filterable=False, elem_id="inspect-damage",
             )  # fmt: skip
             seed = gr.Number(
                 1, label="Seed", precision=0, minimum=0, maximum=2**32 - 1, scale=1,
@@ -178,7 +175,7 @@ def lay_out() -> InspectTab:
             with gr.Column(min_width=320):
                 weights = gr.HTML("", elem_id="inspect-weights")
     return InspectTab(
-        shelf_row, about, newest, step, wound, seed, stage, traces, strips, curves, score,
+        shelf_row, about, newest, step, damage, seed, stage, traces, strips, curves, score,
         perceived, ranges, weights, life,
     )  # fmt: skip
 
@@ -190,7 +187,7 @@ class Handlers:
         self.catalog, self.tab, self.lives = context.catalog, tab, Lives()
 
     def open(
-        self, stored: Any, shown: ShownLife | None, step: int, seed: int, wound: str, chosen: str
+        self, stored: Any, shown: ShownLife | None, step: int, seed: int, damage: str, chosen: str
     ) -> Updates:
         """When the tab is opened: what it showed, else what grows on the other tab, or any."""
         entries = self.catalog.entries(key_of(stored))
@@ -202,7 +199,7 @@ class Handlers:
             shown and name == shown.name and self._modified(stored, name) == shown.modified
         ):
             return {self.tab.shelf: shelf.shelf_html(entries, name)}
-        return self._choose(stored, name, step, seed, wound)
+        return self._choose(stored, name, step, seed, damage)
 
     def pick(
         self,
@@ -210,25 +207,27 @@ class Handlers:
         shown: ShownLife | None,
         step: int,
         seed: int,
-        wound: str,
+        damage: str,
         event: gr.EventData,
     ) -> Updates:
         """A checkpoint of the shelf was clicked."""
-        return self._choose(stored, str(event.name), step, seed, wound)
+        return self._choose(stored, str(event.name), step, seed, damage)
 
     def show_newest(
-        self, stored: Any, shown: ShownLife | None, step: int, seed: int, wound: str
+        self, stored: Any, shown: ShownLife | None, step: int, seed: int, damage: str
     ) -> Updates:
         """The same checkpoint, as it is now."""
-        return self._choose(stored, _shown(shown).name, step, seed, wound)
+        return self._choose(stored, _shown(shown).name, step, seed, damage)
 
     def show_another_life(
-        self, stored: Any, shown: ShownLife | None, step: int, seed: int, wound: str
+        self, stored: Any, shown: ShownLife | None, step: int, seed: int, damage: str
     ) -> Updates:
         """Another life of the same automaton, with the newest weights that there are."""
         if shown is None:  # the form was filled before anything was chosen
             return gr.skip()
-        return self._show(stored, self._life_of(stored, shown.name, seed, wound, shown.cells), step)
+        return self._show(
+            stored, self._life_of(stored, shown.name, seed, damage, shown.cells), step
+        )
 
     def show_step(self, stored: Any, shown: ShownLife | None, step: int) -> Any:
         """Another step of the same life."""
@@ -269,7 +268,7 @@ class Handlers:
         def report(steps: int) -> None:
             nonlocal done
             done += steps
-            progress(done / PLAN.work, desc="Growing and wounding it")
+            progress(done / PLAN.work, desc="Growing and damaging it")
             if time.monotonic() > until:
                 raise BadInput(
                     "This automaton is too large to be scored here; download its checkpoint and "
@@ -284,9 +283,9 @@ class Handlers:
 
     # ------------------------------------------------------------------ within
 
-    def _choose(self, stored: Any, name: str, step: int, seed: int, wound: str) -> Updates:
+    def _choose(self, stored: Any, name: str, step: int, seed: int, damage: str) -> Updates:
         """Everything about a checkpoint, and a life of it."""
-        shown = self._life_of(stored, name, seed, wound)
+        shown = self._life_of(stored, name, seed, damage)
         updates = self._show(stored, shown, step)
         loaded = self.catalog.load(key_of(stored), name)
         scores, target = recorded(loaded.metrics), loaded.target
@@ -305,11 +304,11 @@ class Handlers:
         }
 
     def _life_of(
-        self, stored: Any, name: str, seed: int, wound: str, cells: tuple[Cell, ...] = ()
+        self, stored: Any, name: str, seed: int, damage: str, cells: tuple[Cell, ...] = ()
     ) -> ShownLife:
         """The life to show of a checkpoint's newest weights."""
         modified = self._modified(stored, name)
-        return ShownLife(name, modified, _whole(seed, 2**32 - 1, "a seed"), wound, cells)
+        return ShownLife(name, modified, _whole(seed, 2**32 - 1, "a seed"), damage, cells)
 
     def _show(self, stored: Any, shown: ShownLife, step: int) -> Updates:
         """All views of a life."""
@@ -343,9 +342,9 @@ class Handlers:
             weights = sum(p.numel() for p in loaded.nca.parameters())
             if height * width * weights * LENGTH > MOST_WORK:
                 raise BadInput("This automaton is too large to be looked at here; grow it instead.")
-            return live(loaded.nca, loaded.size, LENGTH, shown.seed, shown.wound or None)
+            return live(loaded.nca, loaded.size, LENGTH, shown.seed, shown.damage or None)
 
-        return self.lives.get((shown.name, shown.modified, shown.seed, shown.wound), make)
+        return self.lives.get((shown.name, shown.modified, shown.seed, shown.damage), make)
 
 
 def _shown(shown: ShownLife | None) -> ShownLife:

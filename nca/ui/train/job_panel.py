@@ -32,7 +32,7 @@ EMPTY = (
     '<div class="empty"><strong>Nothing is growing here yet</strong>'
     "<ol><li>Choose a picture and press Start.</li>"
     "<li>Watch it learn. You may close the page meanwhile and come back.</li>"
-    "<li>Grow it, wound it, see it heal, and take it with you.</li></ol></div>"
+    "<li>Grow it, damage it, see it heal, and take it with you.</li></ol></div>"
 )
 STATES = {
     "queued": "Waiting",
