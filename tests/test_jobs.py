@@ -16,9 +16,10 @@ from PIL import Image
 
 from nca.checkpoint import load_checkpoint, weights_from_bytes
 from nca.config import BadInput, Limits
-from nca.jobs import JobQueue, snapshots
+from nca.jobs import JobQueue, snapshot_pictures, snapshots
 from nca.jobs.lock import holder
 from nca.jobs.threads import thread_count
+from nca.jobs.training import SNAPSHOT_PICTURE_BYTES
 from nca.trainer import Trainer
 
 
@@ -81,6 +82,11 @@ def test_stop_and_resume_end_where_an_uninterrupted_training_ends(open_queue):
     kept = snapshots(view.folder)
     assert 1 <= len(kept) <= 40 and kept[-1][0] == total
     assert weights_from_bytes(kept[-1][1].read_bytes(), Limits())[1].iteration == total
+    pictures = {path for number, _ in kept for path in snapshot_pictures(view.folder, number)}
+    assert set((view.folder / "snapshots").iterdir()) == pictures | {path for _, path in kept}
+    for path in pictures:
+        with Image.open(path) as picture:
+            assert path.stat().st_size <= SNAPSHOT_PICTURE_BYTES and picture.width >= 12
     points = queue.metrics(key, job, points=10)
     assert len(points) == 10 and points[-1][0] == total and points == sorted(points)
 

@@ -1,15 +1,19 @@
 """The small parts of jobs, without processes to wait for."""
 
+import io
 import multiprocessing
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from nca.jobs import clean_environment, default_home
 from nca.jobs.lock import FileLock, holder
 from nca.jobs.metrics import MetricsReader, MetricsWriter
 from nca.jobs.store import Row, Store
+from nca.render import picture_bytes
 
 
 def a_row(job: str, **changes) -> Row:
@@ -118,6 +122,17 @@ def test_snapshots_are_early_even_and_few():
         assert max(kept) == iterations and min(kept) >= 1
         assert len(kept) <= training.SNAPSHOT_LIMIT
     assert min(training.snapshot_iterations(8000)) == 16
+
+
+def test_pictures_of_a_snapshot_stay_small_whatever_they_show():
+    training = pytest.importorskip("nca.jobs.training")
+    noise = np.random.default_rng(0).integers(0, 256, (600, 600, 3), np.uint8)
+    large, small = Image.fromarray(noise), Image.new("RGB", (60, 60), "red")
+    most = training.SNAPSHOT_PICTURE_BYTES
+    assert len(picture_bytes(large)) > most
+    assert training._bounded_picture([large, small]) == picture_bytes(small)
+    data = training._bounded_picture([large])  # nothing smaller to show: its cells shrink
+    assert len(data) <= most and Image.open(io.BytesIO(data)).width == 150
 
 
 def test_what_costs_much_is_done_seldom():

@@ -19,6 +19,7 @@ from nca.jobs.spec import (
     Target,
     default_home,
     read_spec,
+    snapshot_pictures,
     snapshots,
 )
 
@@ -39,5 +40,6 @@ __all__ = [
     "default_home",
     "find_devices",
     "read_spec",
+    "snapshot_pictures",
     "snapshots",
 ]

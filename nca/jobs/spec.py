@@ -266,3 +266,12 @@ def snapshots(folder: Path) -> list[tuple[int, Path]]:
     """
     files = (folder / SNAPSHOTS).glob("[0-9]*.safetensors")
     return sorted((int(path.stem), path) for path in files if path.stem.isdecimal())
+
+
+def snapshot_pictures(folder: Path, iteration: int) -> tuple[Path, Path]:
+    """Where the pool and the batch of a snapshot are pictured.
+
+    Snapshots of earlier versions have no such files.
+    """
+    stem = f"{iteration:07d}"
+    return folder / SNAPSHOTS / f"{stem}.{POOL}", folder / SNAPSHOTS / f"{stem}.{BATCH}"

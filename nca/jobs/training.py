@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
+from PIL import Image
 
 from nca.checkpoint import (
     save_checkpoint,
@@ -29,16 +30,27 @@ from nca.jobs.spec import (
     TARGET,
     JobSpec,
     read_initial,
+    snapshot_pictures,
     snapshots,
 )
 from nca.jobs.threads import thread_count
 from nca.model import NCA
-from nca.render import before_after, contact_sheet, preview_scale, save_picture, save_webp
+from nca.render import (
+    before_after,
+    contact_sheet,
+    picture_bytes,
+    preview_scale,
+    save_picture,
+    save_webp,
+)
 from nca.resume import load_resume, save_resume
 from nca.target import target_from_png
 from nca.trainer import IterationReport, Trainer, log10_loss, pick_device
 
 SNAPSHOT_LIMIT = 40
+SNAPSHOT_PICTURE_BYTES = 64_000  # of one picture, so that 80 of them take 5 MB at most
+SNAPSHOT_POOL_COLUMNS = 5
+SNAPSHOT_BATCH_ITEMS = 4
 SHEET_ITEMS = 49  # 7 x 7
 BATCH_ITEMS = 8
 PREVIEW_STEPS = 200
@@ -152,7 +164,7 @@ class Training:
         self.metrics = MetricsWriter(folder / METRICS, spec.train.iterations, trainer.iteration)
         for iteration, path in snapshots(folder):
             if iteration > trainer.iteration:
-                path.unlink()
+                self._delete_snapshot(iteration, path)
         self.kept = snapshot_iterations(spec.train.iterations)
         self.began, self.began_at = self.clock(), trainer.iteration
         self.before = read_progress(folder).seconds
@@ -173,7 +185,7 @@ class Training:
         self.message = report.message or self.message
         self.metrics.add(report.iteration, log10_loss(report.loss))
         if report.iteration in self.kept:
-            self._snapshot(report.iteration)
+            self._snapshot(report)
         self.reporting.run(self._report)
         self.drawing.run(lambda: self._draw(report))
         self.growing.run(self._grow)
@@ -220,13 +232,28 @@ class Training:
         nca, target = self.trainer.nca, self.trainer.target.cpu()
         save_checkpoint(self.folder, nca, self._info(), target, metrics, preview)
 
-    def _snapshot(self, iteration: int) -> None:
-        path = self.folder / SNAPSHOTS / f"{iteration:07d}.safetensors"
+    def _snapshot(self, report: IterationReport) -> None:
+        """Keep the weights, and the pool and the batch in small pictures."""
+        path = self.folder / SNAPSHOTS / f"{report.iteration:07d}.safetensors"
+        pool, batch = snapshot_pictures(self.folder, report.iteration)
+        states, columns = self._pool(report, SNAPSHOT_POOL_COLUMNS**2), SNAPSHOT_POOL_COLUMNS
+        sheets = (contact_sheet(states[: n * n], columns=n) for n in range(columns, 0, -1))
+        write_atomic(pool, _bounded_picture(sheets))
+        before, after = report.before.cpu(), report.after.cpu()
+        items = range(min(SNAPSHOT_BATCH_ITEMS, len(before)), 0, -1)
+        write_atomic(batch, _bounded_picture(before_after(before[:n], after[:n]) for n in items))
+        # Last, because a snapshot is there once its weights are.
         write_atomic(path, weights_to_bytes(self.trainer.nca, self._info()))
         # A training that was made longer has snapshots at other places: thin out the densest.
         while len(found := snapshots(self.folder)) > SNAPSHOT_LIMIT:
             gaps = [found[i + 1][0] - found[i - 1][0] for i in range(1, len(found) - 1)]
-            found[1 + gaps.index(min(gaps))][1].unlink()
+            self._delete_snapshot(*found[1 + gaps.index(min(gaps))])
+
+    def _delete_snapshot(self, iteration: int, path: Path) -> None:
+        """The weights and their pictures, which may not be there."""
+        path.unlink()
+        for picture in snapshot_pictures(self.folder, iteration):
+            picture.unlink(missing_ok=True)
 
     def _seconds(self) -> float:
         """Seconds of training so far, all runs together, roughly."""
@@ -261,11 +288,15 @@ class Training:
 
     def _draw(self, report: IterationReport) -> None:
         """The pool and the batch as they are."""
-        pool = self.trainer.pool
-        states = report.after if pool is None else pool.sample(range(min(SHEET_ITEMS, len(pool))))
-        save_picture(contact_sheet(states[:SHEET_ITEMS].cpu()), self.folder / POOL)
+        save_picture(contact_sheet(self._pool(report, SHEET_ITEMS)), self.folder / POOL)
         before, after = report.before[:BATCH_ITEMS].cpu(), report.after[:BATCH_ITEMS].cpu()
         save_picture(before_after(before, after), self.folder / BATCH)
+
+    def _pool(self, report: IterationReport, count: int) -> torch.Tensor:
+        """At most `count` states of the pool, of the last batch where there is none."""
+        pool = self.trainer.pool
+        states = report.after if pool is None else pool.sample(range(min(count, len(pool))))
+        return states[:count].cpu()
 
     @torch.no_grad()
     def _grow(self) -> None:
@@ -280,3 +311,16 @@ class Training:
                 return
         scale = preview_scale(grid, most=8)
         save_webp(torch.stack(frames), self.folder / PREVIEW, fps=20, scale=scale)
+
+
+def _bounded_picture(pictures: Iterable[Image.Image]) -> bytes:
+    """The first of the pictures whose file is small enough; the last one scaled down if none is."""
+    picture = None
+    for picture in pictures:
+        data = picture_bytes(picture)
+        if len(data) <= SNAPSHOT_PICTURE_BYTES:
+            return data
+    assert picture is not None
+    while len(data := picture_bytes(picture)) > SNAPSHOT_PICTURE_BYTES:
+        picture = picture.reduce(2)
+    return data

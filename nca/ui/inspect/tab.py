@@ -12,7 +12,7 @@ import gradio as gr
 from nca.anatomy import Cell
 from nca.checkpoint import WEIGHTS
 from nca.config import BadInput
-from nca.damage_shapes import SHAPES
+from nca.damage_shapes import HALVES, SHAPES
 from nca.evaluate import Plan, evaluate
 from nca.jobs import JobView
 from nca.life import Life, Lives, live
@@ -32,7 +32,10 @@ SCORING = 60.0  # seconds a visitor may wait for scores
 PLAN = Plan(
     lives=4, growth=(96, 200), strokes=8, angles=(0,), persistence=1000, persistence_lives=1
 )
-DAMAGE = {"No damage": "", **{name.replace("-", " ").capitalize(): name for name in SHAPES}}
+DAMAGE = {"No damage": ""} | {
+    (f"{name.removeprefix('half-')} half" if name in HALVES else name).capitalize(): name
+    for name in SHAPES
+}
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Looking back: a slider over the snapshots of a training shows how it grew at the time."""
+"""Looking back: a slider over the snapshots of a training shows how it was at the time."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from typing import Any
 import gradio as gr
 
 from nca.catalog import Catalog
+from nca.jobs import snapshot_pictures
 from nca.render import contact_sheet
 from nca.ui import shelf
 from nca.ui.context import Updates
-from nca.ui.markup import figure, picture
+from nca.ui.markup import figure, file_figure, picture
 
 STEPS = (24, 48, 96, 200)  # of the life that is shown
 
@@ -79,7 +80,7 @@ def update(
 
 
 def snapshot_html(catalog: Catalog, key: str, job: str, iteration: float) -> str:
-    """The life of the snapshot nearest to an iteration, as a row of pictures.
+    """The snapshot nearest to an iteration: its life in a row, the pool and the batch of the time.
 
     Raises:
         BadInput: there is none, or the training is not this visitor's.
@@ -95,5 +96,13 @@ def snapshot_html(catalog: Catalog, key: str, job: str, iteration: float) -> str
     then = shelf.snapshot_words(ref)
     steps = ", ".join(map(str, STEPS[:-1]))
     words = f"{then.capitalize()}, at {steps} and {STEPS[-1]} steps"
-    image = picture(file.getvalue(), f"How it grew {then}", "image/png")
-    return f'<div class="panel">{figure(image, words)}</div>'
+    life = figure(picture(file.getvalue(), f"How it grew {then}", "image/png"), words)
+    pool_file, batch_file = snapshot_pictures(loaded.folder, ref.iteration or 0)
+    pool = file_figure(pool_file, f"The pool {then}", f"Contact sheet of the pool {then}")
+    batch = file_figure(
+        batch_file,
+        f"A batch {then}: as it started above, as it ended below",
+        f"Batch before and after the rollout, {then}",
+    )
+    sheets = f'<div class="two">{pool}{batch}</div>' if pool or batch else ""
+    return f'<div class="panel">{life}{sheets}</div>'
