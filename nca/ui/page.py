@@ -7,6 +7,7 @@ import logging
 from typing import Any
 
 import gradio as gr
+from fastapi.exceptions import RequestValidationError
 from starlette.middleware import Middleware
 
 from nca.jobs import JobQueue
@@ -72,6 +73,7 @@ def launch_options(settings: Settings, queue: JobQueue) -> dict[str, Any]:
             "routes": [health.route(queue)],
             "middleware": [Middleware(PageCache)],
             "lifespan": gradio_server.lifespan,
+            "exception_handlers": {RequestValidationError: api.refuse_body},
         },
         "theme": theme.theme(),
         "css": theme.style(),

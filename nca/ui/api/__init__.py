@@ -12,6 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
+from fastapi import Request
+from fastapi.responses import JSONResponse
 from gradio.events import api as publish_call
 
 from nca.catalog import Catalog
@@ -24,7 +26,7 @@ from nca.ui.api.scores import Scoring
 from nca.ui.api.train import Training
 from nca.ui.events import APOLOGY, NETWORK, PLAYING
 
-__all__ = ["publish"]
+__all__ = ["publish", "refuse_body"]
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +45,15 @@ def publish(settings: Settings, queue: JobQueue, catalog: Catalog) -> None:
     ]
     for call, options in endpoints:
         publish_call(_plain(call), api_name=call.__name__, **options)
+
+
+def refuse_body(_request: Request, _error: Exception) -> JSONResponse:
+    """The answer to a request that is not a call at all.
+
+    FastAPI's own would repeat what was sent, and fail with 500 where that cannot be sent back.
+    """
+    words = "Please send a JSON object whose data is the list of the endpoint's values."
+    return JSONResponse({"error": words}, status_code=422)
 
 
 def _plain(call: Callable[..., Any]) -> Callable[..., Any]:

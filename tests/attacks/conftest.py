@@ -1,0 +1,26 @@
+"""A server to attack, on loopback, with small limits; its Hub is on loopback too."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "ui"))
+
+from attacker import Attacker  # noqa: E402
+from hub_server import HubServer  # noqa: E402
+from server import serve  # noqa: E402
+
+# One training at a time and short films, so that what is accepted by chance costs little.
+LIMITS = {"queue_length": 1, "export_frames": 40, "collection_length": 2, "collections_length": 4}
+
+
+@pytest.fixture(scope="session")
+def attacker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attacker]:
+    with HubServer() as hub, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HF_ENDPOINT", hub.endpoint)
+        patch.setenv("NCA_GARDEN_LIMITS", json.dumps(LIMITS))
+        with serve(tmp_path_factory.mktemp("attacked")) as running:
+            yield Attacker(running, hub)
