@@ -89,7 +89,7 @@ def compare(case: Case, engine: Any, dtype: torch.dtype, device: str) -> dict[st
 def untouched_tiles() -> dict[str, bool]:
     """What was never grown is never read: buffers full of NaN change nothing, and keep them."""
     from nca.engine import cuda
-    from nca.engine._cuda_space import idle
+    from nca.engine._cuda_workspace import free_list
     from nca.fire import item_seeds
 
     nca = restless(NCAConfig(**SMALL))
@@ -97,9 +97,9 @@ def untouched_tiles() -> dict[str, bool]:
     nca.requires_grad_(False)
     right = dense.rollout(nca, x, 3, seeds)
     cuda.rollout(nca, x, 3, seeds)
-    idle()[-1].states.fill_(torch.nan)
+    free_list()[-1].states.fill_(torch.nan)
     again = cuda.rollout(nca, x, 3, seeds)
-    far = idle()[-1].states[1:4, :, 16:]
+    far = free_list()[-1].states[1:4, :, 16:]
     return {"same": bool(torch.allclose(again, right)), "skipped": bool(far.isnan().all())}
 
 

@@ -136,7 +136,7 @@ def last_layer(weight, h, C: tl.constexpr, CP: tl.constexpr, HIDDEN: tl.constexp
 
 
 @triton.jit
-def excite(
+def hidden(
     p0, p1, p2, p3, weight, bias, h, C: tl.constexpr, CP: tl.constexpr, HIDDEN: tl.constexpr,
     LAPLACIAN: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
@@ -203,7 +203,7 @@ def step(
     dx += tl.load(last_bias + c, mask=c < C, other=0.0)[None, :]
     for start in range(0, HIDDEN, BLOCK):
         h = start + tl.arange(0, BLOCK)
-        a = excite(p0, p1, p2, p3, first, first_bias, h, C, CP, HIDDEN, LAPLACIAN, PRECISION)
+        a = hidden(p0, p1, p2, p3, first, first_bias, h, C, CP, HIDDEN, LAPLACIAN, PRECISION)
         a = tl.where(a <= 0, 0.0, a)
         dx += tl.dot(a, last_layer(last, h, C, CP, HIDDEN), input_precision=PRECISION)
     fired = fires(tl.load(keys + t * items + item), cell, below)
@@ -216,7 +216,7 @@ def step(
 
 
 @triton.jit(do_not_specialize=PLAIN)
-def settle(
+def materialise(
     states, life, out, t, slots, height, width,
     CIRCULAR: tl.constexpr, C: tl.constexpr, CP: tl.constexpr, SIDE: tl.constexpr,
 ):  # fmt: skip
@@ -235,7 +235,7 @@ def settle(
 
 
 @triton.jit(do_not_specialize=PLAIN)
-def flow(
+def backward_state(
     states, life, keys, filters, first, first_bias, last, clock, places, grads, direct, seen, flags,
     i, slots, height, width, below, CHUNK: tl.constexpr, CIRCULAR: tl.constexpr,
     LAPLACIAN: tl.constexpr, C: tl.constexpr, CP: tl.constexpr, HIDDEN: tl.constexpr,
@@ -305,7 +305,7 @@ def flow(
     g1, g2, g3 = g0, g0, g0
     for start in range(0, HIDDEN, BLOCK):
         h = start + tl.arange(0, BLOCK)
-        a = excite(p0, p1, p2, p3, first, first_bias, h, C, CP, HIDDEN, LAPLACIAN, PRECISION)
+        a = hidden(p0, p1, p2, p3, first, first_bias, h, C, CP, HIDDEN, LAPLACIAN, PRECISION)
         back = tl.trans(last_layer(last, h, C, CP, HIDDEN))
         da = tl.where(a > 0, tl.dot(grad, back, input_precision=PRECISION), 0.0)
         g0 += to_filter(da, first, 0, h, C, CP, HIDDEN, PRECISION)
@@ -332,7 +332,7 @@ def add_first(sums, k, h, value, C: tl.constexpr, CP: tl.constexpr, HIDDEN: tl.c
 
 
 @triton.jit(do_not_specialize=PLAIN)
-def learn(
+def backward_weights(
     states, life, filters, first, first_bias, last, clock, direct, flags,
     first_sum, first_bias_sum, last_sum, last_bias_sum, slots, items, height, width,
     CHUNK: tl.constexpr, CIRCULAR: tl.constexpr, LAPLACIAN: tl.constexpr, C: tl.constexpr,
@@ -371,7 +371,7 @@ def learn(
             mask = (flag >= 2)[:, None] & (c < C)[None, :]
             at = direct + (here * size + cell[:, None]) * C + c[None, :]
             grad = tl.load(at, mask=mask, other=0.0)
-            a = excite(p0, p1, p2, p3, first, first_bias, h, C, CP, HIDDEN, LAPLACIAN, PRECISION)
+            a = hidden(p0, p1, p2, p3, first, first_bias, h, C, CP, HIDDEN, LAPLACIAN, PRECISION)
             da = tl.where(a > 0, tl.dot(grad, back, input_precision=PRECISION), 0.0)
             s0 += tl.dot(tl.trans(p0), da, input_precision=PRECISION)
             s1 += tl.dot(tl.trans(p1), da, input_precision=PRECISION)

@@ -82,7 +82,7 @@ class Rule(NamedTuple):
     """
 
     below: int
-    threshold: float
+    threshold: np.floating
     pre_post: bool
     everywhere: bool
 

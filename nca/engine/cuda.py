@@ -26,7 +26,15 @@ from triton import knobs
 from nca.config import NCAConfig
 from nca.engine import _cuda_kernels as kernels
 from nca.engine import dense
-from nca.engine._cuda_space import CHUNK, ROOM, Kind, Space, idle, round_up, take
+from nca.engine._cuda_workspace import (
+    CHUNK,
+    ROOM,
+    Key,
+    Workspace,
+    acquire,
+    free_list,
+    round_up,
+)
 from nca.fire import item_seeds, step_keys
 from nca.model import NCA
 
@@ -66,7 +74,7 @@ def rollout(
     records = torch.is_grad_enabled() and any(
         i is not None and i.requires_grad for i in (x, *weights)
     )
-    kind = Kind(
+    key = Key(
         config=nca.config,
         shape=tuple(x.shape),
         dtype=x.dtype,
@@ -77,7 +85,7 @@ def rollout(
     )
     keys = step_keys(seeds, t0, kept[-1])
     with torch.cuda.device_of(x):
-        run = _Run(take(kind), kept, keys, nca.rotated_filters(angle)[:, 0])
+        run = _Run(acquire(key), kept, keys, nca.rotated_filters(angle)[:, 0])
         return _Rollout.apply(run, x, *weights)
 
 
@@ -103,75 +111,77 @@ class _Rollout(torch.autograd.Function):
 
 
 class _Run:
-    """One rollout. The space is its own for as long as its gradients may be asked for.
+    """One rollout. The workspace is its own for as long as its gradients may be asked for.
 
     Args:
-        space: where it runs.
+        workspace: where it runs.
         kept: the steps to return, ascending.
         keys: of each step for the fire mask, int64 [B, steps].
         filters: the perception filters, [K, 3, 3].
     """
 
-    def __init__(self, space: Space, kept: list[int], keys: Tensor, filters: Tensor) -> None:
-        self.space, self.kept, self.steps = space, kept, kept[-1]
+    def __init__(
+        self, workspace: Workspace, kept: list[int], keys: Tensor, filters: Tensor
+    ) -> None:
+        self.workspace, self.kept, self.steps = workspace, kept, kept[-1]
         self.keys, self.filters = keys, filters
-        weakref.finalize(self, idle().append, space).atexit = False
+        weakref.finalize(self, free_list().append, workspace).atexit = False
 
     def forward(self, x: Tensor, weights: Sequence[Tensor | None]) -> Tensor:
         """The kept states, [K, B, H, W, C]."""
-        space = self.space
+        workspace = self.workspace
         self._load(x, weights)
         states = x.new_empty((len(self.kept), *x.shape))
         if self.kept[0] == 0:
             states[0] = x
-        space.clock.copy_(torch.tensor([0, self.steps]))
+        workspace.clock.copy_(torch.tensor([0, self.steps]))
         for start in range(0, self.steps, CHUNK):
-            space.advance()
+            workspace.advance()
             for step, out in zip(self.kept, states, strict=True):
                 if start < step <= start + CHUNK:
-                    space.settle(step, out)
+                    workspace.materialise(step, out)
         return states
 
     def _load(self, x: Tensor, weights: Sequence[Tensor | None]) -> None:
         """Put states, weights and keys where the kernels read them."""
-        space, config = self.space, self.space.kind.config
-        space.filters.copy_(self.filters)
+        workspace, config = self.workspace, self.workspace.key.config
+        workspace.filters.copy_(self.filters)
         scales = 1, 1, config.step_size, config.step_size
-        for buffer, weight, scale in zip(space.weights, weights, scales, strict=True):
+        for buffer, weight, scale in zip(workspace.weights, weights, scales, strict=True):
             if weight is not None:
                 torch.mul(weight.t(), scale, out=buffer)
-        space.keys[: self.steps] = self.keys.T.to(x.device)
+        workspace.keys[: self.steps] = self.keys.T.to(x.device)
         if config.alive_mask == "post":
             # A cell that sees nothing but zeros may come alive by itself. A little early is right.
-            _, first_bias, last, last_bias = space.weights
+            _, first_bias, last, last_bias = workspace.weights
             nothing = first_bias.relu() @ last[:, 3] + last_bias[3]
             limit = config.alive_threshold * (1 - 1e-3) - 1e-6
-            space.anywhere.copy_((nothing <= limit).logical_not())
-        space.states[0] = x
-        space.life[0] = (x[..., 3] <= config.alive_threshold).logical_not() + kernels.MAY.value
+            workspace.anywhere.copy_((nothing <= limit).logical_not())
+        workspace.states[0] = x
+        workspace.life[0] = (x[..., 3] <= config.alive_threshold).logical_not() + kernels.MAY.value
 
     def backward(self, grad: Tensor, to_x: bool) -> tuple[Tensor | None, list[Tensor | None]]:
         """Gradients of the states before and of the weights."""
-        space, config = self.space, self.space.kind.config
-        places = torch.full((len(space.places),), -1)
+        workspace, config = self.workspace, self.workspace.key.config
+        places = torch.full((len(workspace.places),), -1)
         places[self.kept] = torch.arange(len(self.kept))
-        space.places.copy_(places)
-        space.grads[: len(grad)] = grad
-        for buffer in (space.flags, *space.sums):
+        workspace.places.copy_(places)
+        workspace.grads[: len(grad)] = grad
+        for buffer in (workspace.flags, *workspace.sums):
             buffer.zero_()
         # One step more takes them to the state before the first.
         stop = -1 if to_x else 0
-        space.clock.copy_(torch.tensor([self.steps - 1, stop]))
+        workspace.clock.copy_(torch.tensor([self.steps - 1, stop]))
         for _ in range(stop, self.steps, CHUNK):
-            space.retreat()
-        first, first_bias, last, last_bias = (sums.sum(0) for sums in space.sums)
+            workspace.retreat()
+        first, first_bias, last, last_bias = (sums.sum(0) for sums in workspace.sums)
         weights = [
             first.t().contiguous(),
             first_bias if config.bias else None,
             last.t().contiguous() * config.step_size,
             last_bias * config.step_size if config.out_bias else None,
         ]
-        return space.direct[-1].clone() if to_x else None, weights
+        return workspace.direct[-1].clone() if to_x else None, weights
 
 
 @functools.cache

@@ -19,11 +19,11 @@ CHUNK = 8  # steps in a captured graph
 SIDE = 8  # of a tile, in cells
 BLOCK = 32  # hidden units on the chip at a time; with more, registers spill
 ROOM = 32  # buffers are made for a multiple of so many steps
-IDLE = 2  # spaces kept for later rollouts
+FREE = 2  # workspaces kept for later rollouts
 
 
 @dataclass(frozen=True)
-class Kind:
+class Key:
     """Everything that buffers and compiled kernels depend on.
 
     Args:
@@ -51,24 +51,24 @@ def round_up(n: int, unit: int) -> int:
 
 
 @functools.cache
-def idle() -> deque[Space]:
-    """Spaces that no rollout uses just now; those of the latest rollouts are kept."""
-    return deque(maxlen=IDLE)
+def free_list() -> deque[Workspace]:
+    """Workspaces that no rollout uses at present; those of the latest rollouts are kept."""
+    return deque(maxlen=FREE)
 
 
-def take(kind: Kind) -> Space:
-    """An idle space of this kind, or a new one. Whoever is done with it appends it to `idle`."""
-    for space in list(idle()):
-        if space.kind == kind:
+def acquire(key: Key) -> Workspace:
+    """A free workspace with this key, or a new one; when done, append it to `free_list()`."""
+    for workspace in list(free_list()):
+        if workspace.key == key:
             try:
-                idle().remove(space)
+                free_list().remove(workspace)
             except ValueError:  # another thread was faster
                 continue
-            return space
-    return Space(kind)
+            return workspace
+    return Workspace(key)
 
 
-class Space:
+class Workspace:
     """The buffers of one rollout at a time. `_cuda_kernels` says what they hold.
 
     States of every step are kept for the backward pass; without gradients, those of one chunk.
@@ -76,16 +76,16 @@ class Space:
     ones they are, `clock` says on the device, so that a graph serves rollouts of any length.
     """
 
-    def __init__(self, kind: Kind) -> None:
-        self.kind = kind
-        config, (batch, height, width, channels) = kind.config, kind.shape
-        self.slots = kind.room + 1 if kind.kept else CHUNK + 1
+    def __init__(self, key: Key) -> None:
+        self.key = key
+        config, (batch, height, width, channels) = key.config, key.shape
+        self.slots = key.room + 1 if key.kept else CHUNK + 1
         inputs, hidden = config.filters * channels, config.hidden[0]
-        real = functools.partial(torch.zeros, dtype=kind.dtype, device=kind.device)
-        whole = functools.partial(torch.zeros, dtype=torch.int64, device=kind.device)
-        byte = functools.partial(torch.zeros, dtype=torch.uint8, device=kind.device)
-        self.states, self.life = real(self.slots, *kind.shape), byte(self.slots, *kind.shape[:3])
-        self.keys, self.places = whole(kind.room, batch), whole(kind.room + 1)
+        real = functools.partial(torch.zeros, dtype=key.dtype, device=key.device)
+        whole = functools.partial(torch.zeros, dtype=torch.int64, device=key.device)
+        byte = functools.partial(torch.zeros, dtype=torch.uint8, device=key.device)
+        self.states, self.life = real(self.slots, *key.shape), byte(self.slots, *key.shape[:3])
+        self.keys, self.places = whole(key.room, batch), whole(key.room + 1)
         self.clock, self.anywhere, self.filters = whole(2), whole(1), real(config.filters, 3, 3)
         self.weights = (real(inputs, hidden), real(hidden), real(hidden, channels), real(channels))
         self.grid = round_up(height, SIDE) * round_up(width, SIDE) // SIDE**2, batch
@@ -100,22 +100,22 @@ class Space:
             "LAPLACIAN": config.laplacian != "none",
             "HIDDEN": hidden,
             "BLOCK": min(BLOCK, max(16, triton.next_power_of_2(hidden))),
-            "PRECISION": kind.precision,
+            "PRECISION": key.precision,
         }
-        if kind.kept:
-            self.grads = real(kind.kept, *kind.shape)
-            self.direct, self.flags = real(CHUNK, *kind.shape), byte(CHUNK, *kind.shape[:3])
+        if key.kept:
+            self.grads = real(key.kept, *key.shape)
+            self.direct, self.flags = real(CHUNK, *key.shape), byte(CHUNK, *key.shape[:3])
             self.seen = real(CHUNK, batch, height, width, inputs)
             programs = 2
-            if kind.device.type == "cuda":
-                programs *= torch.cuda.get_device_properties(kind.device).multi_processor_count
+            if key.device.type == "cuda":
+                programs *= torch.cuda.get_device_properties(key.device).multi_processor_count
             self.sums = tuple(real(programs, *weight.shape) for weight in self.weights)
             self.retreat = self._captured(self._retreat, -1 - CHUNK)
         self.advance = self._captured(self._advance, 0)
 
     def _captured(self, launches: Callable[[], None], idle_at: int) -> Callable[[], None]:
         """The launches as one CUDA graph; on the CPU, in the interpreter, as they are."""
-        if self.kind.device.type != "cuda":
+        if self.key.device.type != "cuda":
             return launches
         # Once outside the graph, to compile and load the kernels, at a step where they do nothing.
         self.clock.copy_(torch.tensor([idle_at, 0]))
@@ -126,7 +126,7 @@ class Space:
         return graph.replay
 
     def _advance(self) -> None:
-        config = self.kind.config
+        config = self.key.config
         for i in range(CHUNK):
             kernels.step[self.grid](
                 self.states, self.life, self.keys, self.filters, *self.weights, self.anywhere,
@@ -136,22 +136,24 @@ class Space:
             )  # fmt: skip
         self.clock[:1] += CHUNK
 
-    def settle(self, step: int, out: Tensor) -> None:
+    def materialise(self, step: int, out: Tensor) -> None:
         """Copy the state after so many steps to `out`, [B, H, W, C]; it is of the latest chunk."""
-        kernels.settle[self.grid](self.states, self.life, out, step, **self.sizes, **self.compiled)
+        kernels.materialise[self.grid](
+            self.states, self.life, out, step, **self.sizes, **self.compiled
+        )
 
     def _retreat(self) -> None:
-        config, batch = self.kind.config, self.kind.shape[0]
+        config, batch = self.key.config, self.key.shape[0]
         first, first_bias, last, _ = self.weights
         for i in range(CHUNK):
-            kernels.flow[self.grid](
+            kernels.backward_state[self.grid](
                 self.states, self.life, self.keys, self.filters, first, first_bias, last,
                 self.clock, self.places, self.grads, self.direct, self.seen, self.flags, i,
                 **self.sizes, below=threshold(config.fire_rate), CHUNK=CHUNK, **self.compiled,
                 **self.network,
             )  # fmt: skip
         blocks = triton.cdiv(self.network["HIDDEN"], self.network["BLOCK"])
-        kernels.learn[len(self.sums[0]), blocks](
+        kernels.backward_weights[len(self.sums[0]), blocks](
             self.states, self.life, self.filters, first, first_bias, last, self.clock,
             self.direct, self.flags, *self.sums, items=batch, **self.sizes, CHUNK=CHUNK,
             **self.compiled, **self.network,
