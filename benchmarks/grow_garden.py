@@ -15,12 +15,14 @@ Distill's regenerating models the table says so, and whoever ships them can read
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import signal
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a script, beside nca/
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is imported
 
 from skyline import skyline
 

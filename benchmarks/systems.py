@@ -8,6 +8,7 @@ such processes and ask them in turn, so that whatever else the machine does fall
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -43,7 +44,7 @@ class Process:
         self.name = name
         self.child = subprocess.Popen(
             [sys.executable, __file__, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            encoding="utf-8", cwd=ROOT,
+            encoding="utf-8", cwd=ROOT, env={"OMP_WAIT_POLICY": "PASSIVE"} | os.environ,
         )  # fmt: skip
 
     def ask(self, work: Work) -> dict[str, Any]:

@@ -4,14 +4,8 @@ The names below are the public API. They load on first use, because importing to
 and not every process that imports this package needs it.
 """
 
-import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
-
-# Threads of torch that wait by spinning take the cores from the engine's own, from other processes
-# and from the page: sleeping ones train faster, much faster beside other work. Read when torch is
-# imported.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
     from nca.checkpoint import Checkpoint, load_checkpoint, save_checkpoint

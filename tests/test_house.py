@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 # Lowest first. A module imports only from its own floor and from those below.
 FLOORS = (
-    ("wording",),
+    ("wording", "_compat"),
     ("config", "files", "logs", "chart", "gif"),
     ("fire", "state", "damage_shapes", "decode", "target"),
     ("model",),

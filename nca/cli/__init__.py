@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 
+from nca._compat import let_threads_sleep
 from nca.cli import evaluate, grow, hub, serve, train
 from nca.config import BadInput
 
@@ -16,6 +17,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; what a person got wrong is one sentence on standard error, exit code 2."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as standard error does anyway
+    let_threads_sleep(os.environ)
     try:
         options = _parser().parse_args(arguments)
         status = options.run(options)

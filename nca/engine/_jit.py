@@ -8,6 +8,8 @@ from typing import Any
 
 from numba import njit
 
+from nca._compat import stamp_kernel_cache
+
 
 def _sources() -> tuple[tuple[float, int], ...]:
     """Stamp of this package's files: a kernel is compiled anew when any of them has changed."""
@@ -23,5 +25,4 @@ def jit(function: Callable[..., Any]) -> Any:
     except RuntimeError:  # there is no such place
         return njit(**options)(function)
     # Numba looks at the function's own file only, but code of the others is inlined into it.
-    dispatcher._cache._cache_file._source_stamp = _sources()
-    return dispatcher
+    return dispatcher if stamp_kernel_cache(dispatcher, _sources()) else njit(**options)(function)

@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from nca._compat import let_threads_sleep
+
 # By what it is for: the system and its folders, languages, libraries that compute and where they
 # keep what they compile, compilers (of Triton's kernels), Python, Windows, and our own.
 _KEPT = re.compile(
@@ -32,4 +34,5 @@ def clean_environment(environ: Mapping[str, str]) -> dict[str, str]:
     # An allow-list, because a secret can hide behind any name; then the usual names once more.
     kept = {k: v for k, v in environ.items() if _KEPT.fullmatch(k) and not _SECRET.search(k)}
     paths = [str(Path(__file__).resolve().parents[2]), kept.get("PYTHONPATH", "")]
+    let_threads_sleep(kept)
     return kept | {"PYTHONPATH": os.pathsep.join(path for path in paths if path)}
