@@ -118,12 +118,12 @@ def _marks(life: Life, chosen: Sequence[Cell]) -> str:
 def followed(life: Life, chosen: Sequence[Cell]) -> list[tuple[str, Cell]]:
     """The cells whose traces are shown: centre, midway and edge of the grown body, then chosen."""
     grown = life.state(life.damaged_at - 1 if life.damaged_at else life.steps)
-    found: dict[Cell, str] = {}
+    names: dict[Cell, str] = {}
     for name, cell in usual_cells(life.nca, grown).items():
-        found.setdefault(cell, name)  # in a small body they may be the same
+        names.setdefault(cell, name)  # in a small body they may be the same
     for cell in chosen:
-        found.setdefault(cell, "chosen")
-    return [(name, cell) for cell, name in found.items()]
+        names.setdefault(cell, "chosen")
+    return [(name, cell) for cell, name in names.items()]
 
 
 # ---------------------------------------------------------------------------- over time
@@ -193,9 +193,9 @@ def _telling_steps(life: Life) -> list[int]:
     return before + spread(life.damaged_at, life.steps, COLUMNS - len(before))
 
 
-def ranges(found: Sequence[ChannelRange]) -> str:
+def ranges(reaches: Sequence[ChannelRange]) -> str:
     """How far the values of each channel reach, and a word of warning if it is too far."""
-    sizes = [abs(v) for r in found for v in (r.low, r.high) if math.isfinite(v)]
+    sizes = [abs(v) for r in reaches for v in (r.low, r.high) if math.isfinite(v)]
     most = max([1.0, *sizes])
 
     def share(value: float) -> float:
@@ -207,34 +207,34 @@ def ranges(found: Sequence[ChannelRange]) -> str:
         f'<tr class="{"odd" if r.flagged else ""}"><th scope="row">{r.name}</th>'
         f"<td>{number(r.low)}</td><td class='reach'><i style='left:{share(r.low):.1f}%;"
         f"right:{100 - share(r.high):.1f}%'></i></td><td>{number(r.high)}</td></tr>"
-        for r in found
+        for r in reaches
     )
     return section(
         "How far the numbers go",
-        _verdict(found),
+        _verdict(reaches),
         f'<table class="ranges"><thead><tr><th>channel</th><th>lowest</th><th></th><th>highest'
         f"</th></tr></thead><tbody>{rows}</tbody></table>",
     )
 
 
-def wild(found: Sequence[ChannelRange]) -> str:
+def wild(reaches: Sequence[ChannelRange]) -> str:
     """A sentence about values that are out of hand; empty when none are."""
-    odd = [r for r in found if r.flagged]
+    odd = [r for r in reaches if r.flagged]
     if not odd:
         return ""
     worst = max(odd, key=lambda r: _size(r))
-    reach = "is no longer a number" if not math.isfinite(_size(worst)) else (
+    extent = "is no longer a number" if not math.isfinite(_size(worst)) else (
         f"runs from {number(worst.low)} to {number(worst.high)}"
     )  # fmt: skip
     return (
-        f"Take care: {worst.name} {reach}. Values beyond {HUGE:g} mean an automaton on the edge of "
-        "breaking down, which may look different on another machine."
+        f"Take care: {worst.name} {extent}. Values beyond {HUGE:g} mean an automaton on the edge "
+        "of breaking down, which may look different on another machine."
     )
 
 
-def _verdict(found: Sequence[ChannelRange]) -> str:
-    low, high = min(r.low for r in found), max(r.high for r in found)
-    if wild(found):
+def _verdict(reaches: Sequence[ChannelRange]) -> str:
+    low, high = min(r.low for r in reaches), max(r.high for r in reaches)
+    if wild(reaches):
         return f"Only training keeps numbers small, and here it does not: red rows leave {HUGE:g}."
     return (
         f"Over the whole life every number stays between {number(low)} and {number(high)}: "
@@ -242,8 +242,8 @@ def _verdict(found: Sequence[ChannelRange]) -> str:
     )
 
 
-def _size(found: ChannelRange) -> float:
-    size = max(abs(found.low), abs(found.high))
+def _size(reach: ChannelRange) -> float:
+    size = max(abs(reach.low), abs(reach.high))
     return size if math.isfinite(size) else math.inf
 
 

@@ -17,15 +17,15 @@ from nca.ui.markup import count, figure
 
 def perceived(nca: NCA, target: Tensor) -> str:
     """A picture through each of the filters that the cells sense with."""
-    shown = "".join(
-        figure(pixels(seen, f"Seen through {name}"), f"{name[0].upper()}{name[1:]}")
-        for name, seen in perception_pictures(nca, target, scale=1)
+    figures = "".join(
+        figure(pixels(filtered, f"Seen through {name}"), f"{name[0].upper()}{name[1:]}")
+        for name, filtered in perception_pictures(nca, target, scale=1)
     )
     return section(
         "What a cell perceives",
         "No cell sees the picture: it knows its own values and how those around it rise (red) or "
         "fall (blue) from left to right and from top to bottom, and that is all.",
-        f'<div class="row filters">{shown}</div>',
+        f'<div class="row filters">{figures}</div>',
     )
 
 

@@ -150,7 +150,7 @@ def lay_out() -> InspectTab:
     life = gr.State(None, time_to_live=3600)
     with gr.Column(elem_id="inspect-tab"):
         shelf_row = shelf.build("inspect-shelf")
-        with gr.Row(elem_id="inspect-told"):
+        with gr.Row(elem_id="inspect-about"):
             about = gr.HTML("")
             newest = gr.Button("Show its newest weights", size="md", visible=False)
         with gr.Row(elem_id="inspect-life"):

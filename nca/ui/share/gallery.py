@@ -33,29 +33,29 @@ class Gallery:
 
     def show(self, query: str, sort: str) -> str:
         """The wall as HTML; BadInput when the Hub does not say."""
-        asked = (" ".join(str(query or "").split())[:100], str(sort))
-        known = self._known.get(asked)
+        search = (" ".join(str(query or "").split())[:100], str(sort))
+        known = self._known.get(search)
         if known and time.monotonic() - known[0] < FRESH_SECONDS:
             return known[1]
         entries = discover(
-            self.hub, asked[0], sort="likes" if sort == "likes" else "last_modified", limit=SHOWN
+            self.hub, search[0], sort="likes" if sort == "likes" else "last_modified", limit=SHOWN
         )
-        wall = _wall(entries, self._pictures(entries), asked[0])
-        self._known[asked] = time.monotonic(), wall
+        wall = _wall(entries, self._pictures(entries), search[0])
+        self._known[search] = time.monotonic(), wall
         while len(self._known) > 8:
             self._known.popitem(last=False)
         return wall
 
     def _pictures(self, entries: list[HubEntry]) -> list[bytes | None]:
         """A picture of each, as far as they come in time and fit on one page."""
-        asked = [self._pool.submit(thumbnail, self.hub, entry) for entry in entries]
-        wait(asked, PICTURE_SECONDS)
+        thumbnails = [self._pool.submit(thumbnail, self.hub, entry) for entry in entries]
+        wait(thumbnails, PICTURE_SECONDS)
         pictures: list[bytes | None] = []
         left = WALL_BYTES
-        for future in asked:
+        for future in thumbnails:
             future.cancel()
-            come = future.done() and not future.cancelled() and future.exception() is None
-            data = future.result() if come else None
+            ready = future.done() and not future.cancelled() and future.exception() is None
+            data = future.result() if ready else None
             data = data if data and len(data) <= left else None
             left -= len(data or b"")
             pictures.append(data)
