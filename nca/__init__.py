@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from nca.config import BadInput, CheckpointInfo, NCAConfig, TargetConfig, TrainConfig
     from nca.damage_shapes import damage
     from nca.engine import rollout
+    from nca.foreign import load_foreign
     from nca.model import NCA
     from nca.recipes import recipe
     from nca.render import save_gif
@@ -33,6 +34,7 @@ __all__ = [
     "emoji_target",
     "image_target",
     "load_checkpoint",
+    "load_foreign",
     "recipe",
     "rollout",
     "save_checkpoint",
@@ -54,6 +56,7 @@ _HOME = {
     ),
     "damage_shapes": ("damage",),
     "engine": ("rollout",),
+    "foreign": ("load_foreign",),
     "model": ("NCA",),
     "recipes": ("recipe",),
     "render": ("save_gif",),

@@ -147,7 +147,8 @@ def save_checkpoint(
     if preview:
         size = (72, 72) if target is None else (target.shape[0], target.shape[1])
         save_preview(folder, nca, info, size)
-    write_atomic(folder / "README.md", card(info, metrics or {}).encode())
+    pictures = (PREVIEW,) if target is None else (PREVIEW, "target.png")
+    write_atomic(folder / "README.md", card(info, metrics or {}, pictures=pictures).encode())
     return folder
 
 

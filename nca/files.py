@@ -34,6 +34,11 @@ def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
     _sync_folder(path.parent)
 
 
+def file_title(path: Path) -> str:
+    """The name of a file without its ending, as a title, whatever encoding it has."""
+    return os.fsencode(path.stem).decode(errors="replace")[:80]
+
+
 def _sync_folder(folder: Path) -> None:
     """Flush the rename itself; where folders cannot be opened or flushed, it is already safe."""
     try:

@@ -24,7 +24,7 @@ FLOORS = (
     ("evaluate",),
     ("card", "anatomy", "life", "preview"),
     ("checkpoint",),
-    ("resume", "scorecard"),
+    ("resume", "scorecard", "foreign"),
     ("hub",),
     ("jobs",),
     ("settings",),

@@ -57,6 +57,17 @@ def check_folder_out(path: Path, option: str = "--out") -> None:
     _check_writable(existing, option)
 
 
+def check_new_folder_out(path: Path, option: str = "--out") -> None:
+    """Whether a folder can be made at `path`, or is there and empty; nothing is made.
+
+    Raises:
+        BadInput: something is there already, or `check_folder_out` refuses.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise BadInput(f"{path} is there already; please choose another {option}.")
+    check_folder_out(path, option)
+
+
 def _check_writable(folder: Path, option: str) -> None:
     try:
         with tempfile.TemporaryFile(dir=folder):

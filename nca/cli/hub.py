@@ -10,8 +10,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from nca.cli.arguments import check_folder_out, checkpoint_folder, text
-from nca.config import BadInput
+from nca.cli.arguments import check_new_folder_out, checkpoint_folder, text
 from nca.files import write_atomic
 
 
@@ -74,9 +73,7 @@ def _pull(options: argparse.Namespace) -> int:
     from nca.hub import Hub, pull
 
     out: Path = options.out
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise BadInput(f"{out} is there already; please choose another --out.")
-    check_folder_out(out)
+    check_new_folder_out(out)
     pulled = pull(Hub(options.endpoint), options.repo, token=None)
     out.mkdir(parents=True, exist_ok=True)
     # The weights last: until they are there, the folder is no checkpoint.

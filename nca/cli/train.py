@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shlex
 import signal
 from collections.abc import Generator
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from nca.cli.arguments import check_folder_out, checkpoint_folder, text
 from nca.config import BadInput, TargetConfig, checked
+from nca.files import file_title
 
 if TYPE_CHECKING:
     from nca.jobs.initial import InitialCheckpoint
@@ -73,7 +73,9 @@ def _train(options: argparse.Namespace) -> int:
     check_folder_out(folder)
     if options.begin and folder.resolve() == Path(options.begin).resolve():
         raise BadInput("Please let --out be another folder than --from.")
-    drawn = picture and Target.make(picture, options.image, options.emoji or _stem(options.image))
+    drawn = picture and Target.make(
+        picture, options.image, options.emoji or file_title(options.image)
+    )
     initial = _initial(options.begin) if options.begin else None
     target = drawn or (initial and initial.target())
     if target is None:
@@ -131,11 +133,6 @@ def _target_config(options: argparse.Namespace) -> TargetConfig | None:
     names = TargetConfig.model_fields.keys() & vars(options).keys()
     values = {name: getattr(options, name) for name in names}
     return checked(TargetConfig, values | {"kind": "emoji" if options.emoji else "image"})
-
-
-def _stem(path: Path) -> str:
-    """The name of a file without its ending, as a title."""
-    return os.fsencode(path.stem).decode(errors="replace")[:80]
 
 
 def _setting(text: str) -> tuple[str, Any]:

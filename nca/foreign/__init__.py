@@ -1,0 +1,112 @@
+"""Automata that other programs trained, as NCAs of this library.
+
+Three kinds of file are read, none of which can run code: the JSON models that the Distill article
+publishes, a PyTorch state dict of 1x1 convolutions or linear layers, and the parameters of CAX; the
+latter two as safetensors or npz. Nothing in a file is trusted: its size, names, shapes, types and
+values are checked before an automaton is built.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from nca.config import BadInput, CheckpointInfo, Limits, checked
+from nca.files import file_title
+from nca.foreign.arrays import read_arrays, read_file
+from nca.foreign.formats import from_cax, from_distill, from_pytorch, is_cax
+from nca.foreign.rule import Rule, build
+from nca.model import NCA
+
+__all__ = ["load_foreign"]
+
+TRIAL_STEPS, TRIAL_GRID, TRIAL_LIVES = 200, 72, 2
+_PICKLES = (".pt", ".pth", ".ckpt", ".bin", ".pkl")
+_CONVERT = (
+    "can run any code when it is read; where you trust it, convert it with "
+    "`safetensors.torch.save_file(model.state_dict(), 'model.safetensors')` and import that."
+)
+
+
+def load_foreign(
+    path: str | Path,
+    title: str | None = None,
+    order: Literal["auto", "channel", "filter"] = "auto",
+    filters: tuple[str, ...] | None = None,
+    limits: Limits | None = None,
+    **unsaid: Any,
+) -> tuple[NCA, CheckpointInfo]:
+    """An automaton from another program's file, and what a checkpoint says of it.
+
+    Args:
+        path: a `.json` of Distill's, or a `.safetensors` or `.npz` of PyTorch or CAX.
+        title: of the checkpoint; the file's name when not given.
+        order: what follows what in the perception: "channel" (all filters of the first channel
+            first, as grouped convolutions do), "filter" (the first filter of all channels first),
+            or "auto": as the file says, or else as its seed grows.
+        filters: in the file's order: identity, sobel_x, sobel_y, nine_point, five_point (two
+            Laplacians). Only where the file holds no filters; the first three by default, for
+            CAX with sobel_y before sobel_x, as there.
+        limits: of the file.
+        unsaid: what no file says, fields of `NCAConfig`: fire_rate, alive_threshold, alive_mask,
+            padding, seed_hidden, step_size.
+
+    Raises:
+        BadInput: the file cannot be read as an automaton, or says too little.
+    """
+    path, limits = Path(path), limits or Limits()
+    rule = _read(path, filters, limits)
+    cell = rule.cell | {name: value for name, value in unsaid.items() if value is not None}
+    built = {name: build(rule, columns, cell, limits) for name, columns in rule.columns.items()}
+    nca = _in_order(built, order)
+    info = {"title": title or file_title(path), "recipe": f"imported from {rule.made_by}"}
+    return nca, checked(CheckpointInfo, info | {"nca": nca.config.model_dump()})
+
+
+def _read(path: Path, filters: tuple[str, ...] | None, limits: Limits) -> Rule:
+    kind = path.suffix.lower()
+    if kind in _PICKLES:
+        raise BadInput(f"A {kind} file {_CONVERT}")
+    if kind not in (".json", ".safetensors", ".npz"):
+        raise BadInput("Please import a file that ends in .json, .safetensors or .npz.")
+    data = read_file(path, limits)
+    if kind == ".json":
+        return from_distill(data)
+    arrays = read_arrays(data, kind, limits)
+    return from_cax(arrays, filters) if is_cax(arrays) else from_pytorch(arrays, filters)
+
+
+def _in_order(built: dict[str, NCA], order: str) -> NCA:
+    """The automaton with the order that was asked for, that the file says or that grows."""
+    if order != "auto":
+        if order not in built:
+            raise BadInput(
+                f"This file itself says that its order is not {order}; leave out --order."
+            )
+        return built[order]
+    # With one filter, say, both orders are the same.
+    nca, *others = built.values()
+    if all(_equal(nca, other) for other in others):
+        return nca
+    growing = [nca for nca in built.values() if _grows(nca)]
+    if len(growing) != 1:
+        what = "both ways" if growing else "neither way"
+        raise BadInput(
+            f"Its seed grows {what} that a perception can be ordered; please say --order channel "
+            "(as grouped convolutions do) or --order filter (as torch.cat of filters does)."
+        )
+    return growing[0]
+
+
+def _equal(one: NCA, other: NCA) -> bool:
+    theirs = other.state_dict()
+    return all(value.equal(theirs[name]) for name, value in one.state_dict().items())
+
+
+def _grows(nca: NCA) -> bool:
+    """Whether seeds live, stay finite and leave a part of the grid empty."""
+    x = nca.grow(nca.seed(TRIAL_LIVES, TRIAL_GRID), TRIAL_STEPS)
+    if not bool(x.isfinite().all()):
+        return False
+    living = (x[..., 3] > nca.config.alive_threshold).double().mean(dim=(1, 2))
+    return bool((living > 0).any()) and bool((living < 0.9).all())
