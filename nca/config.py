@@ -24,7 +24,15 @@ from nca.wording import explain, plain_text
 
 
 class BadInput(ValueError):
-    """Something a person gave cannot be used. The message is one sentence that says what to do."""
+    """Something a person gave cannot be used. The message is one sentence that says what to do.
+
+    >>> from nca import BadInput, recipe
+    >>> try:
+    ...     recipe("slow")
+    ... except BadInput as error:
+    ...     print(error)
+    There is no recipe called 'slow'; choose one of quick, growing, persistent, ...
+    """
 
 
 class _Frozen(BaseModel):
@@ -49,6 +57,13 @@ class NCAConfig(_Frozen):
     """The architecture of one automaton; together with the weights it says how a cell behaves.
 
     Defaults are those of Growing Neural Cellular Automata (Mordvintsev et al., Distill 2020).
+
+    >>> from nca import NCA, NCAConfig
+    >>> config = NCAConfig(channels=12, hidden=(64,))
+    >>> config.fire_rate
+    0.5
+    >>> sum(p.numel() for p in NCA(config).parameters())  # 36 * 64 + 64 + 64 * 12 + 12
+    3148
     """
 
     channels: int = Field(
@@ -88,6 +103,13 @@ class TrainConfig(_Frozen):
     """How an automaton is trained. An iteration is one update of the weights.
 
     Steps are updates of the automaton; `steps_min` and `steps_max` are both included.
+
+    >>> from nca import TrainConfig
+    >>> config = TrainConfig(iterations=4000, batch=4, damage_count=1)
+    >>> config.steps_min, config.steps_max
+    (64, 95)
+    >>> config.learning_rate_at(0)
+    0.002
     """
 
     iterations: int = Field(default=8000, ge=1, le=200_000)
@@ -179,7 +201,12 @@ class TrainConfig(_Frozen):
 
 
 class TargetConfig(_Frozen):
-    """How a target was made from an emoji or a picture; stored with every checkpoint."""
+    """How a target was made from an emoji or a picture; stored with every checkpoint.
+
+    >>> from nca import TargetConfig
+    >>> TargetConfig(emoji="🦋", size=40, padding=16).grid
+    72
+    """
 
     kind: Literal["emoji", "image"] = "emoji"
     emoji: str | None = Field(default=None, max_length=64)
@@ -222,7 +249,13 @@ class InitialSource(_Frozen):
 
 
 class CheckpointInfo(_Frozen):
-    """What a checkpoint says of itself, in its `config.json` and beside its weights."""
+    """What a checkpoint says of itself, in its `config.json` and beside its weights.
+
+    >>> from nca import CheckpointInfo, NCAConfig
+    >>> info = CheckpointInfo(nca=NCAConfig(), recipe="quick", iteration=4000, title="🦋 Butterfly")
+    >>> CheckpointInfo.model_validate_json(info.model_dump_json()) == info
+    True
+    """
 
     format: Literal["nca-garden-1"] = "nca-garden-1"
     title: Title = "automaton"

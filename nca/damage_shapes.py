@@ -278,6 +278,12 @@ def damage(
 ) -> Tensor:
     """A copy of the states with cells erased, all channels to 0; same shape and dtype as `x`.
 
+    >>> import torch
+    >>> from nca import damage
+    >>> x = torch.ones(1, 4, 4, 16)
+    >>> damage(x, "half-left")[0, :, :, 3].int().tolist()
+    [[0, 0, 1, 1], [0, 0, 1, 1], [0, 0, 1, 1], [0, 0, 1, 1]]
+
     Args:
         x: float [B, H, W, C].
         shape: one of `SHAPES`. Halves and the centre square are parts of the grid, the same for

@@ -43,6 +43,12 @@ class NCA(nn.Module):
     `layers` are the update network's linear layers, first to last; `filters` is the perception
     bank, float32 [K, C, 3, 3], a parameter when `config.perception == "learned"`.
 
+    >>> from nca import NCA, NCAConfig
+    >>> nca = NCA(NCAConfig(channels=8, hidden=(16,)))
+    >>> x = nca.seed(batch=1, size=16)
+    >>> nca.grow(x, steps=10, seed=0, all_steps=True).shape
+    torch.Size([11, 1, 16, 16, 8])
+
     Args:
         config: the architecture.
         init_seed: draws the initial weights: Glorot-uniform hidden layers, biases 0, and a last

@@ -192,7 +192,14 @@ RECIPES = {r.name: r for r in _RECIPES}
 
 
 def recipe(name: str) -> Recipe:
-    """The recipe of that name; BadInput names the ones there are."""
+    """The recipe of that name; BadInput names the ones there are.
+
+    >>> from nca import recipe
+    >>> recipe("persistent").summary
+    'Grows the picture and learns to keep it, by training on its own old states.'
+    >>> recipe("photo").nca.channels
+    24
+    """
     if not isinstance(name, str) or name not in RECIPES:
         said = plain_text(str(name))[:40]
         raise BadInput(f"There is no recipe called {said!r}; choose one of {', '.join(RECIPES)}.")

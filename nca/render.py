@@ -209,7 +209,13 @@ def check_animation(
 
 
 def save_gif(frames: States, path: str | os.PathLike[str], **options: Any) -> None:
-    """`save_animation` as GIF: alpha of a half and more is solid, 255 colours for all frames."""
+    """`save_animation` as GIF: alpha of a half and more is solid, 255 colours for all frames.
+
+    >>> from nca import NCA, NCAConfig, save_gif
+    >>> nca = NCA(NCAConfig())
+    >>> states = nca.grow(nca.seed(batch=1, size=24), steps=8, seed=0, all_steps=True)
+    >>> save_gif(states[:, 0], "growing.gif", fps=20, scale=4)
+    """
     save_animation(frames, path, "gif", **options)
 
 

@@ -41,6 +41,11 @@ def alive_mask(alpha: Tensor, threshold: float, padding: str = "zero") -> Tensor
 def to_rgb(x: Tensor, background: float = 1.0) -> Tensor:
     """Colours as seen on a plain background (white by default): float [..., 3] in [0, 1].
 
+    >>> import torch
+    >>> from nca import to_rgb
+    >>> to_rgb(torch.tensor([0.25, 0.0, 0.0, 0.5]))  # half transparent, premultiplied
+    tensor([0.7500, 0.5000, 0.5000])
+
     Args:
         x: float [..., C >= 4], premultiplied.
         background: grey level behind the cells, in [0, 1].

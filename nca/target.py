@@ -69,6 +69,10 @@ def emoji_target(emoji: str, size: int = 40, padding: int = 16, style: str = "tw
     Joined sequences, flags, skin tones and keycaps are single emoji; white space around and
     missing variation selectors do not matter.
 
+    >>> from nca import emoji_target
+    >>> emoji_target("🦎", size=40, padding=16).shape
+    torch.Size([72, 72, 4])
+
     Args:
         emoji: exactly one.
         size: side of the drawn square, in cells.
@@ -99,6 +103,16 @@ def image_target(
     """A picture as float32 [size + 2p, size + 2p, 4], premultiplied RGBA in [0, 1].
 
     Its longest side becomes `size` cells, its proportions stay, and it is centred.
+
+    >>> import numpy as np
+    >>> from nca import image_target
+    >>> drawing = np.zeros((100, 50, 4), np.uint8)
+    >>> drawing[:, :] = (255, 0, 0, 255)
+    >>> target = image_target(drawing, size=8, padding=2)
+    >>> target.shape
+    torch.Size([12, 12, 4])
+    >>> target[6, :, 3].tolist()  # four cells wide
+    [0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0]
 
     Args:
         picture: bytes or path of a PNG, JPEG, WebP or GIF (the first frame), decoded in a process

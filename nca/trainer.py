@@ -53,6 +53,13 @@ class IterationReport:
         before: the batch as it started, float32 [B, H, W, C].
         after: the batch as it ended, or at its last loss step, float32 [B, H, W, C].
         message: a sentence when something happened that a person should know.
+
+    >>> from nca import NCAConfig, TrainConfig, Trainer, emoji_target
+    >>> target = emoji_target("🌵", size=8, padding=2)
+    >>> trainer = Trainer(NCAConfig(), TrainConfig(pool_size=8, steps_max=64), target)
+    >>> report = trainer.train_step()
+    >>> report.iteration, report.steps, report.after.shape
+    (1, 64, torch.Size([8, 12, 12, 16]))
     """
 
     iteration: int
@@ -93,6 +100,15 @@ def pick_device(device: str = "auto") -> tuple[torch.device, str | None]:
 
 class Trainer:
     """Trains one automaton on one target; iterate it to train.
+
+    >>> from nca import Trainer, emoji_target, recipe
+    >>> chosen = recipe("quick")
+    >>> trainer = Trainer(chosen.nca, chosen.train, emoji_target("🌵", size=8, padding=2), seed=0)
+    >>> for report in trainer:
+    ...     if report.iteration == 3:  # of 4,000
+    ...         break
+    >>> trainer.nca.grow(trainer.nca.seed(batch=1, size=12), steps=20, seed=1).shape
+    torch.Size([1, 12, 12, 16])
 
     Args:
         nca_config: the architecture.

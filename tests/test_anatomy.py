@@ -23,6 +23,8 @@ from nca.anatomy import (
 from nca.config import NCAConfig
 from nca.model import NCA
 
+pytestmark = pytest.mark.quick
+
 
 def disc(size=12):
     y, x = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")

@@ -12,6 +12,8 @@ from nca.jobs import JobQueue
 from nca.model import NCA
 from nca.settings import Settings
 
+pytestmark = pytest.mark.quick
+
 ANN, BOB = "a" * 32, "b" * 32
 
 

@@ -5,6 +5,8 @@ import pytest
 
 from nca.chart import COLOURS, chart, nice_ticks, sheet
 
+pytestmark = pytest.mark.quick
+
 
 def rgb(code):
     return np.array([int(code[i : i + 2], 16) for i in (1, 3, 5)])

@@ -20,6 +20,8 @@ from nca.config import (
 )
 from nca.jobs.spec import JobSpec
 
+pytestmark = pytest.mark.quick
+
 MODELS = (NCAConfig, TrainConfig, TargetConfig, InitialSource, CheckpointInfo, Limits, JobSpec)
 JSON = st.recursive(
     st.none()

@@ -6,6 +6,8 @@ import torch
 from nca.config import BadInput, TrainConfig
 from nca.damage_shapes import ALIVE, DRAWN, HELD_OUT, SHAPES, damage, drawn_damage, erase
 
+pytestmark = pytest.mark.quick
+
 
 def test_halves_take_exactly_half():
     x = torch.ones(1, 6, 8, 5)

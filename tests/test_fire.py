@@ -5,6 +5,8 @@ import torch
 
 from nca.fire import GOLDEN, MASK, fire_mask, item_seeds, lowbias32, mix, step_keys
 
+pytestmark = pytest.mark.quick
+
 # seed, step, then the hashes of cells 0, 1, 72, 5183, 65535
 VECTORS = [
     (0, 0, (2488251732, 1314033055, 4261903902, 1919779079, 2609752967)),

@@ -10,6 +10,8 @@ from PIL import Image
 
 from nca.gif import CLEAR, gif_bytes
 
+pytestmark = pytest.mark.quick
+
 
 def film(kind, frames=40, side=14):
     """Indices uint8 [T, side, side] whose visible part changes in a way that is hard to draw."""

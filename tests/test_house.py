@@ -10,6 +10,8 @@ import torch
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+pytestmark = pytest.mark.quick
+
 ROOT = Path(__file__).parents[1]
 # Lowest first. A module imports only from its own floor and from those below.
 FLOORS = (

@@ -8,6 +8,8 @@ from nca.anatomy import value_ranges
 from nca.damage_shapes import damage
 from nca.life import Life, Lives, live
 
+pytestmark = pytest.mark.quick
+
 
 def grown(nca, size, steps, shape=None, seed=5):
     """Every state [T, H, W, C] by `nca.grow`, damaged at half of the life."""

@@ -10,6 +10,8 @@ import pytest
 
 from nca.logs import Formatter, Redact, RedactedStream, job_logger, redact
 
+pytestmark = pytest.mark.quick
+
 TOKEN = "hf_plantedTOKEN00000000000000000000"
 KEY = "0123456789abcdef0123456789abcdef"
 

@@ -10,6 +10,8 @@ from nca.fire import fire_mask, item_seeds
 from nca.model import NCA
 from nca.state import alive_mask, make_seed
 
+pytestmark = pytest.mark.quick
+
 
 def scrambled(config, seed=0, scale=0.3, dtype=torch.float64):
     """An automaton whose every weight is random, so that nothing cancels by being zero."""

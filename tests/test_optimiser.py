@@ -1,8 +1,11 @@
+import pytest
 import torch
 from torch.nn import Parameter
 
 from nca.config import TrainConfig
 from nca.optimiser import Optimiser
+
+pytestmark = pytest.mark.quick
 
 
 def parameters():

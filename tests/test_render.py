@@ -26,6 +26,8 @@ from nca.render import (
     upscale,
 )
 
+pytestmark = pytest.mark.quick
+
 
 def disc(colour=(1.0, 0.5, 0.0), side=16):
     """A soft disc, float32 [side, side, 6], premultiplied, with two hidden channels."""

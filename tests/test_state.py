@@ -1,8 +1,11 @@
 """What a state looks like."""
 
+import pytest
 import torch
 
 from nca.state import to_rgb
+
+pytestmark = pytest.mark.quick
 
 
 def test_display_on_white_and_black():

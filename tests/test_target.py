@@ -27,6 +27,8 @@ from nca.target import (
     target_to_png,
 )
 
+pytestmark = pytest.mark.quick
+
 SEQUENCES = ["👨‍👩‍👧‍👦", "🇩🇪", "🇯🇵", "🏳️‍🌈", "👍", "👍🏽", "#️⃣", "1️⃣", "❤️", "❤️‍🔥", "👩🏽‍🚀"]
 
 

@@ -19,6 +19,8 @@ from nca.config import (
 from nca.jobs.spec import JobSpec, Target
 from nca.wording import join
 
+pytestmark = pytest.mark.quick
+
 MODELS = (NCAConfig, TrainConfig, TargetConfig, InitialSource, CheckpointInfo, Limits, JobSpec)
 FIELDS = [(model, name) for model in MODELS for name in model.model_fields]
 # What pydantic says, in words that are no use to somebody who types settings.

@@ -13,6 +13,8 @@ from nca.checkpoint import FILES, save_checkpoint, unzip_checkpoint, zip_checkpo
 from nca.config import BadInput, NCAConfig
 from nca.model import NCA
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
