@@ -222,7 +222,7 @@ def evaluate(
         progress: told after every stretch how many steps of single lives were run; they add up
             to `plan.work`.
     """
-    plan = plan or Plan.for_grid(*target.shape[:2])
+    plan = plan or Plan.for_grid(target.shape[0], target.shape[1])
     return _Battery(nca, target.to(nca.device), seed, plan, progress).run()
 
 
