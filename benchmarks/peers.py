@@ -19,7 +19,7 @@ class Jax:
         from nca.model import fixed_filters
 
         x, rgba = map(jnp.asarray, start_state(work))
-        bank = jnp.asarray(fixed_filters(False).repeat(16, 1, 1).numpy())
+        bank = jnp.asarray(fixed_filters("none").repeat(16, 1, 1).numpy())
         kernel = bank[:, None].transpose(2, 3, 1, 0)
         first, last = start_weights()
         first, last = jnp.asarray(by_channel(first).T), jnp.asarray(last.T)
@@ -72,7 +72,7 @@ class Cax:
         # Alpha is the last channel there; what the first layer's columns mean does not matter.
         x = jnp.asarray(np.roll(x, -4, axis=-1))
         first, last = start_weights()
-        bank = fixed_filters(False).repeat(16, 1, 1).numpy()
+        bank = fixed_filters("none").repeat(16, 1, 1).numpy()
 
         class Growing(ComplexSystem):
             def __init__(self) -> None:

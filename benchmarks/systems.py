@@ -195,7 +195,7 @@ class Dense:
             torch.from_numpy(a.transpose(*range(a.ndim - 3), -1, -3, -2).copy()).to(work.device)
             for a in start_state(work)
         )
-        bank = fixed_filters(False)[None].repeat(16, 1, 1, 1).reshape(48, 1, 3, 3).to(work.device)
+        bank = fixed_filters("none")[None].repeat(16, 1, 1, 1).reshape(48, 1, 3, 3).to(work.device)
         first, last = (torch.from_numpy(w) for w in start_weights())
         first = by_channel(first)
         weights = [first[..., None, None], torch.zeros(128), last[..., None, None], torch.zeros(16)]
