@@ -20,7 +20,7 @@ from nca.render import to_rgb8, upscale
 
 FILTERS = ("identity", "Sobel x", "Sobel y", "Laplacian")
 CHANNELS = ("red", "green", "blue", "alpha")
-HUGE = 100.0  # a healthy automaton stays within about 10; one source reports -1700 to 1000
+HUGE = 100.0  # a healthy automaton stays within about 10; -1700 to 1000 has been reported
 KINDS = {"mature": "#2c6e49", "growing": "#f5cf3d", "empty": "#ffffff"}
 _SHADES = 120
 _COLD, _HOT = np.array([53, 87, 165]), np.array([200, 52, 45])
@@ -37,13 +37,13 @@ def diverging(values: Tensor | np.ndarray, limit: float | None = None) -> np.nda
 
     Args:
         values: anything; what is not finite is drawn black.
-        limit: the size that gets the full colour; the largest there is when None.
+        limit: the magnitude that gets the full colour; None takes the largest.
     """
     v = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values, np.float64)
     finite = np.isfinite(v)
     v = np.where(finite, v, 0)
     size = limit or np.abs(v).max(initial=0) or 1.0
-    # At most 241 colours, which nobody sees and which halves the files.
+    # At most 241 colours: the difference is invisible and the files are half as large.
     share = (np.clip(np.abs(v) / size, 0, 1)[..., None] * _SHADES).round() / _SHADES
     colour = 255 + share * (np.where(v[..., None] < 0, _COLD, _HOT) - 255)
     return np.where(finite[..., None], colour.round(), 0).astype(np.uint8)
@@ -54,12 +54,12 @@ def diverging(values: Tensor | np.ndarray, limit: float | None = None) -> np.nda
 
 @torch.no_grad()
 def perception(nca: NCA, target: Tensor, angle: float = 0.0) -> list[tuple[str, np.ndarray]]:
-    """What the filters make of a picture: (name, response float [H, W, 4]), one per filter.
+    """The response of each filter to a picture: (name, float [H, W, 4]).
 
     Args:
         nca: whose filters; trained ones differ by channel.
         target: premultiplied RGBA, float [H, W, 4]; hidden channels are taken as 0.
-        angle: radians by which the cells' senses are turned.
+        angle: radians by which the filters are rotated.
     """
     x = torch.zeros(1, *target.shape[:2], nca.config.channels, device=nca.device)
     x[0, ..., :4] = target[..., :4].to(nca.device)
@@ -72,7 +72,7 @@ def perception(nca: NCA, target: Tensor, angle: float = 0.0) -> list[tuple[str, 
 def perception_pictures(
     nca: NCA, target: Tensor, scale: int = 3, angle: float = 0.0
 ) -> list[tuple[str, Image.Image]]:
-    """The target as each filter shows it: identity in its colours, the others by mean of RGBA."""
+    """The response of each filter to the target: identity in colour, the others as mean of RGBA."""
     pictures = []
     for name, response in perception(nca, target, angle):
         pixels = to_rgb8(response) if name == "identity" else diverging(response.mean(-1))
@@ -87,7 +87,7 @@ def fire_pictures(
     rates: tuple[float, ...] = (0.25, 0.5, 0.75),
     scale: int = 3,
 ) -> list[tuple[str, Image.Image]]:
-    """Which cells of a grid (H, W) update at step t, for several fire rates; dark cells do.
+    """Which cells of a grid (H, W) update at step t, for several fire rates; those are dark.
 
     The masks are nested: a cell that fires at a rate fires at every higher one.
     """
@@ -137,8 +137,8 @@ def channel_strips(
         gap: white pixels to the right of each state.
 
     Returns:
-        One strip per channel, [H * scale, T * (W * scale + gap)] pixels; `limit` is the size that
-        has the full colour, which one living value in a hundred exceeds.
+        One strip per channel, [H * scale, T * (W * scale + gap)] pixels; `limit` is the magnitude
+        with the full colour: the 99th percentile of the nonzero values.
     """
     x = states.detach().cpu().numpy()
     strips = []
@@ -154,7 +154,7 @@ def channel_strips(
 
 
 def _usual(values: np.ndarray) -> float:
-    """The size that all but a hundredth of what is not 0 stays within; 1 when nothing is."""
+    """The 99th percentile of the magnitudes of nonzero values; 1 when there are none."""
     sizes = np.abs(values[np.isfinite(values) & (values != 0)])
     return float(np.quantile(sizes, 0.99)) if len(sizes) else 1.0
 
@@ -189,10 +189,10 @@ def channels_over_time(
 
 
 def usual_cells(nca: NCA, x: Tensor) -> dict[str, Cell]:
-    """Cells worth watching in a grown state [H, W, C]: the centre, midway, and the edge.
+    """Default cells to trace in a grown state [H, W, C]: the centre, midway, and the edge.
 
-    The edge is the rightmost living cell of the seed's row (or of the shape, should that row be
-    empty), midway lies halfway to it.
+    The edge is the rightmost living cell of the seed's row, or of the whole shape if that row is
+    empty; midway is halfway to it.
     """
     height, width = x.shape[0], x.shape[1]
     centre = (height // 2, width // 2)
@@ -211,7 +211,7 @@ def usual_cells(nca: NCA, x: Tensor) -> dict[str, Cell]:
 
 @dataclass(frozen=True)
 class ChannelRange:
-    """The values one channel took: its number and name, lowest, highest, and whether it is odd."""
+    """The range of one channel: its number and name, lowest, highest, and whether it is unusual."""
 
     channel: int
     name: str
@@ -223,8 +223,8 @@ class ChannelRange:
 def value_ranges(states: Tensor) -> list[ChannelRange]:
     """The range of every channel over all cells and steps, from states [..., C].
 
-    Flagged is what leaves -100 to 100 or is not finite: such automata live on the edge of
-    breaking down, and what one machine rounds differently from another shows soon.
+    A channel is flagged when it leaves -100 to 100 or is not finite: such automata are close to
+    diverging, and differences in rounding between machines soon become visible.
     """
     flat = states.detach().reshape(-1, states.shape[-1])
     ranges = []

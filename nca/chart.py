@@ -1,4 +1,4 @@
-"""Line charts as pictures, drawn with Pillow: for model cards and wherever no browser plots."""
+"""Line charts drawn with Pillow, for model cards and other places without a plotting library."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ COLOURS = (
     "#7a8ed0", "#f0a59f", "#8fc7a8", "#f3c88c", "#c9afdf", "#93d3dd", "#6b7280", "#1f2430",
 )  # fmt: skip
 INK, FAINT, PAPER = "#1f2430", "#d9dce3", "#ffffff"
-_LEFT, _TOP, _BOTTOM, _RIGHT = 46, 26, 24, 18  # room for the numbers and the title
+_LEFT, _TOP, _BOTTOM, _RIGHT = 46, 26, 24, 18  # margins for the numbers and the title
 _LINE = 15  # of the legend
-_LARGER = 2  # drawn larger and shrunk, because Pillow's lines have hard edges
+_LARGER = 2  # drawn larger and reduced, because Pillow's lines are not antialiased
 
 
 def chart(
@@ -30,7 +30,7 @@ def chart(
 
     Args:
         title: above it.
-        lines: name -> points (x, y) with x ascending; what is not finite is left out.
+        lines: name -> points (x, y) with x ascending; points that are not finite are left out.
         size: width and height in pixels.
         guide: a level drawn as a thin line across, for instance a pass mark.
         marks: name -> x of thin upright lines.
@@ -108,7 +108,7 @@ def nice_ticks(low: float, high: float, most: int = 6) -> list[float]:
 
 
 def _legend(pen: ImageDraw.ImageDraw, names: list[str], width: int) -> list[tuple[int, int, str]]:
-    """Where each name goes: (pixels from the left, line, name), as many to a line as fit."""
+    """Position of each name: (pixels from the left, line, name), as many per line as fit."""
     places, across, line = [], _LEFT, 0
     for name in names:
         room = round(pen.textlength(name, font=_font()) / _LARGER) + 26

@@ -1,8 +1,8 @@
-"""GIF files: one palette for the whole film, and in each frame only what changed.
+"""GIF files with one palette for all frames, where each frame holds only what changed.
 
-Pillow compresses the pixels; the blocks around them are written here. Pillow's own writer draws
-every frame whole when what was visible must become transparent again, which an automaton's border
-does all the time, and repeats the palette in every frame: together twice the bytes.
+Pillow compresses the pixels; the blocks around them are written here. Pillow's own writer stores
+every frame whole when visible pixels become transparent again, as they always do at the border of
+an automaton, and repeats the palette in every frame: together twice the bytes.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ def to_palette(rgba: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def gif_bytes(indices: np.ndarray, palette: np.ndarray, hundredths: int, scale: int = 1) -> bytes:
-    """An animated GIF89a that loops for ever.
+    """An animated GIF89a that loops forever.
 
     Args:
         indices: uint8 [T, H, W], T >= 1; `CLEAR` is transparent.
         palette: uint8 [256, 3].
-        hundredths: of a second that a frame lasts; equal frames in a row become one.
+        hundredths: duration of a frame in 1/100 s; consecutive equal frames become one.
         scale: every pixel becomes a square of this side.
     """
     _, height, width = indices.shape
@@ -67,8 +67,8 @@ def gif_bytes(indices: np.ndarray, palette: np.ndarray, hundredths: int, scale: 
     for start, end in zip(starts, starts[1:], strict=False):
         frame, following = indices[start], indices[min(end, len(indices) - 1)]
         changed = frame != canvas
-        # A frame cannot make a pixel transparent. So the one before it is laid over all such
-        # pixels, and its rectangle is erased before the next is drawn.
+        # A frame cannot make a pixel transparent. So the rectangle of the frame before covers all
+        # such pixels, and a viewer erases that rectangle before it draws the next frame.
         erased = (frame != CLEAR) & (following == CLEAR)
         top, bottom, left, right = _bounds(changed | erased)
         box = np.s_[top:bottom, left:right]

@@ -1,14 +1,11 @@
-"""One life of one automaton, from its seed on, with every step of it at hand.
+"""One life of one automaton from its seed, with the state at every step.
 
-A life is computed once and then looked at from all sides: the Inspect tab draws its pictures,
-traces and ranges from it. It is small in memory, because only cells that ever lived are kept.
+A life is computed once; the Inspect tab draws its pictures, traces and ranges from it. It takes
+little memory, because only cells that ever lived are kept.
 """
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 import torch
@@ -20,7 +17,7 @@ from nca.engine import choose
 from nca.fire import item_seeds
 from nca.model import NCA
 
-MOST_BYTES = 128 * 2**20  # of a life's states while it grows; it keeps fewer steps beyond
+MOST_BYTES = 128 * 2**20  # of a life's states while it is computed; a larger one keeps fewer steps
 
 
 @dataclass(frozen=True)
@@ -31,7 +28,7 @@ class Life:
         nca: the automaton.
         size: height and width of its grid.
         seed: decides which cells fire when; the same as `nca.grow(..., seed)`.
-        steps: how long it lived.
+        steps: its length.
         damaged_at: the step before which it was damaged, None without damage.
         kept: ascending, the steps whose states are kept: all of them, unless the grid is large;
             always the last one and the last before the damage.
@@ -52,12 +49,12 @@ class Life:
 
     @property
     def nbytes(self) -> int:
-        """Memory that it takes, in bytes."""
+        """Memory in bytes."""
         return self.values.nbytes + self.where.nbytes
 
     @property
     def box(self) -> tuple[slice, slice]:
-        """Rows and columns of the smallest part of the grid in which all of it happened."""
+        """Rows and columns of the smallest rectangle that holds every cell that ever lived."""
         lived = (self.where > 0).view(self.size)
         rows, columns = lived.any(1).nonzero(), lived.any(0).nonzero()
         if not len(rows):
@@ -70,7 +67,7 @@ class Life:
     def state(self, t: int) -> Tensor:
         """The state at step t, from 0 to `steps`: float32 [H, W, C].
 
-        Damage is there from the step it was done at. Steps that are not kept are grown again from
+        Damage shows from the step at which it is done. Steps that are not kept are grown again from
         the last one that is, which gives the same.
         """
         t = max(0, min(t, self.steps))
@@ -93,10 +90,10 @@ def live(
     shape: str | None = None,
     most_bytes: int = MOST_BYTES,
 ) -> Life:
-    """Grow an automaton from its seed and remember how.
+    """Grow an automaton from its seed and keep its states.
 
     Args:
-        nca: the automaton, on any device; what is remembered is on the CPU.
+        nca: the automaton, on any device; the kept states are on the CPU.
         size: height and width of the grid.
         steps: how long, 2 or more.
         seed: decides which cells fire, and where a circle is cut.
@@ -130,7 +127,7 @@ def live(
 
 
 def _stops(first: int, last: int, every: int) -> list[int]:
-    """Every so many steps, and the last in any case."""
+    """Every `every` steps, and always the last."""
     return [*range(first, last, every), last]
 
 
@@ -140,33 +137,3 @@ def _grow(nca: NCA, x: Tensor, stops: list[int], seed: int) -> Tensor:
     engine = choose(nca.config, x.device)
     states = engine.rollout(nca, x, keep[-1], item_seeds(seed, 1), t0=stops[0], keep=keep)
     return states[:, 0].float().cpu()
-
-
-class Lives:
-    """The lives looked at last; the one not looked at for longest is forgotten first.
-
-    Safe to use from any thread.
-
-    Args:
-        most_bytes: of all of them together; the newest is kept even if it alone is larger.
-    """
-
-    def __init__(self, most_bytes: int = 2 * MOST_BYTES) -> None:
-        self.most_bytes = most_bytes
-        self._lives: OrderedDict[Hashable, Life] = OrderedDict()
-        self._guard = threading.Lock()
-
-    def get(self, key: Hashable, make: Callable[[], Life]) -> Life:
-        """The life under this key, made if it is not there."""
-        with self._guard:
-            if key in self._lives:
-                self._lives.move_to_end(key)
-                return self._lives[key]
-        made = make()  # two visitors may make the same one at once; nobody waits for the other
-        with self._guard:
-            self._lives[key] = made
-            while len(self._lives) > 1 and sum(x.nbytes for x in self._lives.values()) > (
-                self.most_bytes
-            ):
-                self._lives.popitem(last=False)
-        return made

@@ -1,4 +1,4 @@
-"""A checkpoint's film, `preview.gif`: small enough for a model card and a Hub repository."""
+"""A checkpoint's animation, `preview.gif`: small enough for a model card and a Hub repository."""
 
 from __future__ import annotations
 
@@ -49,8 +49,9 @@ def preview_frames(nca: NCA, info: CheckpointInfo, size: tuple[int, int]) -> Ten
 def preview_bytes(frames: Tensor | np.ndarray, most: int = PREVIEW_BYTES) -> bytes:
     """Frames [T, H, W, C >= 4] as a GIF of 25 frames per second and at most `most` bytes.
 
-    Changes that nobody sees are left out. If that is not enough, so are visible ones, then pixels
-    per cell, then frames: the others last longer. A single frame is never refused.
+    Invisible changes of colour are dropped first. If that is not enough, larger ones are too, then
+    the scale is reduced, then frames are dropped and the others last longer. A single frame is
+    written at scale 1 even if it is larger than `most`.
     """
     rgba = to_rgba8(frames)
     height, width = rgba.shape[1:3]

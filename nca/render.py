@@ -1,7 +1,7 @@
-"""States as pictures and films: what a person sees of an automaton.
+"""States as pictures and animations.
 
-States are torch or numpy float [..., H, W, C >= 4], premultiplied RGBA first; or, where frames are
-already drawn, uint8 [..., H, W, 4], straight RGBA.
+States are torch or numpy float [..., H, W, C >= 4] whose first channels are premultiplied RGBA; or,
+where frames are already drawn, uint8 [..., H, W, 4], straight RGBA.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Format = Literal["gif", "webp", "apng", "mp4"]
 Background = Literal["white"] | None
 
 GIF_FPS = (20, 25, 50)  # delays are multiples of 10 ms, and browsers slow down anything shorter
-_MOST_PIXELS = 60_000_000  # of a whole animation, enlarged; the scale gives way
+_MOST_PIXELS = 60_000_000  # of a whole animation after enlarging; a larger one gets a smaller scale
 
 
 def to_rgba8(states: States) -> np.ndarray:
@@ -39,7 +39,7 @@ def to_rgba8(states: States) -> np.ndarray:
 
 
 def to_rgb8(states: States, background: float = 1.0) -> np.ndarray:
-    """States on a plain background of that grey in [0, 1], white by default: uint8 [..., H, W, 3].
+    """States on a grey background in [0, 1], white by default: uint8 [..., H, W, 3].
 
     A cell is drawn as `clip(rgb + background * (1 - alpha))`.
     """
@@ -47,7 +47,7 @@ def to_rgb8(states: States, background: float = 1.0) -> np.ndarray:
 
 
 def _each(states: States, draw: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """`draw` every single [H, W, C]: a long run must not be copied as floats several times."""
+    """Apply `draw` to one [H, W, C] at a time, so that a long run is not copied as floats."""
     if isinstance(states, Sequence) or states.ndim > 3:
         return np.stack([_each(state, draw) for state in states])
     return draw(_array(states))
@@ -137,7 +137,7 @@ def save_animation(
     background: Background = None,
     limits: Limits | None = None,
 ) -> None:
-    """Write frames as a film that loops for ever, atomically.
+    """Write frames as an animation that loops forever, atomically.
 
     Args:
         frames: [T, H, W, C >= 4], float premultiplied states or uint8 straight RGBA.
@@ -175,7 +175,7 @@ def animation_bytes(
         opaque = np.full_like(rgba, 255)
         opaque[..., :3] = to_rgb8(frames)
         rgba = opaque
-    # Fewer pixels per cell rather than a refusal, or a server out of memory.
+    # Fewer pixels per cell, rather than a refusal or a server that runs out of memory.
     scale = max(1, min(scale, int((_MOST_PIXELS / (rgba.size / 4)) ** 0.5)))
     return _ENCODERS[format](to_rgb8(frames) if format == "mp4" else rgba, fps, scale)
 
@@ -251,10 +251,10 @@ def _apng(rgba: np.ndarray, fps: int, scale: int) -> bytes:
 def _mp4(rgb: np.ndarray, fps: int, scale: int) -> bytes:
     import imageio.v2 as imageio
 
-    # H.264 wants even sides; an odd one gets a white row or column.
+    # H.264 needs even sides; an odd one gets a white row or column.
     even = [(0, rgb.shape[1] * scale % 2), (0, rgb.shape[2] * scale % 2), (0, 0)]
     quality = "-crf 14 -preset veryfast -tune animation -movflags +faststart".split()
-    # The encoder writes only to a named file, in a folder nobody else sees.
+    # The encoder writes only to a named file; a private folder keeps it from other users.
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "film.mp4")
         film: Any = imageio.get_writer(
@@ -281,7 +281,7 @@ _ENCODERS = {"gif": _gif, "webp": _webp, "apng": _apng, "mp4": _mp4}
 class _Pictures:
     """Frames uint8 [T, H, W, 4] as Pillow images, enlarged while they are iterated.
 
-    Pillow iterates them more than once for some formats, so a generator would not do.
+    Not a generator, because Pillow iterates more than once for some formats.
     """
 
     def __init__(self, frames: np.ndarray, scale: int):

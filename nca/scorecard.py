@@ -1,4 +1,4 @@
-"""What is made of scores: a table beside Distill's, a picture of the curves, a checkpoint's card.
+"""Scores as a table beside Distill's, as a picture of the curves, and in a checkpoint's card.
 
 A checkpoint's `metrics.json` keeps a short form under "scores", which the model card shows, and
 all of it under "battery"; `scores.png` beside it holds the curves.
@@ -72,9 +72,9 @@ def _cell(value: Any) -> str:
 
 
 def lines(scores: Scores) -> dict[str, dict[str, list[tuple[float, float]]]]:
-    """What the curves show: title -> name of the line -> points (step, log10 error).
+    """The curves as data: title -> name of the line -> points (step, log10 error).
 
-    Errors above 1 are drawn at 1, or an automaton that breaks down would flatten all the rest.
+    Errors above 1 are drawn at 1: an automaton that diverges would compress all other lines.
     """
     last_growth = max(scores.growth)
     grown = [(t, v) for t, v in scores.growth_curve if t <= last_growth]
@@ -172,7 +172,7 @@ def score(
 
 
 def record(folder: str | Path, scores: Scores) -> None:
-    """Keep the scores with their checkpoint: metrics.json, pictures, and the card anew.
+    """Save the scores with their checkpoint: metrics.json, pictures, and a new card.
 
     The healing map is drawn here, for grids of up to 100 x 100 cells.
     """
@@ -181,7 +181,7 @@ def record(folder: str | Path, scores: Scores) -> None:
         "scores": scores.summary(),
         "battery": scores.model_dump(mode="json"),
     }
-    # The pictures first: a card must not show what is not there.
+    # The pictures first: a card must not refer to a missing file.
     write_atomic(Path(folder) / CURVES, _png(curves(scores)))
     if scores.healing and scores.grid[0] * scores.grid[1] <= LARGE:
         found = healing_map(checkpoint.nca, scores.grid, scores.seed)
@@ -194,7 +194,7 @@ def record(folder: str | Path, scores: Scores) -> None:
 
 
 def recorded(metrics: dict[str, Any]) -> Scores | None:
-    """The scores that `record` kept in a checkpoint's metrics; None when there are none that fit.
+    """The scores that `record` saved in a checkpoint's metrics; None without valid ones.
 
     A stranger's metrics are checked like everything else that comes from outside.
     """

@@ -6,7 +6,8 @@ from test_anatomy import lively
 
 from nca.anatomy import value_ranges
 from nca.damage_shapes import damage
-from nca.life import Life, Lives, live
+from nca.life import Life, live
+from nca.ui.inspect.cache import LifeCache
 
 pytestmark = pytest.mark.quick
 
@@ -56,14 +57,14 @@ def test_a_life_that_breaks_down_is_told():
     assert not math.isfinite(float(life.state(20).sum()))
 
 
-def test_lives_forget_the_one_not_looked_at_for_longest():
+def test_the_cache_drops_the_least_recently_used_life():
     nca, made = lively(), []
 
     def get(name: str) -> Life:
         return lives.get(name, lambda: made.append(name) or live(nca, (10, 10), 4))
 
     one = live(nca, (10, 10), 4).nbytes
-    lives = Lives(most_bytes=2 * one)
+    lives = LifeCache(most_bytes=2 * one)
     assert get("a") is get("a")
     get("b")
     get("a")
@@ -71,5 +72,5 @@ def test_lives_forget_the_one_not_looked_at_for_longest():
     get("a")
     get("b")
     assert made == ["a", "b", "c", "b"]
-    lives = Lives(most_bytes=1)
+    lives = LifeCache(most_bytes=1)
     assert get("large") is get("large")

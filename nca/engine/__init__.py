@@ -1,6 +1,6 @@
 """Rollouts: many steps at once, forward and backward, on the fastest engine that fits.
 
-Every engine gives what `dense` gives; they differ in speed and memory only.
+Every engine computes what `dense` computes; they differ only in speed and memory.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from nca.model import NCA
 
 
 class Engine(Protocol):
-    """What an engine module offers."""
+    """The interface of an engine module."""
 
     def rollout(
         self,
@@ -39,9 +39,9 @@ class Engine(Protocol):
             steps: how many steps to run, 0 or more.
             seeds: int64 [B] from `nca.fire.item_seeds`.
             t0: the step `x` is at.
-            keep: which states to return, ascending, each in 0 ... steps, 0 being `x`;
-                the last one only when None.
-            angle: radians by which the cells' sense of direction is turned.
+            keep: which states to return, ascending, each in 0 ... steps, where 0 is `x`; None
+                returns only the last.
+            angle: radians by which the perception filters are rotated.
         """
         ...
 
@@ -81,7 +81,7 @@ def rollout(
         t0: the step `x` is at, 0 or more.
         keep: after which steps to return the states, ascending, each in 0 ... steps, 0 being `x`;
             None for the last only.
-        angle: radians by which the cells' sense of direction is rotated.
+        angle: radians by which the perception filters are rotated.
         erased: damage while it lives: after how many steps, 0 to steps - 1, which cells become 0
             before the next step, bool [B, H, W] or [1, H, W]. `nca.damage_shapes.drawn_damage`
             makes such.
@@ -138,7 +138,7 @@ def rollout_while_erasing(
         seeds: of the fire mask.
         t0: the step `x` is at.
         keep: which states to return.
-        angle: radians by which the cells' sense of direction is turned.
+        angle: radians by which the perception filters are rotated.
         erased: after how many of these steps, each in 0 ... steps - 1, which cells become 0, bool
             [B, H, W] or [1, H, W].
     """
@@ -159,7 +159,7 @@ def rollout_while_erasing(
 
 
 def check_states(nca: NCA, x: Tensor) -> None:
-    """Refuse, with BadInput, states that are not [B, H, W, C] of the automaton's kind."""
+    """Refuse, with BadInput, states that are not [B, H, W, C] that fit the automaton."""
     parameter = next(nca.parameters())
     channels = nca.config.channels
     if x.ndim != 4 or x.shape[-1] != channels or 0 in x.shape:

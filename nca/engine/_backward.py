@@ -40,11 +40,11 @@ from nca.engine._simd import vadd, vfma, vload, vstore, vzero
 
 @jit
 def scatter(model, cells, m, grid, flow):
-    """Add to the grid's gradient what the perceptions' gradients `flow` give: perceive, transposed.
+    """Add the perceptions' gradients `flow` to the grid's gradient: `perceive`, transposed.
 
-    Four cells at a time, so that no sum waits for the one just stored; beyond m the last cell is
-    repeated, with nothing to add. Where a filter's last vector reaches into the place of the next,
-    its weight is 0.
+    Four cells at a time, so that no addition depends on the store just before it; beyond m the
+    last cell is repeated with a gradient of zero. Where a filter's last vector overlaps the next
+    filter, its weight is 0.
     """
     cp, lanes, channels, ld = model.cp, model.lanes, model.channels, model.plan[0, LD_IN]
     tap_end, tap_offset, tap_weight = model.tap_end, model.tap_offset, model.tap_weight
@@ -98,10 +98,9 @@ def tap_gradients(model, cells, first, m, grid, flow, totals):
 
 @jit
 def layer_gradients(model, m, buffer, deltas, flow, row, totals, to_input):
-    """From the last layer's gradients to the perceptions', adding those of the weights.
+    """Backpropagate through the layers of one block of m cells, adding the weights' gradients.
 
-    Both activations and their gradients are those of one block of m cells; the perceptions'
-    gradients are put into `flow` from `row` on.
+    The perceptions' gradients are written to `flow` from `row` on.
     """
     product, plan, weights, lanes = model.product, model.plan, model.weights, model.lanes
     for back in range(plan.shape[0]):
@@ -115,7 +114,7 @@ def layer_gradients(model, m, buffer, deltas, flow, row, totals, to_input):
         for c in range(0, p[OUT], lanes):
             at = p[ACT_OUT] + c
             total = vload(totals, p[SUM_BIAS] + c)
-            even = vzero(totals)  # two sums, or each addition waits for the one before
+            even = vzero(totals)  # two sums: with one, each addition would wait for the one before
             for i in range(0, m - 1, 2):
                 even = vadd(even, vload(deltas, at + i * p[LD_OUT]))
                 total = vadd(total, vload(deltas, at + (i + 1) * p[LD_OUT]))
@@ -140,7 +139,7 @@ def layer_gradients(model, m, buffer, deltas, flow, row, totals, to_input):
 def rows_back(
     model, fired, first, n, grid, buffer, deltas, dx, flow, flows, learn_filters, totals, tap_totals
 ):
-    """The gradients of rows `first` to `first` + n: adds those of the weights, sets `flow`.
+    """Backpropagate rows `first` to `first` + n: adds the weights' gradients, sets `flow`.
 
     dx: the gradients of what the cells `fired` added to their states, row by row.
     """
@@ -165,10 +164,10 @@ def backward(
 ):  # fmt: skip
     """Take the gradient back through the steps that `forward` saved, the last one first.
 
-    gradient: the grid of d loss / d state, which carries from one call to the next. grad_states:
-    the gradient of what was kept, laid out as `forward`'s `states`. to_input: whether the gradient
-    of the state before step 0 is wanted too. Adds to `totals` and `tap_totals`, [2, n], one sum for
-    each part of the rows. offer: through which a helper gets rows; it runs `help_backward`.
+    gradient: the grid of d loss / d state, carried from one call to the next. grad_states: the
+    gradient of the kept states, laid out as `forward`'s `states`. to_input: whether the gradient
+    of the initial state is needed too. Adds to `totals` and `tap_totals`, [2, n], one sum for each
+    part of the rows. offer: through which a helper gets rows; the helper runs `help_backward`.
     """
     cp, lanes, channels = model.cp, model.lanes, model.channels
     home, ghosts, number = cells.home, cells.ghosts, cells.number
@@ -185,7 +184,7 @@ def backward(
                 for c in range(channels):
                     gradient[cell * cp + c] += grad_states[source + c]
 
-        # The state before the step is put back on the grid: the cells it lists hold all of it.
+        # Restore the state before the step; outside the saved cells it is zero.
         for cell in after:
             stamp[cell] = step + 1
             for c in range(0, cp, lanes):
@@ -203,8 +202,8 @@ def backward(
                 vstore(dx, n_fired * cp + c, vload(gradient, cell * cp + c))
             n_fired += np.int64(fires(keys[step], number[cell], rule.below))
 
-        # What lived on keeps its gradient; other cells start at 0. Only those living before the
-        # step are ever read again, except before step 0, where every cell has a gradient.
+        # Cells that survived the step keep their gradient; the others start at 0. Only cells that
+        # lived before the step are read again, except at step 0, where every cell has a gradient.
         if step > 0:
             for i in range(begins, stops):
                 if stamp[saved_cells[i]] != step + 1:
@@ -243,9 +242,9 @@ def backward(
 def help_backward(
     offer, model, fired, grid, buffer, deltas, dx, flow, learn_filters, totals, tap_totals
 ):
-    """Do the rows that `backward` offers until its item is finished.
+    """Process the rows that `backward` offers until its item is finished.
 
-    `buffer` and `deltas` are the helper's.
+    `buffer` and `deltas` belong to the helper.
     """
     while True:
         sequence = accept(offer)

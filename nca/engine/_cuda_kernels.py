@@ -2,9 +2,9 @@
 
 States are kept as they were *grown*, before the mask after the update: whether a cell survives
 depends on its neighbours' growth, which other programs compute at the same time, so the next
-reader applies it. What it needs beside the grown states is one byte per cell of `life`:
+reader applies it. For that it needs one byte per cell, `life`, beside the grown states:
 
-- bit 0, high: alpha is above the threshold (rather: not at most, so that NaN lives on and is seen).
+- bit 0, high: alpha is above the threshold (rather: not at most it, so that NaN stays visible).
 - bit 1, may: the cell may survive. It was in `pre`, or the mask is after the update only.
 
 A cell survives when it may and a cell within 3 x 3 is high; at step 0, before any update, all do.
@@ -12,7 +12,7 @@ A high cell has itself within 3 x 3, so the living cells above the threshold, wh
 to be computed, are those that are high and may.
 
 Common arguments: `life` uint8 [slots, B, H, W] and `states` [slots, B, H, W, C] hold step t in slot
-t % slots. Weights are [in, out], the step size included. `keys` int64 [steps, B]. `clock`
+t % slots. Weights are [in, out], multiplied by the step size. `keys` int64 [steps, B]. `clock`
 int64 [2]: the step of the chunk's first launch, and the step to stop at. Capitals are compiled in:
 C channels, CP the same as a power of two, BLOCK of HIDDEN units at a time, SIDE of a tile in cells.
 """
@@ -28,7 +28,7 @@ MAY = tl.constexpr(2)
 CENTRE = tl.constexpr(1 << 12)  # of the 25 bits of a 5 x 5 neighbourhood, row by row
 NEXT = tl.constexpr(0b00111_00111_00111 << 6)  # the 3 x 3 in its middle
 GOLDEN = tl.constexpr(_GOLDEN)
-# Steps, slots and sizes differ from launch to launch: no kernel of their own for each.
+# Steps, slots and sizes differ between launches: do not compile a kernel for each value.
 PLAIN = ["i", "t", "slots", "items", "height", "width", "below"]
 
 
@@ -96,7 +96,7 @@ def perceive(
     states, kept, y, x, height, width, filters,
     C: tl.constexpr, CP: tl.constexpr, LAPLACIAN: tl.constexpr, CIRCULAR: tl.constexpr,
 ):  # fmt: skip
-    """What each cell sees through each filter, [cells, CP]; the last is 0 without a Laplacian.
+    """The output of each filter for each cell, [cells, CP]; the last is 0 without a Laplacian.
 
     kept: bits of the 5 x 5, which of the inner 3 x 3 exist and live.
     """
@@ -154,7 +154,7 @@ def to_filter(
     da, weight, k, h, C: tl.constexpr, CP: tl.constexpr, HIDDEN: tl.constexpr,
     PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """What gradients of the hidden units h, [cells, BLOCK], say to filter k, [cells, CP]."""
+    """Gradients of filter k's outputs, [cells, CP], from those of the hidden units h, `da`."""
     back = tl.trans(first_layer(weight, k, h, C, CP, HIDDEN))
     return tl.dot(da, back, input_precision=PRECISION)
 
@@ -166,12 +166,12 @@ def step(
     CIRCULAR: tl.constexpr, LAPLACIAN: tl.constexpr, C: tl.constexpr, CP: tl.constexpr,
     HIDDEN: tl.constexpr, BLOCK: tl.constexpr, SIDE: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Grow step t = clock + i into step t + 1; tiles of which nothing can survive are left out.
+    """Compute step t + 1 from step t = clock + i; tiles where nothing can survive are skipped.
 
     Those are the tiles without a living cell above the threshold within the 5 x 5 around any of
-    their cells, or 7 x 7 when the mask is after the update only. Then, no tile is left out when
-    `anywhere` says that a cell may come alive out of nothing, nor at step 0, whose states come
-    from outside and may hold values where nothing lives.
+    their cells, or 7 x 7 when the mask is after the update only. No tile is skipped when
+    `anywhere` says that a cell may come alive with no living neighbour, nor at step 0, whose states
+    come from the caller and may hold values in dead cells.
     """
     t = tl.load(clock) + i
     if t >= tl.load(clock + 1):
@@ -241,13 +241,13 @@ def backward_state(
     LAPLACIAN: tl.constexpr, C: tl.constexpr, CP: tl.constexpr, HIDDEN: tl.constexpr,
     BLOCK: tl.constexpr, SIDE: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Take gradients back through step t = clock - i; at t = -1 they arrive at the start.
+    """Backpropagate through step t = clock - i; t = -1 gives the gradient of the initial state.
 
-    grads: [kept, B, H, W, C], of the kept states; places int64 [steps + 1] says which of them is
-    a step's, -1 that it has none. Handed on from t + 1 to t in slots of CHUNK: `direct`, like the
-    states, what reaches the grown state (and, unchanged, the state before); `seen`, [CHUNK, B, H,
-    W, filters * C], what reaches the perception; `flags`, 1 where `direct` and 2 where `seen` hold
-    something; everything else is 0 and not written.
+    grads: [kept, B, H, W, C], of the kept states; places int64 [steps + 1]: for each step, its
+    index there, -1 if it was not kept. Passed from t + 1 to t in slots of CHUNK: `direct`, shaped
+    like the states, the gradient of the grown state (and, unchanged, of the state before); `seen`,
+    [CHUNK, B, H, W, filters * C], the gradient of the perception; `flags`, 1 where `direct` and 2
+    where `seen` is set. Everything else is 0 and not written.
     """
     t = tl.load(clock) - i
     if t < tl.load(clock + 1):
@@ -267,7 +267,8 @@ def backward_state(
     if tl.max(flag, axis=0) == 0:
         return
 
-    # What reaches the state after the mask: its own loss, the next state, and all who saw it.
+    # The gradient of the state after the mask: from its own loss, from the next state, and from
+    # the perception of every neighbour.
     c = tl.arange(0, CP)
     at, mask = cell[:, None] * C + c[None, :], alive[:, None] & (c < C)[None, :]
     place = tl.load(places + t + 1)
@@ -339,10 +340,10 @@ def backward_weights(
     CP: tl.constexpr, HIDDEN: tl.constexpr, BLOCK: tl.constexpr, SIDE: tl.constexpr,
     PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Add what the chunk's steps, clock ... clock - CHUNK + 1, teach the weights to the sums.
+    """Add the weights' gradients of the chunk's steps, clock ... clock - CHUNK + 1, to the sums.
 
-    Program (p, j) has the sums [p] and the hidden units of block j to itself and takes every
-    so-many-th tile of all items and steps: the same order, and the same bits, every time.
+    Program (p, j) owns the sums [p] of the hidden units of block j and processes the tiles p,
+    p + P, p + 2 P, ... of all items and steps: the same order, so the same bits, every time.
     """
     program, programs = tl.program_id(0), tl.num_programs(0)
     h = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)

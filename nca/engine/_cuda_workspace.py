@@ -1,4 +1,4 @@
-"""Where the CUDA engine's rollouts run: buffers at fixed addresses and CUDA graphs on them."""
+"""Workspaces of the CUDA engine: buffers at fixed addresses and the CUDA graphs that use them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from nca.fire import threshold
 
 CHUNK = 8  # steps in a captured graph
 SIDE = 8  # of a tile, in cells
-BLOCK = 32  # hidden units on the chip at a time; with more, registers spill
-ROOM = 32  # buffers are made for a multiple of so many steps
+BLOCK = 32  # hidden units per pass; with more, registers spill
+ROOM = 32  # buffers are allocated for a multiple of this many steps
 FREE = 2  # workspaces kept for later rollouts
 
 
@@ -29,8 +29,8 @@ class Key:
     Args:
         config: the architecture.
         shape: of the states, [B, H, W, C].
-        dtype: theirs.
-        device: theirs.
+        dtype: of the states.
+        device: of the states.
         room: how many steps there is room for.
         kept: how many kept states there is room for; 0 when no gradients are wanted.
         precision: of matrix products, as Triton names it.
@@ -72,8 +72,8 @@ class Workspace:
     """The buffers of one rollout at a time. `_cuda_kernels` says what they hold.
 
     States of every step are kept for the backward pass; without gradients, those of one chunk.
-    `advance()` grows the next CHUNK steps, `retreat()` takes gradients back through as many; which
-    ones they are, `clock` says on the device, so that a graph serves rollouts of any length.
+    `advance()` runs the next CHUNK steps, `retreat()` backpropagates through CHUNK steps. `clock`,
+    on the device, says which ones, so one graph serves rollouts of any length.
     """
 
     def __init__(self, key: Key) -> None:
@@ -137,7 +137,7 @@ class Workspace:
         self.clock[:1] += CHUNK
 
     def materialise(self, step: int, out: Tensor) -> None:
-        """Copy the state after so many steps to `out`, [B, H, W, C]; it is of the latest chunk."""
+        """Copy the state after `step` steps, from the latest chunk, to `out`, [B, H, W, C]."""
         kernels.materialise[self.grid](
             self.states, self.life, out, step, **self.sizes, **self.compiled
         )

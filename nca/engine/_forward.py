@@ -27,13 +27,13 @@ from nca.engine._simd import vadd, vload, vstore, vzero
 
 @jit
 def begin(rule, cells, tables, grid, cp):
-    """Set up the tables of a run for the state on the grid, whose cells lists[LIVE] names."""
+    """Set up the tables for the state on the grid, whose nonzero cells are in lists[LIVE]."""
     lists, maps, sizes = tables
     offsets, home = cells.offsets, cells.home
     live, candidates = lists[LIVE], lists[CANDIDATES]
     near, high, listed = maps[NEAR], maps[HIGH], maps[LISTED]
     maps[:] = 0
-    listed[0] = 1  # where the border of a bounded grid leads: never to be listed again
+    listed[0] = 1  # the border of a bounded grid maps to cell 0: never list it
     maps[STAMP, 0] = np.iinfo(np.int32).max
     n = np.int64(0)
     for i in range(sizes[LIVE]):
@@ -63,19 +63,19 @@ def begin(rule, cells, tables, grid, cp):
 
 @jit
 def forward(offer, model, rule, cells, span, tables, grid, buffer, dx, row_of, saved_steps, states):
-    """Run the steps of an item, or those whose states fit into `saved_steps`.
+    """Run the steps of an item, or as many as fit into `saved_steps`.
 
-    offer: through which a helper gets rows, see `_handoff`; it runs `help_forward`.
-    tables and grid carry a run over from one call to the next, as `begin` makes them:
+    offer: through which a helper gets rows, see `_handoff`; the helper runs `help_forward`.
+    tables and grid carry the run from one call to the next; `begin` sets them up:
 
     - LIVE: the cells that are not 0. CANDIDATES: those whose state may change at the next step
-      (`pre`, when the mask is before and after). STRAYS: living cells that are no candidates.
+      (`pre`, when the mask is before and after). STRAYS: living cells that are not candidates.
     - NEAR: how many cells above the threshold lie within 3 x 3, itself included. HIGH: whether a
       cell is one of them. LISTED: whether it is a candidate. They change only where a cell
-      crosses the threshold, which few do, so that the max-pool costs almost nothing.
+      crosses the threshold, which is rare, so the max-pool costs almost nothing.
 
     saved_steps: receives, for `backward`, the living cells and their states before the first step
-    and after each; nothing when its `starts` is empty. states: what is kept, flat, 0 before.
+    and after each; nothing when its `starts` is empty. states: the kept states, flat, initially 0.
 
     Returns the first step that was not run.
     """
@@ -98,7 +98,7 @@ def forward(offer, model, rule, cells, span, tables, grid, buffer, dx, row_of, s
         saved = sizes[LIVE]
         saved_from[1] = saved
     for c in range(cp):
-        dx[c] = 0  # row 0 is what a cell that does not fire adds
+        dx[c] = 0  # row 0 is the update of a cell that does not fire
 
     for step in range(first_step, steps):
         n = sizes[CANDIDATES]
@@ -107,7 +107,7 @@ def forward(offer, model, rule, cells, span, tables, grid, buffer, dx, row_of, s
         if ghosts.size:
             wrap(grid, cells, cp, lanes)
 
-        # No branches here: whether a cell fires is what no processor can predict.
+        # No branches here: the processor cannot predict which cells fire.
         n_fired = np.int64(1)
         for i in range(n):
             yes = np.int64(fires(keys[step], number[candidates[i]], below))
@@ -120,7 +120,7 @@ def forward(offer, model, rule, cells, span, tables, grid, buffer, dx, row_of, s
         if not offered or withdraw(offer):
             update(model, fired, 1 + mine, n_fired - 1 - mine, grid, buffer, dx)
 
-        # "Not at most" rather than "above": NaN lives on, so that who looks at the result sees it.
+        # "Not at most" rather than "above": NaN counts as alive, so that it stays visible.
         extra = np.int64(0)
         for i in range(n):
             cell = candidates[i]
@@ -136,9 +136,9 @@ def forward(offer, model, rule, cells, span, tables, grid, buffer, dx, row_of, s
                         room[extra] = q
                         extra += 1
 
-        # A candidate that has no such cell near may still be kept alive by one that is no
+        # A candidate with no such neighbour may still be kept alive by a cell that is not a
         # candidate (outside `pre`) but rises above the threshold at this step, before it is
-        # zeroed: the 5 x 5 ring. It is computed only where it can matter.
+        # zeroed: the 5 x 5 ring. It is computed only where it can change the result.
         mark = 2 * (step + 2)
         n_ring = np.int64(0)
         if pre_post:
@@ -213,7 +213,10 @@ def forward(offer, model, rule, cells, span, tables, grid, buffer, dx, row_of, s
 
 @jit
 def help_forward(offer, model, fired, grid, buffer, dx):
-    """Do the rows that `forward` offers until its item is finished; `buffer` is the helper's."""
+    """Process the rows that `forward` offers until its item is finished.
+
+    `buffer` belongs to the helper.
+    """
     while True:
         sequence = accept(offer)
         if sequence < 0:

@@ -18,11 +18,11 @@ def _sources() -> tuple[tuple[float, int], ...]:
 
 
 def jit(function: Callable[..., Any]) -> Any:
-    """Compile lazily; keep the machine code on disk where any place for it can be written."""
+    """Compile lazily; cache the machine code on disk where a cache folder can be written."""
     options = {"nogil": True, "error_model": "numpy", "boundscheck": False}
     try:
         dispatcher = njit(cache=True, **options)(function)
-    except RuntimeError:  # there is no such place
+    except RuntimeError:  # no cache folder can be written
         return njit(**options)(function)
-    # Numba looks at the function's own file only, but code of the others is inlined into it.
+    # Numba checks only the function's own file, but code from the other files is inlined into it.
     return dispatcher if stamp_kernel_cache(dispatcher, _sources()) else njit(**options)(function)

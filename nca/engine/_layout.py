@@ -15,7 +15,7 @@ from nca.engine._simd import VECTOR_BYTES
 
 
 def empty(shape: int | tuple[int, ...], dtype: type[np.floating]) -> np.ndarray:
-    """Uninitialised array that starts on a cache line: its vectors then never cross one."""
+    """Uninitialised array aligned to a cache line, so that no vector crosses one."""
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     raw = np.empty(size + 64, np.uint8)
     start = -raw.ctypes.data % 64
@@ -23,7 +23,7 @@ def empty(shape: int | tuple[int, ...], dtype: type[np.floating]) -> np.ndarray:
 
 
 def zeros(shape: int | tuple[int, ...], dtype: type[np.floating]) -> np.ndarray:
-    """Zeros that start on a cache line."""
+    """Zeros, aligned to a cache line."""
     array = empty(shape, dtype)
     array[...] = 0
     return array
@@ -33,8 +33,8 @@ class Grid:
     """Numbers of the cells of an H x W grid with a border of one, see `_kernels`.
 
     `number[cell]` is y * W + x, -1 on the border. `home[cell]` is the cell itself; on the border
-    the cell on the opposite side, or 0 where space ends. `ghosts` are the border cells that mirror
-    others. `offsets` lead to the 3 x 3 neighbourhood, row by row.
+    the cell on the opposite side, or 0 where the grid is bounded. `ghosts` are the border cells
+    that mirror others. `offsets` are those of the 3 x 3 neighbourhood, row by row.
     """
 
     def __init__(self, height: int, width: int, circular: bool) -> None:
@@ -52,9 +52,9 @@ class Grid:
 
 
 class Network:
-    """Filters and weights as the kernels read them, in whole vectors; the step size included.
+    """Filters and weights in the layout of the kernels: whole vectors, multiplied by the step size.
 
-    `everywhere` says that cells may come alive anywhere, out of nothing.
+    `everywhere`: cells may come alive with no living neighbour.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Network:
         return -(-n // self.lanes) * self.lanes
 
     def _row(self, n: int) -> int:
-        """Row length for n columns: an odd number of vectors, or rows would share cache sets."""
+        """Row length for n columns: an odd number of vectors, so that rows use all cache sets."""
         return n + self.lanes * (n // self.lanes % 2 == 0)
 
     def _pack_filters(self, offsets: np.ndarray, filters: Tensor) -> None:
@@ -108,8 +108,8 @@ class Network:
     def _plan(self) -> None:
         """Sizes and places of all layers: rows of `_kernels.IN ... SUM_BIAS`."""
         hidden = [self._whole(n) for n in self.config.hidden]
-        # What the filters see lies side by side, without gaps that would be multiplied like the
-        # rest: each writes whole vectors, and the next overwrites what was too much.
+        # The filters' outputs are adjacent, without padding, which would be multiplied like the
+        # rest: each filter writes whole vectors, and the next one overwrites the excess.
         perceived = len(self.tap_end) * self.config.channels
         written = self._whole(perceived - self.config.channels + self.cp)
         widths = [perceived, *hidden, self.cp]
@@ -134,7 +134,7 @@ class Network:
         return [self.dtype(1)] * (len(self.plan) - 1) + [self.dtype(self.config.step_size)]
 
     def _inputs(self, layer: int) -> int:
-        """How many inputs a layer has; what fills up vectors comes after them."""
+        """How many inputs a layer has, without padding."""
         return self.config.hidden[layer - 1] if layer else int(self.plan[0, kernels.IN])
 
     def _pack_layers(self, layers: Sequence[Tensor | None]) -> None:
@@ -148,12 +148,13 @@ class Network:
             self.weights[start:stop].reshape(p[0], p[3])[:inputs, :n_out] = weight.T
             start, stop = stop, p[kernels.BIAS]
             self.weights[start:stop].reshape(p[1], p[2])[:n_out, :inputs] = weight
-            with np.errstate(invalid="ignore"):  # infinite weights: the trainer sees to them
+            with np.errstate(invalid="ignore"):  # the trainer handles infinite weights
                 nothing = weight @ (nothing if i == 0 else nothing.clip(0))
             if bias is not None:
                 self.weights[stop : stop + n_out] = bias * scale
                 nothing = nothing + bias * scale
-        # A cell that sees nothing but zeros may come alive by itself. A little early is right.
+        # A cell whose neighbourhood is zero may come alive by itself. The margin covers rounding:
+        # computing every cell when that is not needed is slower, never wrong.
         limit = self.config.alive_threshold * (1 - 1e-3) - 1e-6
         self.everywhere = self.config.alive_mask == "post" and not nothing[3] <= limit
 

@@ -1,8 +1,8 @@
-"""Matrix products of the size a rollout over few cells needs, as good as hand-written kernels.
+"""Small matrix products, as fast as hand-written kernels.
 
-A rollout is thousands of products too small for a BLAS call to pay. Here a tile of the result
-stays in registers while the depth runs (Goto & van de Geijn, 2008), written as LLVM IR, because
-Numba's arrays cannot be told to live in registers.
+A rollout consists of thousands of products that are too small for a BLAS call to be efficient. Here
+a tile of the result stays in registers during the loop over the inner dimension (Goto & van de
+Geijn, 2008). It is written as LLVM IR, because Numba cannot keep arrays in registers.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from nca.engine._simd import (
 # row of B and a broadcast must fit the registers.
 ROWS = (12, 12, 8, 6) if REGISTERS == 32 else (12, 6, 4, 3)
 WIDEST = 4 if REGISTERS == 32 else 2
-ROW_MULTIPLE = 24  # of all of ROWS: buffers with this many rows are never overrun
+ROW_MULTIPLE = 24  # a multiple of all of ROWS: buffers padded to it are never overrun
 PLAIN, RELU, WHERE_POSITIVE = 0, 1, 2
 
 
@@ -40,7 +40,7 @@ def _micro(rows: int, columns: int, transposed: bool) -> Any:
 
     See `_product`; each pointer comes with the offset of the tile's first element.
     """
-    # A narrow tile does so little per step into the depth that the loop itself would count.
+    # A narrow tile does so little work per iteration that the loop overhead would matter.
     unroll = 4 if columns <= 2 else 1
 
     @intrinsic
@@ -73,14 +73,14 @@ def _micro(rows: int, columns: int, transposed: bool) -> Any:
             first = [load(builder, p, dtype) for p in elements(start, i_, i0_, ldi_)]
             a_top = address(context, builder, a, a_, a0_)
             b_top = address(context, builder, b, b_, b0_)
-            # Three rows share a pointer: their elements are then one addressing mode away.
+            # Three rows share a pointer: one addressing mode reaches all of them.
             steps = [number(0), lda_, builder.mul(lda_, number(2))]
             groups = [at(a_top, builder.mul(lda_, number(r))) for r in range(0, rows, 3)]
             if transposed:
                 groups = [a_top]
 
             def multiply(count, pointers, b_row, totals):
-                """`count` steps into the depth from these pointers: new pointers and sums."""
+                """`count` iterations over the inner dimension: the new pointers and sums."""
                 for k in range(count):
                     right = [
                         load(builder, at(b_row, number(kind.count * v)), dtype)
@@ -146,7 +146,7 @@ def _micro(rows: int, columns: int, transposed: bool) -> Any:
                 for value, target in zip(values, targets, strict=True):
                     store(builder, value, target, dtype)
 
-            if transposed:  # gradients of weights: PLAIN is all they need
+            if transposed:  # gradients of weights need only PLAIN
                 save(totals)
                 return context.get_dummy_value()
 
@@ -195,8 +195,8 @@ def _product(m, n, depth, a, lda, transposed, b, ldb, c, ldc, start, ldi, mode, 
 
     A's element (r, k) is at a[r * lda + k], or when transposed at a[k * lda + r]; rows of the
     start I are ldi apart, so that it may be C itself or, with ldi = 0, a bias. Unless A is
-    transposed, RELU keeps what is positive, and WHERE_POSITIVE keeps what stands where `mask`,
-    laid out as C, is positive: the gradient of a ReLU. Rows are computed in whole tiles: up to
+    transposed, RELU keeps positive results, and WHERE_POSITIVE keeps those where `mask`, laid out
+    as C, is positive: the gradient of a ReLU. Rows are computed in whole tiles: up to
     ROW_MULTIPLE - 1 rows beyond m are read and written, so buffers need that room.
     """
     lanes = lanes_of(c)
@@ -246,8 +246,8 @@ def _product(m, n, depth, a, lda, transposed, b, ldb, c, ldc, start, ldi, mode, 
 def product_address(dtype: type[np.floating]) -> int:
     """Address of the compiled matrix product for float32 or float64.
 
-    Kernels call it by its address: inlined into each of them, as Numba would, it would be
-    compiled over and over, for a minute instead of a second.
+    Kernels call it by its address. Numba would inline it into each of them and compile it again
+    each time, which takes a minute instead of a second.
     """
     pointer = types.CPointer(numba.from_dtype(np.dtype(dtype)))
     signature = types.void(*(pointer if name in _POINTERS else types.intp for name in _NAMES))

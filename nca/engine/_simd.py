@@ -1,7 +1,7 @@
 """SIMD registers for Numba, which has none of its own.
 
-Vectors are LLVM values behind Numba's extension points, so that kernels say what is to be in a
-register and no compiler is needed on the user's machine. Their width is the processor's.
+Vectors are LLVM values, added through Numba's extension API. Kernels control what is kept in a
+register, and no compiler is needed on the user's machine. Their width is that of the processor.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def splat(builder: Any, scalar: Any, dtype: types.Float) -> Any:
 
 
 def multiply_add(builder: Any, a: Any, b: Any, c: Any) -> Any:
-    """Multiply a by b and add c: fused where the processor can, plain where it cannot."""
+    """Multiply a by b and add c: fused where the processor supports it."""
     return builder.fadd(builder.fmul(a, b, flags=("contract",)), c, flags=("contract",))
 
 

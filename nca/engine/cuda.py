@@ -1,13 +1,13 @@
 """The CUDA engine: a whole rollout in one fused Triton kernel per step, in CUDA graphs.
 
 Masks, perception, both layers and firing of a step stay on the chip, and tiles of the grid where
-nothing can survive are left out. The backward pass recomputes the hidden activations from the
-saved states; what a step teaches the weights is added up in a fixed order, so that results repeat
-bit for bit. It gives what `dense` gives.
+nothing can survive are skipped. The backward pass recomputes the hidden activations from the saved
+states; the gradients of the weights are summed in a fixed order, so results repeat bit for bit. It
+computes what `dense` computes.
 
-One hidden layer and fixed perception; the rest is left to `dense`. What `torch.set_float32_matmul_
-precision` says holds here too: "highest", the default, is float32; "high" makes three TF32 products
-of one; "medium" is TF32.
+It supports one hidden layer and fixed perception; `dense` does the rest. It follows
+`torch.set_float32_matmul_precision`: "highest", the default, is float32; "high" replaces a product
+by three in TF32; "medium" is TF32.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def rollout(
     keep: Sequence[int] | None = None,
     angle: float = 0.0,
 ) -> Tensor:
-    """See `nca.engine.Engine.rollout`; what it does not support is left to `dense`."""
+    """See `nca.engine.Engine.rollout`; `dense` runs what it does not support."""
     if not supports(nca, x):
         return dense.rollout(nca, x, steps, seeds, t0, keep, angle)
     kept = sorted(set((steps,) if keep is None else keep))
@@ -111,7 +111,7 @@ class _Rollout(torch.autograd.Function):
 
 
 class _Run:
-    """One rollout. The workspace is its own for as long as its gradients may be asked for.
+    """One rollout. It owns the workspace for as long as gradients may be requested.
 
     Args:
         workspace: where it runs.
@@ -143,7 +143,7 @@ class _Run:
         return states
 
     def _load(self, x: Tensor, weights: Sequence[Tensor | None]) -> None:
-        """Put states, weights and keys where the kernels read them."""
+        """Copy states, weights and keys into the workspace."""
         workspace, config = self.workspace, self.workspace.key.config
         workspace.filters.copy_(self.filters)
         scales = 1, 1, config.step_size, config.step_size
@@ -152,7 +152,8 @@ class _Run:
                 torch.mul(weight.t(), scale, out=buffer)
         workspace.keys[: self.steps] = self.keys.T.to(x.device)
         if config.alive_mask == "post":
-            # A cell that sees nothing but zeros may come alive by itself. A little early is right.
+            # A cell whose neighbourhood is zero may come alive by itself. The margin covers
+            # rounding: computing every cell when that is not needed is slower, never wrong.
             _, first_bias, last, last_bias = workspace.weights
             nothing = first_bias.relu() @ last[:, 3] + last_bias[3]
             limit = config.alive_threshold * (1 - 1e-3) - 1e-6
@@ -169,7 +170,7 @@ class _Run:
         workspace.grads[: len(grad)] = grad
         for buffer in (workspace.flags, *workspace.sums):
             buffer.zero_()
-        # One step more takes them to the state before the first.
+        # One more step leads to the gradient of the initial state.
         stop = -1 if to_x else 0
         workspace.clock.copy_(torch.tensor([self.steps - 1, stop]))
         for _ in range(stop, self.steps, CHUNK):
@@ -188,14 +189,14 @@ class _Run:
 def works(config: NCAConfig, device: str) -> bool:
     """Whether the kernels run for this architecture on this card and agree with `dense` there.
 
-    Looked at once per process, on a few steps of a small grid: an older card, a missing compiler
-    or a miscompiled kernel must not spoil a training. When they do not, a warning says so.
+    Checked once per process, on a few steps of a small grid: an older card, a missing compiler or a
+    miscompiled kernel must not ruin a training run. A failure gives a warning.
     """
     problem = "its results are wrong"
     try:
         if _agrees(config, device):
             return True
-    except Exception as error:  # whatever compiler, driver and card may say
+    except Exception as error:  # compiler, driver and card raise almost anything
         problem = f"{type(error).__name__}: {error}".splitlines()[0]
     warnings.warn(
         f"The fused engine is not used on this graphics card, so everything is slower: {problem}",
@@ -208,7 +209,7 @@ def _agrees(config: NCAConfig, device: str) -> bool:
     draw = torch.Generator().manual_seed(0)
     nca = NCA(config)
     x = torch.zeros(1, 10, 12, config.channels)
-    # No cell comes near the threshold, where a rounding error would decide over life and death.
+    # No cell comes near the threshold, where a rounding error could change whether it lives.
     x[:, 2:7, 1:6] = 2 + torch.rand(1, 5, 5, config.channels, generator=draw)
     with torch.no_grad():
         weight = next(nca.layers[-1].parameters())

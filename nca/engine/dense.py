@@ -1,4 +1,4 @@
-"""The oracle: a loop over `NCA.step`, differentiated by autograd. Slow, and right by inspection."""
+"""The oracle: a loop over `NCA.step`, differentiated by autograd. Slow, but easy to verify."""
 
 from __future__ import annotations
 

@@ -1,14 +1,14 @@
-"""The CPU engine: exact rollouts that cost only what lives.
+"""The CPU engine: exact rollouts whose cost depends on the living cells, not on the grid.
 
-Most cells are dead, and of the living a cell updates only when it fires. This engine evaluates
-the update network for the cells that fire among those that may live, and takes gradients back
-through the cells that survived, which gives what `dense` gives: a cell outside `pre` is zeroed
-whatever it computes, and where such a cell could still keep a neighbour alive (the 5 x 5 ring of
-the alive mask), it is computed too. Nothing else is skipped.
+Most cells are dead, and a living cell is updated only when it fires. This engine evaluates the
+update network only for cells that fire and may live, and backpropagates only through cells that
+survived. The result is that of `dense`: a cell outside `pre` is zeroed whatever its update, and
+where such a cell could still keep a neighbour alive (the 5 x 5 ring of the alive mask), it is
+computed too. Nothing else is skipped.
 
 A rollout is one autograd function. It saves the living cells and their states, recomputes hidden
-activations, and gives whole batch items to threads; those left over help with the items that still
-run. Results do not depend on how many there are.
+activations, and runs whole batch items on threads; idle threads help with the items that are still
+running. Results do not depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from nca.fire import step_keys, threshold
 from nca.model import NCA
 
 DTYPES = {torch.float32: np.float32, torch.float64: np.float64}
-SAVED_AHEAD = 16  # steps for which room to save is made at a time
+SAVED_AHEAD = 16  # steps for which memory is allocated at a time
 
 
 def supports(nca: NCA, x: Tensor) -> bool:
@@ -49,7 +49,7 @@ def rollout(
     keep: Sequence[int] | None = None,
     angle: float = 0.0,
 ) -> Tensor:
-    """See `nca.engine.Engine.rollout`; what it does not support is left to `dense`."""
+    """See `nca.engine.Engine.rollout`; `dense` runs what it does not support."""
     if not supports(nca, x):
         return dense.rollout(nca, x, steps, seeds, t0, keep, angle)
     kept = sorted(set((steps,) if keep is None else keep))
@@ -98,12 +98,12 @@ class _Saved:
 
 
 class _Run:
-    """One rollout: where everything lies, and what the backward pass needs.
+    """One rollout: its memory, and what the backward pass needs.
 
     Args:
         config: the architecture.
         shape: of the states, [B, H, W, C].
-        dtype: theirs, float32 or float64.
+        dtype: of the states, float32 or float64.
         kept: the steps to return, ascending.
         keys: int64 [B, steps], the fire mask's key of each step.
         records: whether to keep what the backward pass needs.
@@ -130,7 +130,7 @@ class _Run:
         self.threads: Threads
 
     def _places(self, item: int) -> np.ndarray:
-        """Where in the flat result the item's state after each step begins, or -1."""
+        """Start of the item's state after each step in the flat result, -1 if it is not kept."""
         places = np.full(self.steps + 1, -1, np.int64)
         size = self.grid.cells * self.channels
         places[self.kept] = (np.arange(len(self.kept)) * self.batch + item) * size
@@ -163,7 +163,7 @@ class _Run:
         _forward.begin(rule, grid.arrays, space.tables, space.grid, net.cp)
         step = 0
         while step < self.steps:
-            # How much will live is not known beforehand, so room is made as it goes.
+            # The number of living cells is not known in advance, so memory is allocated in pieces.
             ahead = min(self.steps - step, SAVED_AHEAD)
             room = int(sizes[kernels.LIVE] + sizes[kernels.CANDIDATES] * ahead * 5 // 4) + 1024
             cells = np.empty(room if self.records else 0, np.int32)
@@ -202,7 +202,7 @@ class _Run:
         grad, net = grad.contiguous(), self.network
         flat = grad.numpy().reshape(-1)
         x = torch.zeros(grad.shape[1:], dtype=grad.dtype) if to_x else None
-        # One sum per item and part, added up in order: the same bits whichever thread ran which.
+        # One sum per item and part, added in order: the same bits whichever thread ran which part.
         totals = zeros((self.batch, 2, net.n_totals), self.dtype)
         tap_totals = zeros((self.batch, 2, net.tap_weight.size), self.dtype)
 

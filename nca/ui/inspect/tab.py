@@ -15,12 +15,13 @@ from nca.config import BadInput
 from nca.damage_shapes import HALVES, SHAPES
 from nca.evaluate import Plan, evaluate
 from nca.jobs import JobView
-from nca.life import Life, Lives, live
+from nca.life import Life, live
 from nca.scorecard import recorded
 from nca.ui import shelf
 from nca.ui.context import PageContext, Updates
 from nca.ui.events import LIVES, changes, listen
 from nca.ui.inspect import life_views, model_views
+from nca.ui.inspect.cache import LifeCache
 from nca.ui.markup import count, note
 from nca.ui.visitor import key_of
 
@@ -187,7 +188,7 @@ class Handlers:
     """What happens when something is pressed; methods return updates by component."""
 
     def __init__(self, context: PageContext, tab: InspectTab) -> None:
-        self.catalog, self.tab, self.lives = context.catalog, tab, Lives()
+        self.catalog, self.tab, self.lives = context.catalog, tab, LifeCache()
 
     def open(
         self, stored: Any, shown: ShownLife | None, step: int, seed: int, damage: str, chosen: str
