@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from nca.config import BadInput, DamageShape
+from nca.wording import plain_text
 
 ALIVE = (
     0.1  # alpha above which a cell counts as part of the body that free-hand damage goes through
@@ -264,7 +265,8 @@ assert not set(HELD_OUT) & set(get_args(DamageShape))
 def check_shape(shape: str, known: Collection[str] = tuple(SHAPES)) -> None:
     """Raise BadInput, naming those there are, unless `shape` is a known one."""
     if shape not in known:
-        raise BadInput(f"There is no damage called {shape!r}; choose one of {', '.join(known)}.")
+        said = plain_text(shape)[:40]
+        raise BadInput(f"There is no damage called {said!r}; choose one of {', '.join(known)}.")
 
 
 def damage(

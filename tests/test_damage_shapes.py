@@ -120,3 +120,9 @@ def test_the_number_of_swipes_can_be_given():
     x = body_of()
     one = (damage(x, "swipes", radius=2, count=1) == 0).sum()
     assert one < (damage(x, "swipes", radius=2, count=5) == 0).sum()
+
+
+def test_an_unknown_shape_is_not_repeated_at_length():
+    with pytest.raises(BadInput) as refusal:
+        damage(torch.ones(1, 8, 8, 4), "\x1b[31m" + "axe" * 999)
+    assert "called '[31maxeaxe" in str(refusal.value) and len(str(refusal.value)) < 300

@@ -48,6 +48,7 @@ PICTURES = st.sampled_from(
      "data:image/svg+xml;base64,PHN2Zy8+", _packed(Image.new("L", (1, 1))),
      _packed(Image.new("P", (300, 1)), "GIF")]
 )  # fmt: skip
+SHAPES = st.sampled_from(["", "half-left", "circle", "scatter", "axe"])
 # What each parameter would be from a person, often enough that the rest of a call is reached.
 GOOD = {
     "train": (
@@ -59,7 +60,7 @@ GOOD = {
     "job": (st.text("0123456789abcdef", min_size=32, max_size=32), KEYS),
     "grow": (
         NAMES, st.integers(0, 12), st.integers(-1, 5),
-        st.sampled_from(["", "half-left", "circle", "scatter", "axe"]), st.integers(-1, 12), KEYS,
+        SHAPES, st.integers(-1, 12), KEYS, SHAPES, st.integers(-1, 12),
     ),
     "evaluate": (NAMES.filter(lambda name: "lizard-" not in name), st.just(0), KEYS),
     "list_checkpoints": (st.sampled_from(["here", "hub", "there"]), st.text(max_size=9), KEYS),
@@ -86,6 +87,14 @@ def is_sentence(words: str) -> bool:
     return bool(re.fullmatch(r"[A-Z“][^\n]{5,600}[.!?]", words)) and not re.search(
         r"Traceback|File \"|Error\b|Exception|object at 0x|errors\.pydantic", words
     )
+
+
+def test_every_parameter_of_every_endpoint_is_tried(attacker: Attacker):
+    published = json.loads(attacker.send("GET", "/gradio_api/info")[1])["named_endpoints"]
+    expected = {
+        name.removeprefix("/"): len(about["parameters"]) for name, about in published.items()
+    }
+    assert {name: len(parameters) for name, parameters in GOOD.items()} == expected
 
 
 @pytest.mark.parametrize("name", GOOD)
