@@ -1,4 +1,4 @@
-"""The battery: how well an automaton grows, stays, turns and heals, as numbers.
+"""The battery: scores of how well an automaton grows, persists, rotates and heals.
 
 Every score is log10 of the mean squared error of RGBA (premultiplied, unclipped) over the whole
 grid, the yardstick of Distill's shipped models; -2 is recognisable, -3 is good. Lower is better.
@@ -90,7 +90,7 @@ class Plan:
 
     @property
     def work(self) -> int:
-        """Steps of all lives together, which is what the time goes into."""
+        """Steps of all lives together, which is what determines the time."""
         turned = (len(self.angles) - (0 in self.angles) + 1) * self.turned_for
         late = max(0, self.persistence - self.growth[-1]) * self.persistence_lives
         wounds = (len(WOUNDS) * self.lives + self.strokes) * self.healing
@@ -238,7 +238,7 @@ class _Battery:
         self.nca, self.target, self.seed, self.plan = nca, target, seed, plan
         self.size = (target.shape[0], target.shape[1])
         self.progress = progress or (lambda steps: None)
-        # A life keeps its seed through wounds: what follows is what would have followed.
+        # A life keeps its seed through damage, so the fire mask goes on as it would have.
         self.lives = item_seeds(seed, plan.lives)
 
     def run(self) -> Scores:
@@ -314,7 +314,7 @@ class _Battery:
         """The share of seeds above the threshold anywhere after their first steps."""
         plan = self.plan
         seeds = item_seeds(self.seed, plan.births)
-        room = 2 * plan.born_by + 3  # as far as a seed gets: a whole frame each would fill memory
+        room = 2 * plan.born_by + 3  # as far as a seed can grow: whole frames would fill the memory
         x = self.nca.grow(self.nca.seed(plan.births, room), plan.born_by, seeds)
         self.progress(plan.births * plan.born_by)
         alive = (x[..., 3] > self.nca.config.alive_threshold).flatten(1).any(1)

@@ -1,8 +1,8 @@
 """Training: sample, roll out, compare with the target, update, commit.
 
-No threads, files, clocks of its own or pages: iterate a Trainer and it reports. Every random draw
-derives from (seed, attempt, iteration), so nothing but weights, optimiser and pool has to be kept
-to go on exactly where training stopped.
+It has no threads, files or clock of its own: iterate a Trainer to get reports. Every random draw
+derives from (seed, attempt, iteration), so weights, optimiser and pool are all that is needed to
+resume exactly where training stopped.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ATTEMPTS = 4  # the first, and three after a rollback
 WATCHED = 50, 10  # iterations whose log10 losses are compared: some before, and the last ones
 DRAWN_IN = 8  # parts in which damage is drawn during a rollout
 BIRTH_STEPS = 1, 2, 3, 4, 6, 8, 12  # at which seeds are looked at when `birth_alpha` is set
-RUN_AWAY = 0.3  # by so much the last ones are worse when training has left the good weights
+RUN_AWAY = 0.3  # how much worse the last ones must be for a rollback
 
 
 class Diverged(RuntimeError):
@@ -191,8 +191,9 @@ class Trainer:
             bool(loss.isfinite()) and bool(after.isfinite().all()) and self._update(loss, rate)
         )
         self._losses = [*self._losses, log10_loss(float(error.detach()))][-sum(WATCHED) :]
-        # Muon's updates do not shrink with the gradient: at a rate a little too high they leave a
-        # good automaton within a few iterations and do not find back. That alone ends no training.
+        # Muon's updates do not shrink with the gradient: at a rate slightly too high they move away
+        # from good weights within a few iterations and do not return. A rollback handles that, but
+        # it never ends training.
         ran_away = self._rise() > RUN_AWAY and self.attempt < ATTEMPTS - 1
         if not updated or self._dead >= DEAD_LIMIT or ran_away:
             message = self._roll_back()
@@ -220,8 +221,8 @@ class Trainer:
 
         The damage is for `rollout_while_erasing`: step -> cells, bool [B, H, W].
 
-        The worst loss comes first, except where neither seeds nor wounds ask for an order: there
-        the batch stays as it was drawn, seeds first, wounds last, so that they never meet.
+        The worst loss comes first if seeds or damage depend on the order. Otherwise the batch stays
+        as drawn: seeds first, damaged states last, so that they do not overlap.
         """
         c = self.config
         if self.pool is None:
@@ -255,8 +256,8 @@ class Trainer:
     def _left_out(self, draw: np.random.Generator) -> int:
         """How many items, the batch's first, stay as they were in the pool: its seeds, or none.
 
-        Early, old states only teach what young ones teach more easily; late, a pool that is not
-        refilled with young states grows old, and with it what the automaton learns to hold.
+        Early in training old states add nothing to what young ones teach. Later, a pool that gets
+        no young states ages, and the automaton learns to stay stable for longer.
         """
         c = self.config
         if c.reseed == "worst_after" or c.reseed_kept == 1:
@@ -265,7 +266,7 @@ class Trainer:
         return 0 if draw.random() < share else c.reseed_count
 
     def _reseeded(self, after: Tensor, errors: Tensor) -> Tensor:
-        """What enters the pool: `after`, [B, H, W, C], or with its worst items begun anew."""
+        """What enters the pool: `after`, [B, H, W, C], perhaps with seeds for the worst items."""
         if self.config.reseed != "worst_after":
             return after
         worst = errors.argsort(descending=True, stable=True)[: self.config.reseed_count]
@@ -276,8 +277,8 @@ class Trainer:
     def _damage(self, x: Tensor, draw: np.random.Generator) -> tuple[Tensor, dict[int, Tensor]]:
         """One item, [1, H, W, C], with cells erased, and at which steps more will be, [H, W].
 
-        It stays as it was where none of it would live on: what is dead has no gradient, a batch of
-        it teaches nothing, and its loss says nothing.
+        Damage that would leave no living cell is not applied: dead states have no gradient, and
+        their loss carries no information.
         """
         shape = str(draw.choice(self.config.damage_shapes))
         if shape == "half":
@@ -291,7 +292,7 @@ class Trainer:
             return damaged[0], {}
         longest = max(1, self.config.steps_min // 2)
         steps = int(draw.integers(min(10, longest), longest + 1))
-        # A few strokes of several steps each: every stop of a rollout costs a little.
+        # A few strokes of several steps each, because every interruption of a rollout costs time.
         stops = min(steps, DRAWN_IN)
         cells = drawn_damage(x, shape, stops, seed=seed)
         return x[0], {k * steps // stops: mask[0] for k, mask in enumerate(cells)}
@@ -328,8 +329,8 @@ class Trainer:
     def _near_death(self, early: Tensor) -> Tensor:
         """By how much the seeds' largest alpha stays below `birth_alpha` on average, a scalar.
 
-        A seed that has died has no gradient, so what kills one seed in a hundred is never
-        unlearned; what comes close to it can be.
+        A seed that has died has no gradient, so a rule that kills one seed in a hundred is
+        never corrected; seeds that come close to dying still have a gradient.
 
         Args:
             early: states at the birth steps, [S, B, H, W, C]; the batch's seeds come first.
@@ -341,7 +342,7 @@ class Trainer:
         return (self.config.birth_alpha - largest).clamp(min=0).mean()
 
     def _update(self, loss: Tensor, rate: float) -> bool:
-        """One update; False, and nothing changed, when a gradient is not finite."""
+        """One update; False, without any change, when a gradient is not finite."""
         self.optimiser.zero_grad()
         loss.backward()
         grads = [p.grad for p in self.nca.parameters() if p.grad is not None]
@@ -364,8 +365,8 @@ class Trainer:
     def _rise(self) -> float:
         """By how much even the least loss, log10, of the last iterations is above the usual before.
 
-        The least, because a wound that does not heal makes a loss ten times as large: late in
-        training one batch in five has one, and that is no reason to turn back.
+        The least, because damage that does not heal makes a loss ten times as large. Late in
+        training that happens in one batch of five and is no reason for a rollback.
         """
         before, last = self._losses[: WATCHED[0]], self._losses[WATCHED[0] :]
         if len(last) < WATCHED[1]:
@@ -407,7 +408,7 @@ class Trainer:
         }
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Go on from what `state_dict` gave."""
+        """Continue from the result of `state_dict`."""
         self.nca.load_state_dict(saved["weights"])
         self.optimiser.load_state_dict(saved["moments"])
         if self.pool is not None:
@@ -418,5 +419,5 @@ class Trainer:
 
 
 def log10_loss(loss: float) -> float:
-    """The loss as people plot it; floored, so that a perfect or broken loss still has a place."""
+    """log10 of the loss, limited so that a perfect or a broken loss can still be plotted."""
     return math.log10(loss) if math.isfinite(loss) and loss > 1e-12 else -12.0
