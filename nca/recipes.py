@@ -204,3 +204,10 @@ def recipe(name: str) -> Recipe:
         said = plain_text(str(name))[:40]
         raise BadInput(f"There is no recipe called {said!r}; choose one of {', '.join(RECIPES)}.")
     return RECIPES[name]
+
+
+def recipes_table() -> str:
+    """All recipes as a Markdown table, which the README holds: name, summary, source."""
+    rows = ["| recipe | | source |", "|---|---|---|"]
+    rows += [f"| `{r.name}` | {r.summary} | {r.source} |" for r in RECIPES.values()]
+    return "\n".join(rows)

@@ -140,3 +140,11 @@ def test_the_readme_tree_is_the_tree_on_disk():
 def test_images_of_the_readme_exist():
     for name in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", (ROOT / "README.md").read_text()):
         assert (ROOT / name).is_file(), name
+
+
+def test_files_that_the_documents_name_exist():
+    for name in ("CONTRIBUTING.md", "SECURITY.md"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        paths = re.findall(r"`((?:nca|tests|benchmarks|checkpoints|docs)/[\w./-]*)`", text)
+        for path in paths:
+            assert (ROOT / path).exists(), f"{name} names {path}"

@@ -1,18 +1,15 @@
 """Each recipe's own way, seen in what a Trainer made from it does."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from nca.config import BadInput, NCAConfig, TargetConfig, TrainConfig
-from nca.recipes import RECIPES, recipe
+from nca.recipes import RECIPES, recipe, recipes_table
 from nca.target import image_target
 from nca.trainer import Trainer
-
-NAMES = (
-    "quick", "growing", "persistent", "regenerating", "cax", "jax-nca", "jax-blog", "pytorch-blog",
-    "studying-growth", "photo",
-)  # fmt: skip
 
 
 def square(size=12):
@@ -69,13 +66,22 @@ def errors(states):
     return (states[..., :4] - square()).square().mean(dim=(1, 2, 3))
 
 
-def test_all_are_there_and_named():
-    assert tuple(RECIPES) == NAMES
-    for name in NAMES:
-        assert recipe(name).name == name and recipe(name).summary.endswith(".")
-        assert recipe(name).source
+@pytest.mark.parametrize("name", RECIPES)
+def test_each_recipe_says_what_it_is(name):
+    found = recipe(name)
+    assert found.name == name and found.summary.endswith(".") and found.source
+    assert trainer(name).train_step().iteration == 1
+
+
+def test_another_name_is_refused_with_those_there_are():
     with pytest.raises(BadInput, match="studying-growth"):
         recipe("nope")
+
+
+def test_the_readme_lists_all():
+    """What `python -c "import nca.recipes as r; print(r.recipes_table())"` prints."""
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    assert recipes_table() in readme
 
 
 @pytest.mark.parametrize(
@@ -97,7 +103,7 @@ def test_quick_learns_from_a_seed_and_a_wounded_state_each_time():
     t.pool.commit(range(4), shown(t, [1.0, 1.0, 1.0, 1.0]))
     erased = set()
     for draw in range(12):
-        indices, x = t._start(np.random.default_rng(draw))
+        indices, x, *_ = t._start(np.random.default_rng(draw))
         assert len(indices) == 2 and torch.equal(x[0], t.seed_state)
         whole = shown(t, [1.0])[0]
         kept = x[1].ne(0).any(-1)
@@ -139,11 +145,14 @@ def test_cax_returns_the_state_of_the_random_step_to_the_pool():
     assert t.seed_state[6, 6].tolist() == [0, 0, 0, 1] + [0] * 12
     report = t.train_step()
     states, steps, keep = t.engine.rollouts[0]
-    assert steps == 128 and 64 <= min(keep) and max(keep) < 128 and len(keep) > 1
+    assert report.steps == 128 and steps == max(keep)  # what nobody looks at is not run
+    assert 64 <= min(keep) and max(keep) < 128 and len(keep) > 1
     pooled = t.pool.sample(range(8))
     found = set()
     for item, state in enumerate(report.after):
-        same = [s for s in range(64, 128) if torch.allclose(states[s, item], state, atol=1e-5)]
+        same = [
+            s for s in range(64, steps + 1) if torch.allclose(states[s, item], state, atol=1e-5)
+        ]
         assert same, "an item is not from any step that may be judged"
         assert any(torch.equal(state, kept) for kept in pooled)
         found.update(same)
