@@ -37,8 +37,11 @@ def tiny_png() -> bytes:
     return target_to_png(tiny_target())
 
 
-def wait_for(condition, seconds: float = 90.0, every: float = 0.05):
-    """Whatever `condition` returns, as soon as it is true."""
+def wait_for(condition, seconds: float = 240.0, every: float = 0.05):
+    """Whatever `condition` returns, as soon as it is true.
+
+    A worker that has to compile its engine while others use the cores needs more than 90 s.
+    """
     until = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < until, "waited too long"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import logging
 import secrets
 import shutil
 import sqlite3
@@ -19,22 +20,27 @@ from typing import Literal
 from nca.config import BadInput, Limits, checked
 from nca.files import write_atomic
 from nca.jobs.keys import NOT_YOURS, key_hash, new_key
-from nca.jobs.lock import LocksUnsupported
+from nca.jobs.lock import FileLock, LocksUnsupported
 from nca.jobs.metrics import MetricsReader
 from nca.jobs.progress import Progress, read_progress
 from nca.jobs.spec import (
     FULL_DISK,
     INITIAL,
     METRICS,
+    OWNER,
     SPEC,
     TARGET,
     JobSpec,
     is_disk_full,
     read_spec,
 )
-from nca.jobs.store import ACTIVE, Row, Store
-from nca.jobs.supervisor import Supervisor
+from nca.jobs.store import ACTIVE, Row, Store, is_damaged, is_locked, move_aside
+from nca.jobs.supervisor import LEAD, Supervisor
 
+log = logging.getLogger(__name__)
+
+DATABASE = "garden.sqlite3"
+BUSY = "The server's database is busy; please try again in a moment."
 _READERS = 64  # metrics files remembered
 SPARE_BYTES = 20_000_000  # free disk that a training needs to save itself
 
@@ -105,6 +111,21 @@ class Health:
     free_disk_bytes: int | None
 
 
+class _NeverBack:
+    """A clock that stands still while the machine's is behind what was already noted.
+
+    What ends while the machine's clock is wrong would otherwise count as old, and be deleted,
+    as soon as it is right again.
+    """
+
+    def __init__(self, clock: Callable[[], float], latest: float) -> None:
+        self._clock, self._latest = clock, latest
+
+    def __call__(self) -> float:
+        self._latest = max(self._latest, self._clock())
+        return self._latest
+
+
 def find_devices() -> tuple[str, ...]:
     """The devices of this machine, the best first; each has a queue of its own."""
     import torch
@@ -137,10 +158,10 @@ class JobQueue:
         # Absolute, because workers get it, and the server may change its folder.
         self.home, self.limits = Path(home).expanduser().absolute(), limits or Limits()
         self.devices = tuple(devices or find_devices())
-        self._clock = clock
         try:
-            self._store = Store(self.home / "garden.sqlite3")
-            self._supervisor = Supervisor(self.home, self._store, self.limits, clock)
+            self._store = _open_store(self.home)
+            self._clock = _NeverBack(clock, self._store.latest())
+            self._supervisor = Supervisor(self.home, self._store, self.limits, self._clock)
         except LocksUnsupported as error:
             raise BadInput(f"{error} NCA_GARDEN_HOME names it.") from error
         except (OSError, sqlite3.Error) as error:
@@ -194,6 +215,7 @@ class JobQueue:
             folder.mkdir(mode=0o700)
             write_atomic(folder / SPEC, spec.model_dump_json(indent=1).encode())
             write_atomic(folder / TARGET, target_png)
+            write_atomic(folder / OWNER, owner.encode())
             if initial is not None:
                 write_atomic(folder / INITIAL, initial)
             with self._store.transaction():
@@ -214,8 +236,8 @@ class JobQueue:
                 )
         except BaseException as error:
             shutil.rmtree(folder, ignore_errors=True)
-            if is_disk_full(error):
-                raise BadInput(FULL_DISK) from error
+            if sentence := _sentence(error):
+                raise BadInput(sentence) from error
             raise
         self._supervisor.wake()
         return job_id
@@ -223,7 +245,7 @@ class JobQueue:
     def stop(self, key: str, job_id: str) -> None:
         """End a training after its current iteration; it can be resumed."""
         self._check_lead()
-        with _full_disk_explained(), self._store.transaction():
+        with _explained(), self._store.transaction():
             row = self._owned(key, job_id)
             if row.state == "queued":
                 self._store.update(row.id, state="stopped", message=None, changed=self._clock())
@@ -240,7 +262,7 @@ class JobQueue:
             iterations: a new total; a finished training goes on only with more than it had.
         """
         self._check_lead()
-        with _full_disk_explained(), self._store.transaction():
+        with _explained(), self._store.transaction():
             row = self._owned(key, job_id)
             if row.state in ACTIVE:
                 if row.requested == "stop":  # stopping still: go on after that
@@ -284,7 +306,7 @@ class JobQueue:
                 raise
             self._supervisor.end_worker(row.id)
             shutil.rmtree(self._supervisor.folders / row.id, ignore_errors=True)
-            with _full_disk_explained():
+            with _explained():
                 self._store.update(row.id, requested="delete")
         self._supervisor.wake()
 
@@ -425,20 +447,48 @@ class JobQueue:
         return round(total, 1)
 
 
+def _open_store(home: Path) -> Store:
+    """The database; a damaged one is put aside, and a new one is filled from the folders.
+
+    Raises:
+        OSError, sqlite3.Error: it cannot be opened, or is damaged while another server uses it.
+    """
+    path = home / DATABASE
+    try:
+        return Store(path)
+    except sqlite3.DatabaseError as error:
+        lock = FileLock(home / LEAD)
+        if not is_damaged(error) or not lock.acquire():
+            raise
+        try:
+            aside = move_aside(path)
+            log.error("%s is damaged (%s); it is now %s", path, error, aside.name)
+            return Store(path)
+        finally:
+            lock.release()
+
+
 def _rate(row: Row, progress: Progress) -> float:
     """Work per second as measured on this job, 0 when it was not."""
     return row.work * progress.iterations_per_second
 
 
 @contextmanager
-def _full_disk_explained() -> Generator[None]:
-    """Turn the errors of a full disk into their sentence."""
+def _explained() -> Generator[None]:
+    """Turn the errors of a full disk and of a database in use into their sentences."""
     try:
         yield
     except (OSError, sqlite3.Error) as error:
-        if is_disk_full(error):
-            raise BadInput(FULL_DISK) from error
+        if sentence := _sentence(error):
+            raise BadInput(sentence) from error
         raise
+
+
+def _sentence(error: BaseException) -> str | None:
+    """What to tell a visitor of an error that is not the visitor's; None when nothing is known."""
+    if is_disk_full(error):
+        return FULL_DISK
+    return BUSY if is_locked(error) else None
 
 
 def _check_target(png: bytes, grid: int, limits: Limits) -> None:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:  # they import torch
     from nca.target import Picture
 
 SPEC = "job.json"
+OWNER = "owner"  # the hash of its visitor's key, for when the database is lost
 TARGET = "target.png"
 INITIAL = "initial.safetensors"  # the initial checkpoint's weights; only where `initial` is set
 FORMER_INITIAL = "start.safetensors"  # its name in folders of earlier versions

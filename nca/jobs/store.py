@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sqlite3
 import threading
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from nca.files import write_atomic
+from nca.jobs.spec import is_disk_full
+
 State = Literal["queued", "running", "finished", "stopped", "failed", "interrupted"]
 Request = Literal["stop", "yield", "delete"]
 ACTIVE = ("queued", "running", "interrupted")
+RESERVE_BYTES = 256 * 1024
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS jobs (
@@ -60,6 +67,27 @@ class Row:
     message: str | None = None
 
 
+def is_damaged(error: BaseException) -> bool:
+    """Whether an error says that the file holds no database, or one with broken pages."""
+    return type(error) is sqlite3.DatabaseError
+
+
+def is_locked(error: BaseException) -> bool:
+    """Whether an error says that another program keeps the database locked."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def move_aside(path: Path) -> Path:
+    """Give a damaged database another name, with what belongs to it; returns the name."""
+    aside = path.with_name(f"{path.name}.damaged-{time.time_ns()}")
+    for end in ("", "-wal", "-shm"):
+        part = path.with_name(path.name + end)
+        if part.exists():
+            part.replace(aside.with_name(aside.name + end))
+    return aside
+
+
 class Store:
     """The table of jobs.
 
@@ -68,10 +96,44 @@ class Store:
     """
 
     def __init__(self, path: Path) -> None:
+        """Open the file, or make it.
+
+        Raises:
+            sqlite3.Error: it is damaged (`is_damaged`) or cannot be used.
+        """
         path.parent.mkdir(parents=True, exist_ok=True)
         self.guard = threading.RLock()
+        self._reserve = path.with_name("reserve")
         self._db = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
         self._db.row_factory = sqlite3.Row
+        try:
+            self._prepare()
+        except sqlite3.Error:
+            self._db.close()
+            raise
+        self.keep_reserve()
+
+    def keep_reserve(self) -> None:
+        """Set room aside for the notes that must be made on a full disk, if there is any."""
+        if self._reserve.exists():
+            return
+        try:
+            if shutil.disk_usage(self._reserve.parent).free > 8 * RESERVE_BYTES:
+                write_atomic(self._reserve, os.urandom(RESERVE_BYTES))  # not to be compressed
+        except OSError:
+            pass
+
+    def _free_reserve(self) -> bool:
+        """Give that room back; False when there was none."""
+        try:
+            self._reserve.unlink()
+        except OSError:
+            return False
+        return True
+
+    def _prepare(self) -> None:
+        if (found := self._db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+            raise sqlite3.DatabaseError(found)
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
         self._db.execute(_TABLE)
@@ -115,8 +177,15 @@ class Store:
     def update(self, job_id: str, **values: Any) -> None:
         """Change columns of a job."""
         changes = ", ".join(f"{name} = :{name}" for name in values)
+        sql = f"UPDATE jobs SET {changes} WHERE id = :job"
         with self.guard:
-            self._db.execute(f"UPDATE jobs SET {changes} WHERE id = :job", values | {"job": job_id})
+            try:
+                self._db.execute(sql, values | {"job": job_id})
+            except sqlite3.Error as error:
+                # What has ended must be noted also when the disk is full.
+                if self._db.in_transaction or not is_disk_full(error) or not self._free_reserve():
+                    raise
+                self._db.execute(sql, values | {"job": job_id})
 
     def remove(self, job_id: str) -> None:
         """Forget a job."""
@@ -146,6 +215,11 @@ class Store:
         return self._select(
             "requested = 'delete' OR (changed < ? AND state NOT IN (?, ?, ?))", before, *ACTIVE
         )
+
+    def latest(self) -> float:
+        """When any state changed last, seconds since 1970; 0 without jobs."""
+        with self.guard:
+            return self._db.execute("SELECT coalesce(max(changed), 0) FROM jobs").fetchone()[0]
 
     def ids(self) -> set[str]:
         """The names of all jobs."""

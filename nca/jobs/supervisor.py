@@ -18,16 +18,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from nca.config import Limits
+from nca.config import BadInput, Limits
 from nca.jobs.environment import clean_environment
 from nca.jobs.lock import FileLock, holder
 from nca.jobs.progress import PROGRESS, RESULT, read_progress, read_result
-from nca.jobs.spec import FULL_DISK, LOCK, LOG, STOP, Exit
+from nca.jobs.spec import FULL_DISK, LOCK, LOG, OWNER, RESUME, SPEC, STOP, Exit, read_spec
 from nca.jobs.store import Row, Store
 from nca.logs import job_logger
 
 log = logging.getLogger(__name__)
 
+LEAD = "garden.lock"  # held by the server that supervises the home
 TICK = 0.2  # seconds between two polls of a running worker
 IDLE = 30.0  # seconds between two polls when there is none; new jobs wake the thread
 STUCK_SECONDS = IDLE + 30.0  # a thread that has not looked for so long hangs
@@ -36,6 +37,7 @@ START_SECONDS = 300.0  # how long a worker may take to start before its turn cou
 STEADY_SECONDS = 600.0  # a crash after so long is not the one before repeating itself
 BUSY_LIMIT = 5  # starts in a row that find another process in the job's folder
 ONCE_MORE = "The training process ended unexpectedly; it goes on from the last snapshot."
+REBUILT = "The server's list of trainings was damaged; press Resume to go on with this one."
 TAKEN = "Another process keeps this training's folder in use; end that process, then press Resume."
 MISSING = "The files of this training are gone; please delete it and start again."
 
@@ -68,7 +70,7 @@ class Supervisor:
         self.folders = home / "jobs"
         self.folders.mkdir(parents=True, exist_ok=True)
         self._store, self._limits, self._clock = store, limits, clock
-        self._lock = FileLock(home / "garden.lock")
+        self._lock = FileLock(home / LEAD)
         self._children: dict[str, _Child] = {}  # by device
         self._orphans: dict[str, float] = {}  # by job: since when we wait for its worker
         self._busy: dict[str, int] = {}  # by job: starts in a row that ended with Exit.BUSY
@@ -133,6 +135,7 @@ class Supervisor:
                         self._poll()
                         self._delete_expired()
                         self._start()
+                        self._store.keep_reserve()
                         pause = TICK if self._children or self._orphans else IDLE
                 else:
                     pause = 1.0
@@ -156,8 +159,41 @@ class Supervisor:
             known = self._store.ids()
             for folder in self.folders.iterdir():
                 if not folder.name.startswith(".") and folder.name not in known:
-                    shutil.rmtree(folder, ignore_errors=True)  # its row was never written
+                    self._add_or_delete(folder)
         return True
+
+    def _add_or_delete(self, folder: Path) -> None:
+        """Deal with a folder that has no row: either it was never written, or the database is new.
+
+        Nothing that has trained is deleted.
+        """
+        words = job_logger(log, folder.name)
+        if not (folder / RESUME).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            return
+        try:
+            spec, owner = read_spec(folder), (folder / OWNER).read_text(encoding="ascii")
+        except (BadInput, OSError, ValueError):
+            words.warning("the database does not know this training, and nothing says whose it is")
+            return
+        progress, now = read_progress(folder), self._clock()
+        finished = progress.iteration >= spec.train.iterations
+        self._store.add(
+            Row(
+                id=folder.name,
+                owner=owner,
+                title=spec.title,
+                device=(progress.device or "cpu").partition(":")[0],
+                state="finished" if finished else "stopped",
+                position=self._store.next_position(),
+                work=spec.work,
+                iterations=spec.train.iterations,
+                created=(folder / SPEC).stat().st_mtime,
+                changed=now,
+                message=None if finished else REBUILT,
+            )
+        )
+        words.warning("the database did not know this training; it is in it again")
 
     def _set(self, row: Row, state: str, message: str | None, requested: str | None = None) -> None:
         now = self._clock()
