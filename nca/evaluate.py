@@ -94,9 +94,19 @@ class Plan:
         turned = (len(self.angles) - (0 in self.angles) + 1) * self.turned_for
         late = max(0, self.persistence - self.growth[-1]) * self.persistence_lives
         wounds = (len(WOUNDS) * self.lives + self.strokes) * self.healing
-        births = self.births * self.born_by
+        return (self.growth[-1] + turned) * self.lives + late + wounds + self._unaimed_work
+
+    @property
+    def work_without_target(self) -> int:
+        """Steps of all lives together that `evaluate_without_target` runs."""
+        late = max(0, self.persistence - self.growth[-1]) * self.persistence_lives
+        return self.growth[-1] * self.lives + late + self._unaimed_work
+
+    @property
+    def _unaimed_work(self) -> int:
+        """Steps of births and of families of damage."""
         trials = work(self.families, self.trials, self.healing_for) if self.trials else 0
-        return births + (self.growth[-1] + turned) * self.lives + late + wounds + trials
+        return self.births * self.born_by + trials
 
 
 class Wound(BaseModel):
@@ -182,13 +192,52 @@ class Scores(BaseModel):
         shown[f"at step {self.persistence[0]}"] = f"{self.persistence[1]:.2f}"
         height, width, score = self.other_grid
         shown[f"on a {height} x {width} grid"] = f"{score:.2f}"
-        for name, healing in self.healing.items():
-            where = "never trained on" if healing.held_out else "as trained"
-            shown[f"{name}, healed ({where})"] = (
-                f"{100 * healing.healed:.3g} % of {healing.trials}, "
-                f"worst tenth above {healing.worst_tenth:.2f}"
+        return shown | _healed(self.healing)
+
+
+class Vitals(BaseModel):
+    """What can be said of an automaton without a target; `model_dump()` is JSON.
+
+    Attributes:
+        grid: height and width of the grid.
+        seed: of the fire masks and the damage.
+        lives: lives that were followed to the last step of growth, fewer later.
+        born: the share of seeds that live after their first steps.
+        survival: step -> the share of lives with a living cell and finite numbers.
+        living: step -> the share of the grid that lives, median; 1 is all of it.
+        healing: family of damage -> how its trials healed, against the same body undamaged.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    grid: tuple[int, int]
+    seed: int
+    lives: int
+    born: float
+    survival: dict[int, float]
+    living: dict[int, float]
+    healing: dict[str, Healing] = {}
+
+    def summary(self) -> dict[str, str]:
+        """Name -> result, each a few words, for a model card."""
+        shown = {"seeds that live on": f"{100 * self.born:.3g} %"}
+        for step, share in self.survival.items():
+            shown[f"lives at step {step}"] = (
+                f"{100 * share:.3g} %, on {100 * self.living[step]:.3g} % of the grid"
             )
-        return shown
+        return shown | _healed(self.healing)
+
+
+def _healed(healing: dict[str, Healing]) -> dict[str, str]:
+    """Families of damage in a summary."""
+    shown = {}
+    for name, found in healing.items():
+        where = "never trained on" if found.held_out else "as trained"
+        shown[f"{name}, healed ({where})"] = (
+            f"{100 * found.healed:.3g} % of {found.trials}, "
+            f"worst tenth above {found.worst_tenth:.2f}"
+        )
+    return shown
 
 
 def log10_error(x: Tensor, target: Tensor, cells: int | None = None) -> list[float]:
@@ -224,6 +273,71 @@ def evaluate(
     """
     plan = plan or Plan.for_grid(target.shape[0], target.shape[1])
     return _Battery(nca, target.to(nca.device), seed, plan, progress).run()
+
+
+@torch.no_grad()
+def evaluate_without_target(
+    nca: NCA,
+    size: tuple[int, int],
+    seed: int = 0,
+    plan: Plan | None = None,
+    progress: Callable[[int], object] = lambda steps: None,
+) -> Vitals:
+    """Births, survival and healing, for which no target is needed.
+
+    Args:
+        nca: the automaton, on any device.
+        size: height and width of the grid.
+        seed: of the fire masks and the damage.
+        plan: what to do, of which growth, late and persistence say when lives are looked at;
+            `Plan.for_grid` when None.
+        progress: told how many steps of single lives were run; they add up to
+            `plan.work_without_target`.
+    """
+    plan = plan or Plan.for_grid(*size)
+    lives = item_seeds(seed, plan.lives)
+    x, t = nca.seed(plan.lives, size), 0
+    survival: dict[int, float] = {}
+    living: dict[int, float] = {}
+    last = max(plan.persistence, plan.growth[-1])
+    looks = (step for step in plan.late if plan.growth[-1] < step < last)
+    for stop in sorted({*plan.growth, *looks, last}):
+        if t == plan.growth[-1]:
+            x, lives = x[: plan.persistence_lives], lives[: plan.persistence_lives]
+        x = nca.grow(x, stop - t, lives, t0=t)
+        progress((stop - t) * len(x))
+        t = stop
+        cells = (x[..., 3] > nca.config.alive_threshold).flatten(1)
+        lives_on = cells.any(1) & x.isfinite().flatten(1).all(1)
+        survival[t] = round(float(lives_on.double().mean()), 4)
+        living[t] = round(median(cells.double().mean(1).tolist()), 4)
+    return Vitals(
+        grid=size,
+        seed=seed,
+        lives=plan.lives,
+        born=_born(nca, seed, plan, progress),
+        survival=survival,
+        living=living,
+        healing=_healing(nca, size, seed, plan, progress),
+    )
+
+
+def _born(nca: NCA, seed: int, plan: Plan, progress: Callable[[int], object]) -> float:
+    """The share of seeds above the threshold anywhere after their first steps."""
+    seeds = item_seeds(seed, plan.births)
+    room = 2 * plan.born_by + 3  # as far as a seed can grow: whole frames would fill the memory
+    x = nca.grow(nca.seed(plan.births, room), plan.born_by, seeds)
+    progress(plan.births * plan.born_by)
+    alive = (x[..., 3] > nca.config.alive_threshold).flatten(1).any(1)
+    return round(float(alive.double().mean()), 4)
+
+
+def _healing(
+    nca: NCA, size: tuple[int, int], seed: int, plan: Plan, progress: Callable[[int], object]
+) -> dict[str, Healing]:
+    if not plan.trials:
+        return {}
+    return heal(nca, size, seed, plan.trials, plan.healing_for, plan.families, progress)
 
 
 class _Battery:
@@ -265,7 +379,7 @@ class _Battery:
             grid=self.size,
             seed=self.seed,
             lives=plan.lives,
-            born=self._born(),
+            born=_born(self.nca, self.seed, plan, self.progress),
             growth={step: at[step] for step in plan.growth},
             wounds=wounds,
             strokes=strokes,
@@ -275,15 +389,8 @@ class _Battery:
             persistence=end,
             other_grid=(*side, self._elsewhere(side)),
             growth_curve=(*_medians(early), *_medians(late)[1:]),
-            healing=self._healing(),
+            healing=_healing(self.nca, self.size, self.seed, plan, self.progress),
         )
-
-    def _healing(self) -> dict[str, Healing]:
-        plan = self.plan
-        if not plan.trials:
-            return {}
-        options = (plan.trials, plan.healing_for, plan.families)
-        return heal(self.nca, self.size, self.seed, *options, self.progress)
 
     def _follow(
         self,
@@ -309,16 +416,6 @@ class _Battery:
             if kept is not None and t in keep:
                 kept[t] = x
         return found
-
-    def _born(self) -> float:
-        """The share of seeds above the threshold anywhere after their first steps."""
-        plan = self.plan
-        seeds = item_seeds(self.seed, plan.births)
-        room = 2 * plan.born_by + 3  # as far as a seed can grow: whole frames would fill the memory
-        x = self.nca.grow(self.nca.seed(plan.births, room), plan.born_by, seeds)
-        self.progress(plan.births * plan.born_by)
-        alive = (x[..., 3] > self.nca.config.alive_threshold).flatten(1).any(1)
-        return round(float(alive.double().mean()), 4)
 
     def _wounds(self, x: Tensor) -> tuple[dict[str, Wound], tuple[float, ...], Curve]:
         """All wounds in one batch: five of every life, then the strokes, lives taking turns."""

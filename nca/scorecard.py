@@ -19,8 +19,15 @@ from tqdm import tqdm
 
 from nca.chart import INK, PAPER, chart, sheet
 from nca.checkpoint import card, load_checkpoint
-from nca.config import BadInput
-from nca.evaluate import HEALED, LARGE, Plan, Scores, evaluate
+from nca.evaluate import (
+    HEALED,
+    LARGE,
+    Plan,
+    Scores,
+    Vitals,
+    evaluate,
+    evaluate_without_target,
+)
 from nca.files import write_atomic
 from nca.healing import HealingMap, healing_map
 
@@ -147,31 +154,33 @@ def score(
     plan: Plan | None = None,
     bar: bool = False,
     full: bool = False,
-) -> Scores:
-    """Evaluate the checkpoint in a folder against its own target.
+) -> Scores | Vitals:
+    """Evaluate the checkpoint in a folder against its own target, or without where it has none.
 
     Args:
-        folder: a checkpoint folder with a `target.png`.
+        folder: a checkpoint folder; without a `target.png`, damaged bodies are compared with the
+            same bodies undamaged, and growth is not scored.
         seed: of fire masks and strokes.
         plan: see `nca.evaluate.Plan`.
         bar: show progress on standard error.
         full: without a plan, all families of damage.
 
     Raises:
-        BadInput: not a checkpoint, or one without a target.
+        BadInput: not a checkpoint.
     """
     checkpoint = load_checkpoint(folder)
-    if checkpoint.target is None:
-        raise BadInput("This checkpoint has no target.png, so there is nothing to compare with.")
-    plan = plan or Plan.for_grid(*checkpoint.target.shape[:2], full=full)
+    nca, target, size = checkpoint.nca, checkpoint.target, checkpoint.size
+    plan = plan or Plan.for_grid(*size, full=full)
     with tqdm(
-        total=plan.work, unit="step", unit_scale=True, desc="Scoring", disable=not bar,
-        file=sys.stderr, dynamic_ncols=True,
+        total=plan.work_without_target if target is None else plan.work, unit="step",
+        unit_scale=True, desc="Scoring", disable=not bar, file=sys.stderr, dynamic_ncols=True,
     ) as shown:  # fmt: skip
-        return evaluate(checkpoint.nca, checkpoint.target, seed, plan, shown.update)
+        if target is None:
+            return evaluate_without_target(nca, size, seed, plan, shown.update)
+        return evaluate(nca, target, seed, plan, shown.update)
 
 
-def record(folder: str | Path, scores: Scores) -> None:
+def record(folder: str | Path, scores: Scores | Vitals) -> None:
     """Save the scores with their checkpoint: metrics.json, pictures, and a new card.
 
     The healing map is drawn here, for grids of up to 100 x 100 cells.
@@ -182,7 +191,8 @@ def record(folder: str | Path, scores: Scores) -> None:
         "battery": scores.model_dump(mode="json"),
     }
     # The pictures first: a card must not refer to a missing file.
-    write_atomic(Path(folder) / CURVES, _png(curves(scores)))
+    if isinstance(scores, Scores):
+        write_atomic(Path(folder) / CURVES, _png(curves(scores)))
     if scores.healing and scores.grid[0] * scores.grid[1] <= LARGE:
         found = healing_map(checkpoint.nca, scores.grid, scores.seed)
         write_atomic(Path(folder) / MAP, _png(map_picture(found)))

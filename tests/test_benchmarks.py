@@ -1,5 +1,7 @@
-"""The speed benchmarks run, on work that is tiny."""
+"""The benchmarks run, on work that is tiny."""
 
+import base64
+import json
 import sys
 from pathlib import Path
 
@@ -7,7 +9,12 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
+import others  # noqa: E402
 from systems import DENSE, Process, Work  # noqa: E402
+
+from nca.checkpoint import save_checkpoint  # noqa: E402
+from nca.config import NCAConfig  # noqa: E402
+from nca.model import NCA  # noqa: E402
 
 
 @pytest.mark.parametrize("system", ["ours", *DENSE])
@@ -19,3 +26,24 @@ def test_a_system_trains_and_grows(system):
             assert answer["seconds"] > 0
     finally:
         process.close()
+
+
+def test_ours_and_distills_are_scored_by_the_same_families(tmp_path, monkeypatch, capsys):
+    idle = {"data_b64": base64.b64encode(bytes(49 * 4)).decode(), "in_ch": 48, "out_ch": 4}
+    last = {"data_b64": base64.b64encode(bytes(5 * 16)).decode(), "in_ch": 4, "out_ch": 16}
+    tiny = {"weight_scale": 1e-9, "bias_scale": 1e-9, "type": "uint8"}
+    (tmp_path / "ex3_dot.json").write_text(json.dumps([idle | tiny, last | tiny]))
+    (tmp_path / "ex1_dot.json").write_text("nothing that is read")
+    ours = save_checkpoint(tmp_path / "mine", NCA(NCAConfig(channels=6)), preview=False)
+    arguments = ["--distill", str(tmp_path), "--match", "ex3", "--checkpoint", str(ours), "--json"]
+    few = ["--trials", "2", "--births", "3", "--family", "hole"]
+    monkeypatch.setattr(sys, "argv", ["others.py", *arguments, *few])
+    assert others.main() == 0
+    *table, last_line = capsys.readouterr().out.splitlines()
+    assert table[2:] == [
+        "| ours, mine | 100 | 100 | 0.02 | 100 |",
+        "| Distill, ex3_dot | 100 | 100 | 0.02 | 100 |",
+        "| **ours, median of 1** | 100 | 100 | 0.02 | 100 |",
+        "| **Distill, median of 1** | 100 | 100 | 0.02 | 100 |",
+    ]
+    assert json.loads(last_line)["Distill, ex3_dot"]["healing"]["hole"]["trials"] == 2

@@ -1,12 +1,24 @@
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
 from nca.config import NCAConfig
 from nca.damage_shapes import damage
-from nca.evaluate import CEILING, FLOOR, WOUNDS, Plan, Scores, evaluate, log10_error, turned
+from nca.evaluate import (
+    CEILING,
+    FLOOR,
+    WOUNDS,
+    Plan,
+    Scores,
+    Vitals,
+    evaluate,
+    evaluate_without_target,
+    log10_error,
+    turned,
+)
 from nca.fire import item_seeds
 from nca.healing import ALL_FAMILIES, FAMILIES
 from nca.model import NCA
@@ -177,3 +189,19 @@ def test_error_by_hand():
     x[1, ..., 4:] = 99.0  # hidden channels do not count
     assert log10_error(x, target) == [FLOOR, pytest.approx(math.log10(16 / 80), abs=1e-4)]
     assert log10_error(x[1:], target, cells=2) == [pytest.approx(math.log10(2), abs=1e-4)]
+
+
+def test_without_a_target_lives_are_counted():
+    dying, spreading = drifting(-0.11), drifting(0.3)
+    found = evaluate_without_target(dying, (12, 12), plan=SMALL)
+    assert found.survival[4] == 1 and found.survival[40] == 0 and found.living[40] == 0
+    found = evaluate_without_target(spreading, (12, 12), plan=SMALL)
+    assert found.survival[40] == 1 and found.living[4] < found.living[8] < found.living[40] == 1
+    assert found.healing == {} and Vitals.model_validate_json(found.model_dump_json()) == found
+
+
+def test_work_without_a_target_adds_up():
+    plan = replace(SMALL, late=(20, 50), births=7, trials=5, healing_for=20, families=("limb",))
+    done = []
+    evaluate_without_target(random_nca(), (16, 16), plan=plan, progress=done.append)
+    assert sum(done) == plan.work_without_target

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 from PIL import Image
 
 from nca.checkpoint import load_checkpoint, save_checkpoint
-from nca.config import BadInput, CheckpointInfo, NCAConfig
+from nca.config import CheckpointInfo, NCAConfig
 from nca.evaluate import Plan, evaluate
 from nca.healing import healing_map
 from nca.model import NCA
@@ -46,10 +47,22 @@ def test_foreign_metrics_are_refused_quietly():
         assert recorded(metrics) is None
 
 
-def test_a_checkpoint_without_a_target(tmp_path):
-    save_checkpoint(tmp_path / "bare", NCA(NCAConfig(channels=6, hidden=(8,))), preview=False)
-    with pytest.raises(BadInput, match="target"):
-        score(tmp_path / "bare", plan=SMALL)
+def test_a_checkpoint_without_a_target_is_scored_by_what_needs_none(tmp_path, capsys):
+    nca = NCA(NCAConfig(channels=6, hidden=(8,)))
+    bare = save_checkpoint(tmp_path / "bare", nca, preview=False)
+    plan = replace(SMALL, births=10, late=(15,), trials=4, families=("hole",), healing_for=20)
+    found = score(bare, seed=5, plan=plan)
+    assert found.born == 1 and found.survival == {4: 1, 8: 1, 12: 1, 15: 1, 20: 1}
+    assert found.living[20] == round(1 / 72**2, 4)
+    # The one cell is gone, alpha 1 in 72 x 72 x 4 numbers.
+    assert found.healing["hole"].median == pytest.approx(-4.317, abs=1e-3)
+    record(bare, found)
+    checkpoint = load_checkpoint(bare)
+    assert recorded(checkpoint.metrics) is None  # there is nothing to draw curves of
+    card = (bare / "README.md").read_text()
+    assert "| lives at step 12 | 100 %, on 0.02 % of the grid |" in card
+    assert "](healing.png)" in card and "scores.png" not in card
+    assert checkpoint.metrics["heals"]["radius"] == 7  # so small an error counts as healed
 
 
 def test_table_has_medians_and_counts(folder):

@@ -29,7 +29,7 @@ def add_commands(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from nca.evaluate import HEALED
+    from nca.evaluate import HEALED, Scores
     from nca.scorecard import record, score, table
 
     folder = checkpoint_folder(options.checkpoint)
@@ -42,8 +42,12 @@ def _run(options: argparse.Namespace) -> int:
     if options.json:
         print(scores.model_dump_json())
         return 0
-    print(table({folder.absolute().name: [scores]}), end="\n\n")
+    if isinstance(scores, Scores):
+        print(table({folder.absolute().name: [scores]}), end="\n\n")
+        measure = f"the RGBA error, median of {scores.lives} lives"
+    else:
+        measure = "what damage left, against the same body undamaged"
     for name, value in scores.summary().items():
         print(f"{name:<48}{value}")
-    print(f"\nlog10 of the RGBA error, median of {scores.lives} lives; below {HEALED} is healed.")
+    print(f"\nlog10 of {measure}; below {HEALED} is healed.")
     return 0

@@ -53,6 +53,17 @@ def load_foreign(
 
     Raises:
         BadInput: the file cannot be read as an automaton, or says too little.
+
+    Example:
+        >>> import torch
+        >>> from nca import load_foreign
+        >>> from safetensors.torch import save_file
+        >>> first, last = torch.nn.Conv2d(48, 128, 1), torch.nn.Conv2d(128, 16, 1)
+        >>> layers = torch.nn.Sequential(first, torch.nn.ReLU(), last)
+        >>> save_file(layers.state_dict(), "model.safetensors")
+        >>> nca, info = load_foreign("model.safetensors", order="filter")
+        >>> nca.config.channels, nca.config.hidden, info.title
+        (16, (128,), 'model')
     """
     path, limits = Path(path), limits or Limits()
     rule = _read(path, filters, limits)
