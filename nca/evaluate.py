@@ -225,15 +225,16 @@ class Vitals(BaseModel):
             shown[f"lives at step {step}"] = (
                 f"{100 * share:.3g} %, on {100 * self.living[step]:.3g} % of the grid"
             )
-        return shown | _healed(self.healing)
+        # Nobody knows what another program trained it on.
+        return shown | _healed(self.healing, as_trained=False)
 
 
-def _healed(healing: dict[str, Healing]) -> dict[str, str]:
-    """Families of damage in a summary."""
+def _healed(healing: dict[str, Healing], as_trained: bool = True) -> dict[str, str]:
+    """Families of damage in a summary; `as_trained` says which of them training may give."""
     shown = {}
     for name, found in healing.items():
-        where = "never trained on" if found.held_out else "as trained"
-        shown[f"{name}, healed ({where})"] = (
+        where = " (never trained on)" if found.held_out else " (as trained)"
+        shown[f"{name}, healed{where if as_trained else ''}"] = (
             f"{100 * found.healed:.3g} % of {found.trials}, "
             f"worst tenth above {found.worst_tenth:.2f}"
         )

@@ -61,6 +61,7 @@ def test_a_checkpoint_without_a_target_is_scored_by_what_needs_none(tmp_path, ca
     assert recorded(checkpoint.metrics) is None  # there is nothing to draw curves of
     card = (bare / "README.md").read_text()
     assert "| lives at step 12 | 100 %, on 0.02 % of the grid |" in card
+    assert "| hole, healed | 100 % of 4, worst tenth above -4.32 |" in card
     assert "](healing.png)" in card and "scores.png" not in card
     assert checkpoint.metrics["heals"]["radius"] == 7  # so small an error counts as healed
 
