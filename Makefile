@@ -31,7 +31,7 @@ bench: test-env
 
 # Every engine of the player against the oracle, the worst error of each.
 parity: test-env
-	$(PY) tests/player/parity.py
+	$(PY) -m tests.player.parity
 
 # Gradio writes a stub beside its components whenever they are imported; pyright would read those,
 # old ones too.
@@ -63,7 +63,7 @@ test-env: .venv/.test-installed
 # The browser: one that is there, else Playwright's own, else Debian's package. Where npm is, the
 # player's compiler too: a test then builds the WebAssembly again and compares it.
 .venv/.test-installed: .venv/.pytest-installed nca/player/package-lock.json
-	$(PY) tests/browser.py
+	$(PY) -m tests.browser
 	! command -v npm >/dev/null || npm ci --prefix nca/player --no-audit --no-fund || echo "The compiler of the player could not be installed; its build is not compared."
 	touch $@
 

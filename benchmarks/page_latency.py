@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "ui"))
+sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a script, beside tests/
 
-from server import KEY, Client, serve  # noqa: E402
+from tests.ui.server import KEY, Client, serve  # noqa: E402
 
 REPEATS = 60
 

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
 from playwright.sync_api import Browser, sync_playwright
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from browser import FLAGS, find_chromium  # noqa: E402
+from tests.browser import FLAGS, find_chromium
 
 # HYPOTHESIS_PROFILE=long tries 10,000 cases in each test that fuzzes.
 settings.register_profile("ci", max_examples=200, deadline=None)

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from jobs_kit import tiny_target
 
 from nca.catalog import Catalog, CheckpointRef, Kind
 from nca.checkpoint import save_checkpoint, zip_checkpoint
@@ -11,6 +10,7 @@ from nca.config import BadInput, NCAConfig
 from nca.jobs import JobQueue
 from nca.model import NCA
 from nca.settings import Settings
+from tests.jobs_kit import tiny_target
 
 pytestmark = pytest.mark.quick
 

@@ -8,8 +8,6 @@ from typing import Any
 
 import gradio as gr
 import pytest
-from jobs_kit import tiny_target
-from test_anatomy import lively
 
 from nca.checkpoint import save_checkpoint
 from nca.config import BadInput, CheckpointInfo, NCAConfig, TargetConfig
@@ -19,6 +17,8 @@ from nca.scorecard import record, score
 from nca.settings import Settings
 from nca.ui.context import PageContext
 from nca.ui.inspect.tab import PLAN, Handlers, lay_out
+from tests.jobs_kit import tiny_target
+from tests.test_anatomy import lively
 
 ME = {"own": "a" * 32, "link": None}
 

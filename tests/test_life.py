@@ -2,12 +2,12 @@ import math
 
 import pytest
 import torch
-from test_anatomy import lively
 
 from nca.anatomy import value_ranges
 from nca.damage_shapes import damage
 from nca.life import Life, live
 from nca.ui.inspect.cache import LifeCache
+from tests.test_anatomy import lively
 
 pytestmark = pytest.mark.quick
 

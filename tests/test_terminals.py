@@ -9,11 +9,11 @@ import sys
 import time
 from pathlib import Path
 
-from hub_server import HubServer
 from PIL import Image
-from test_cli import TINY
 
 from nca.checkpoint import load_checkpoint
+from tests.hub_server import HubServer
+from tests.test_cli import TINY
 
 ROOT = Path(__file__).parents[1]
 LIZARD = str(ROOT / "checkpoints" / "lizard-regenerating")

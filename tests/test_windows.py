@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 from PIL import Image
-from test_cli import TINY
 
 from nca.checkpoint import load_checkpoint
+from tests.test_cli import TINY
 
 ROOT = Path(__file__).parents[1]
 # `filelock` calls LockFileEx on Windows; here it has neither that nor flock, which is harder still.

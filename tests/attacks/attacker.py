@@ -10,8 +10,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from hub_server import HubServer
-from server import Server
+from tests.hub_server import HubServer
+from tests.ui.server import Server
 
 APOLOGY = "not your fault"  # what is said instead of a traceback, and never should have to be
 

@@ -1,17 +1,13 @@
 """A server to attack, on loopback, with small limits; its Hub is on loopback too."""
 
 import json
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "ui"))
-
-from attacker import Attacker  # noqa: E402
-from hub_server import HubServer  # noqa: E402
-from server import serve  # noqa: E402
+from tests.attacks.attacker import Attacker
+from tests.hub_server import HubServer
+from tests.ui.server import serve
 
 # One training at a time and short films, so that what is accepted by chance costs little.
 LIMITS = {"queue_length": 1, "export_frames": 40, "collection_length": 2, "collections_length": 4}

@@ -7,10 +7,11 @@ import re
 import secrets
 
 import pytest
-from attacker import APOLOGY, Attacker
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+
+from tests.attacks.attacker import APOLOGY, Attacker
 
 JUNK = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=30),

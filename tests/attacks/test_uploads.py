@@ -15,11 +15,11 @@ import zlib
 from pathlib import Path
 
 import pytest
-from attacker import APOLOGY, Attacker
-from test_api_fuzz import is_sentence
 
 from nca.checkpoint import zip_checkpoint
 from nca.config import Limits
+from tests.attacks.attacker import APOLOGY, Attacker
+from tests.attacks.test_api_fuzz import is_sentence
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "checkpoints" / "lizard-regenerating"

@@ -7,12 +7,12 @@ import threading
 import time
 
 import pytest
-from jobs_kit import LONG, tiny_png, tiny_spec, wait_for
 
 from nca.checkpoint import load_checkpoint
 from nca.config import BadInput, Limits
 from nca.jobs import JobQueue
 from nca.jobs.lock import FileLock
+from tests.jobs_kit import LONG, tiny_png, tiny_spec, wait_for
 
 
 @pytest.fixture

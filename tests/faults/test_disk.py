@@ -7,7 +7,8 @@ import sys
 import textwrap
 
 import pytest
-from jobs_kit import ROOT
+
+from tests.jobs_kit import ROOT
 
 # As root a mount namespace is enough; others need a user namespace as well.
 UNSHARE = ["unshare", "-m"] if os.name == "posix" and os.getuid() == 0 else ["unshare", "-Urm"]
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.skipif(not can_mount(), reason="this machine lets nobod
 COMMON = """
 import os, subprocess, sys, time
 from pathlib import Path
-from jobs_kit import LONG, tiny_png, tiny_spec, wait_for
+from tests.jobs_kit import LONG, tiny_png, tiny_spec, wait_for
 from nca.checkpoint import load_checkpoint
 from nca.config import BadInput
 from nca.jobs import JobQueue

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import textwrap
 
-from jobs_kit import ROOT
+from tests.jobs_kit import ROOT
 
 KILLED_IN_A_WRITE = """
 import json, os, signal, sys, time
@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 torch.set_num_threads(1)  # no threads, so forking is safe
 from PIL import Image
-from jobs_kit import tiny_png, tiny_spec, tiny_target
+from tests.jobs_kit import tiny_png, tiny_spec, tiny_target
 from nca.checkpoint import load_checkpoint, weights_from_bytes
 from nca.config import Limits
 from nca.jobs import snapshots

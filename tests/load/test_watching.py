@@ -6,18 +6,14 @@ Everything goes over HTTP, as the page's own requests do.
 import json
 import os
 import secrets
-import sys
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import psutil
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "ui"))
-
-from server import KEY, Client, serve  # noqa: E402
+from tests.ui.server import KEY, Client, serve
 
 HOUR = 2400  # looks of a page at its training, one every 1.5 s
 PAGES = 4  # that look at the same time

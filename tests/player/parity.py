@@ -1,4 +1,4 @@
-"""Every engine of the player against the Python oracle. `python tests/player/parity.py` prints it.
+"""Every engine of the player against the Python oracle. `python -m tests.player.parity` prints it.
 
 The cases are in player_cases.py. Chromium runs all three engines, Node, where there is one, the two
 that need no page.
@@ -9,21 +9,18 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from nca.fire import item_seeds, lowbias32, step_keys
+from nca.player.bundle import script
+from tests.player.player_cases import TOLERANCE, cases, error_of
+
 HERE = Path(__file__).parent
-if __name__ == "__main__":
-    sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1])]
-
-import torch  # noqa: E402
-from player_cases import TOLERANCE, cases, error_of  # noqa: E402
-
-from nca.fire import item_seeds, lowbias32, step_keys  # noqa: E402
-from nca.player.bundle import script  # noqa: E402
 
 Result = dict[str, Any]
 FIRE = [(0, 0, 0), (5183, 17, 1), (65535, 4_000_000_000, 2**32 - 1), (7, 123_456_789, 2**31)]
@@ -92,8 +89,9 @@ def errors(tests: Sequence[dict[str, Any]], results: Sequence[Result]) -> dict[s
 
 def main() -> None:
     """Print the worst of every engine; exit 1 when one is off."""
-    from browser import FLAGS, find_chromium
     from playwright.sync_api import sync_playwright
+
+    from tests.browser import FLAGS, find_chromium
 
     torch.set_num_threads(1)
     tests = list(cases())

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from player_zoo import zoo_model
 from torch import Tensor
 
 from nca.config import NCAConfig
 from nca.fire import item_seeds
 from nca.model import NCA
 from nca.player.models import player_model
+from tests.player.player_zoo import zoo_model
 
 CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"
 STEPS = 200

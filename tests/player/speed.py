@@ -1,4 +1,4 @@
-"""How fast the player's engines are in Chromium: `python tests/player/speed.py`.
+"""How fast the player's engines are in Chromium: `python -m tests.player.speed`.
 
 A disc of living cells stands for a picture: a tenth of a 72 x 72 grid, a quarter of 256 x 256. The
 weights hardly change anything, so that it stays a disc; the work is that of any 16-channel model.
@@ -6,20 +6,14 @@ weights hardly change anything, so that it stays a disc; the work is that of any
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
+import torch
+from playwright.sync_api import sync_playwright
 
-HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1])]
-
-import torch  # noqa: E402
-from browser import FLAGS, find_chromium  # noqa: E402
-from player_zoo import zoo_model  # noqa: E402
-from playwright.sync_api import sync_playwright  # noqa: E402
-
-from nca.config import NCAConfig  # noqa: E402
-from nca.player.export import page as export_page  # noqa: E402
-from nca.player.models import player_model  # noqa: E402
+from nca.config import NCAConfig
+from nca.player.export import page as export_page
+from nca.player.models import player_model
+from tests.browser import FLAGS, find_chromium
+from tests.player.player_zoo import zoo_model
 
 PLAYER = "document.querySelector('.nca-player')?.ncaPlayer"
 MEASURE = f"""async ([side, share, name, n]) => {{

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import gradio as gr
 import pytest
-from player_zoo import zoo_model
 
 from nca.config import NCAConfig
 from nca.player import NCAPlayer, player_model, replay
+from tests.player.player_zoo import zoo_model
 
 PLAYER = "document.querySelector('.nca-player')?.ncaPlayer"
 ON = f"() => {PLAYER}?.run.model && {PLAYER}.run"

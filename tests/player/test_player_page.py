@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from player_zoo import zoo_model
 
 from nca.checkpoint import save_checkpoint
 from nca.config import BadInput, NCAConfig
@@ -18,6 +17,7 @@ from nca.player.export import page as export_page
 from nca.player.models import player_model
 from nca.player.replays import read_recording, replay, replay_states
 from nca.render import animation_bytes, to_rgb8
+from tests.player.player_zoo import zoo_model
 
 HOME = "https://player.test/"
 PLAYER = "document.querySelector('.nca-player').ncaPlayer"

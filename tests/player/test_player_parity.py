@@ -5,15 +5,15 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import parity
 import pytest
 import torch
-from player_cases import TOLERANCE, cases
 
 import nca.player
 from nca.damage_shapes import HALVES, SHAPES, damage
 from nca.player import bundle
 from nca.player.bundle import wasm_base64
+from tests.player import parity
+from tests.player.player_cases import TOLERANCE, cases
 
 PLAYER = Path(nca.player.__file__).parent
 # A software renderer takes its time; `make parity` runs all of them.

@@ -9,12 +9,12 @@ import math
 import numpy as np
 import pytest
 import torch
-from player_zoo import zoo_model
 
 from nca.config import BadInput, Limits, NCAConfig
 from nca.player import nca_from_player, player_model, read_recording, replay
 from nca.player.replays import replay_states, runs_of
 from nca.render import to_rgba8
+from tests.player.player_zoo import zoo_model
 
 SMALL = NCAConfig(channels=6, hidden=(20,))
 

@@ -1,19 +1,15 @@
 """Real servers for real browsers."""
 
-import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from gradio_client import Client
 from playwright.sync_api import Browser
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from hub_server import HubServer  # noqa: E402
-from server import Server, serve  # noqa: E402
-from visit import MACHINE_TOKEN, Visit, visitors  # noqa: E402
+from tests.hub_server import HubServer
+from tests.ui.server import Server, serve
+from tests.ui.visit import MACHINE_TOKEN, Visit, visitors
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,8 @@ import time
 import urllib.error
 
 import pytest
-from server import KEY, Client
+
+from tests.ui.server import KEY, Client
 
 
 @pytest.fixture

@@ -6,8 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 from gradio_client import Client
-from jobs_kit import wait_for
-from visit import Visit
 
 from nca.checkpoint import (
     load_checkpoint,
@@ -18,6 +16,8 @@ from nca.checkpoint import (
 from nca.config import CheckpointInfo, Limits, NCAConfig, TargetConfig, TrainConfig
 from nca.model import NCA
 from nca.player import player_model
+from tests.jobs_kit import wait_for
+from tests.ui.visit import Visit
 
 START = 150  # seconds; a fresh checkout compiles its kernels first
 OLD = NCAConfig(channels=7, hidden=(9,), fire_rate=0.75)

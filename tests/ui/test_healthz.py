@@ -8,11 +8,11 @@ import urllib.error
 import urllib.request
 
 import pytest
-from jobs_kit import LONG, tiny_png, tiny_spec, wait_for
 
 import nca
 from nca.config import Limits
 from nca.jobs import JobQueue, job_queue
+from tests.jobs_kit import LONG, tiny_png, tiny_spec, wait_for
 
 
 def ask(url):

@@ -7,10 +7,10 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from visit import Visit
 
 from nca.checkpoint import load_checkpoint
 from nca.render import to_rgba8
+from tests.ui.visit import Visit
 
 LIZARD = "checkpoints/lizard-regenerating"
 PATIENCE = 120  # seconds; a busy machine grows a life slowly

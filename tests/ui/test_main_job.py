@@ -5,8 +5,9 @@ import zipfile
 
 import numpy as np
 from PIL import Image, ImageSequence
-from server import serve
-from visit import Visit
+
+from tests.ui.server import serve
+from tests.ui.visit import Visit
 
 START = 150  # seconds; a fresh checkout compiles its kernels first
 

@@ -7,10 +7,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from hub_server import held, status
-from visit import MACHINE_TOKEN
 
 from nca.checkpoint import load_checkpoint
+from tests.hub_server import held, status
+from tests.ui.visit import MACHINE_TOKEN
 
 
 def send(page, token: str, repo: str) -> None:

@@ -3,10 +3,11 @@
 import json
 import re
 
-from browser import FLAGS, find_chromium
 from playwright.sync_api import Browser
-from server import Server
-from visit import Visit
+
+from tests.browser import FLAGS, find_chromium
+from tests.ui.server import Server
+from tests.ui.visit import Visit
 
 BLOCKED = 2  # Chromium's number for it
 

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import gradio as gr
 import pytest
-from jobs_kit import tiny_png, tiny_spec, wait_for
 
 from nca.jobs import JobQueue
 from nca.settings import Settings
 from nca.ui.context import PageContext
 from nca.ui.events import toast
 from nca.ui.train import tab as train
+from tests.jobs_kit import tiny_png, tiny_spec, wait_for
 
 MARKUP = "<h1>x</h1><img src=https://example.org/a.png>"
 ROOT = Path(__file__).parents[2]

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 from playwright.sync_api import Browser, Page
-from server import Server
+
+from tests.ui.server import Server
 
 MACHINE_TOKEN = "hf_machine" + "m" * 24  # the server's own, which must never serve a visitor
 TINY = {

@@ -11,7 +11,6 @@ import time
 
 import pytest
 import torch
-from jobs_kit import LONG, ROOT, tiny_png, tiny_spec, tiny_target, wait_for, workers
 from PIL import Image
 
 from nca.checkpoint import load_checkpoint, weights_from_bytes
@@ -21,6 +20,7 @@ from nca.jobs.lock import holder
 from nca.jobs.threads import thread_count
 from nca.jobs.training import SNAPSHOT_PICTURE_BYTES
 from nca.trainer import Trainer
+from tests.jobs_kit import LONG, ROOT, tiny_png, tiny_spec, tiny_target, wait_for, workers
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ def test_a_crash_is_continued_once_and_then_explained(open_queue):
 SERVER = """
 import sys, time
 from pathlib import Path
-from jobs_kit import LONG, tiny_png, tiny_spec
+from tests.jobs_kit import LONG, tiny_png, tiny_spec
 from nca.jobs import JobQueue
 garden = JobQueue(Path(sys.argv[1]), devices=("cpu",))
 print(garden.submit(sys.argv[2], tiny_spec(LONG), tiny_png()), flush=True)
@@ -122,7 +122,7 @@ time.sleep(600)
 
 def test_a_killed_server_is_continued_by_the_next_with_one_writer(tmp_path, open_queue):
     key = JobQueue.new_key()
-    environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}"}
     command = [sys.executable, "-c", SERVER, str(tmp_path), key]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     try:
@@ -180,7 +180,7 @@ import os, random, signal, sys, time
 from pathlib import Path
 import torch
 torch.set_num_threads(1)  # no threads, so forking is safe
-from jobs_kit import LONG, tiny_png, tiny_spec, tiny_target
+from tests.jobs_kit import LONG, tiny_png, tiny_spec, tiny_target
 from nca.checkpoint import load_checkpoint
 from nca.resume import load_resume
 from nca.jobs.spec import RESUME, SPEC, TARGET
@@ -216,7 +216,7 @@ print(reached)
 
 
 def test_killed_at_any_moment_of_saving_everything_still_loads(tmp_path):
-    environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}"}
     folder = tmp_path / "jobs" / "one"
     folder.mkdir(parents=True)
     command = [sys.executable, "-c", textwrap.dedent(KILLED_WHILE_SAVING), str(folder), "12"]

@@ -1,4 +1,3 @@
-# ruff: noqa: F811  (fixtures come by import)
 """Deploying the garden as a Space, to the loopback Hub, by the genuine client."""
 
 import os
@@ -10,14 +9,13 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from jobs_kit import wait_for
-from test_hub import hub, server  # noqa: F401
 
 from nca.config import BadInput
 from nca.hub import deploy_space
 from nca.hub.space import belongs, space_files
+from tests.jobs_kit import wait_for
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 CARD = "---\ntitle: NCA Garden\nsdk: gradio\napp_file: app.py\n---\n# NCA Garden\n"
 
 

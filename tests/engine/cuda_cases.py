@@ -1,7 +1,7 @@
 """Cases of the CUDA engine, and what it gives there compared with the dense oracle in float64.
 
-`TRITON_INTERPRET=1 python tests/cuda_cases.py` runs all on the CPU, in Triton's interpreter, and
-prints one JSON object. A process of its own, because the interpreter is chosen at import.
+`TRITON_INTERPRET=1 python -m tests.engine.cuda_cases` runs all on the CPU, in Triton's interpreter,
+and prints one JSON object. A process of its own, because the interpreter is chosen at import.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from test_engines import SMALL, differentiate, living, restless
 
 from nca.config import NCAConfig
 from nca.engine import dense
+from tests.engine.test_engines import SMALL, differentiate, living, restless
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,3 @@
-# ruff: noqa: F811  (fixtures come by import)
 """The project reaches a Space by git under the Hub's rules: no binary file, none over 10 MB."""
 
 import os
@@ -9,12 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_hub import hub, server  # noqa: F401
 
 from nca.hub import deploy_space
 from nca.hub.space import LARGE_FILES
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 HOOK = f"""#!{sys.executable}
 import subprocess, sys
 def git(*command):

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from hub_server import HubServer, ages, status
 from huggingface_hub import constants
 
 from nca.checkpoint import FILES, load_checkpoint, save_checkpoint
 from nca.cli.hub import add_commands
-from nca.config import BadInput, CheckpointInfo, NCAConfig, TargetConfig, TrainConfig
+from nca.config import BadInput
 from nca.hub import (
     Hub,
     Unreachable,
@@ -25,53 +24,10 @@ from nca.hub import (
     push_to_hub,
     thumbnail,
 )
-from nca.model import NCA
+from tests.hub.kit import MACHINE, automaton, contents, write_checkpoint
+from tests.hub_server import ages, status
 
-ROOT = Path(__file__).parents[1]
-MACHINE = "hf_machine" + "m" * 24  # the server's own token, which must never serve a visitor
-
-
-def automaton(seed=0):
-    nca = NCA(NCAConfig(channels=6, hidden=(8,)), seed)
-    with torch.no_grad():
-        nca.layers[-1].weight.normal_(0, 0.02, generator=torch.Generator().manual_seed(seed))
-    return nca
-
-
-def write_checkpoint(folder, seed=0, title="A lizard: “green”"):
-    target = torch.zeros(12, 12, 4)
-    target[4:8, 4:8] = torch.tensor([0.2, 0.6, 0.2, 1.0])
-    made = TargetConfig(emoji="🦎", size=8, padding=2)
-    info = CheckpointInfo(
-        title=title, recipe="regenerating", iteration=500, train=TrainConfig(), target=made
-    )
-    return save_checkpoint(
-        folder, automaton(seed), info, target, {"scores": {"growth at 200": -3.21}}
-    )
-
-
-@pytest.fixture(scope="session")
-def checkpoint(tmp_path_factory):
-    return write_checkpoint(tmp_path_factory.mktemp("checkpoint") / "lizard")
-
-
-@pytest.fixture
-def server(monkeypatch):
-    monkeypatch.setenv("HF_TOKEN", MACHINE)
-    with HubServer() as server:
-        server.tokens[MACHINE] = ("machine", "write")
-        yield server
-        if server.requests:
-            assert all(seen.cookie is None for seen in server.requests)
-
-
-@pytest.fixture
-def hub(server, tmp_path):
-    return Hub(server.endpoint, tmp_path / "cache", pull_seconds=3, push_seconds=6)
-
-
-def contents(folder):
-    return {path.name: path.read_bytes() for path in Path(folder).iterdir() if path.is_file()}
+ROOT = Path(__file__).parents[2]
 
 
 # ---------------------------------------------------------------------------- push and pull

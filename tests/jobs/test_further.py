@@ -8,8 +8,6 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from hub_server import HubServer
-from jobs_kit import LONG, ROOT, tiny_png, tiny_spec, tiny_target, wait_for, workers
 
 from nca.card import card
 from nca.checkpoint import load_checkpoint, save_checkpoint, weights_to_bytes
@@ -21,6 +19,8 @@ from nca.jobs.spec import INITIAL, RESUME
 from nca.jobs.threads import thread_count
 from nca.model import NCA
 from nca.trainer import Trainer
+from tests.hub_server import HubServer
+from tests.jobs_kit import LONG, ROOT, tiny_png, tiny_spec, tiny_target, wait_for, workers
 
 SPEC = tiny_spec(1)
 TINY = (

@@ -13,10 +13,11 @@ import torch
 
 pytest.importorskip("triton", reason="Triton, which the CUDA engine is written in, is not here")
 
-from cuda_cases import CASES, compare  # noqa: E402
-
 from nca.config import NCAConfig  # noqa: E402
 from nca.engine import choose, cuda, dense  # noqa: E402
+from tests.engine.cuda_cases import CASES, compare  # noqa: E402
+
+ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.timeout(900)  # the interpreter takes 20 s, on a busy machine minutes
 needs_a_card = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -25,10 +26,14 @@ needs_a_card = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA
 @pytest.fixture(scope="module")
 def interpreted():
     """What the engine gives in the interpreter, all cases."""
-    script = Path(__file__).with_name("cuda_cases.py")
-    environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": str(script.parents[1])}
+    environment = {**os.environ, "TRITON_INTERPRET": "1"}
     done = subprocess.run(
-        [sys.executable, script], env=environment, capture_output=True, text=True, timeout=800
+        [sys.executable, "-m", "tests.engine.cuda_cases"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=800,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])

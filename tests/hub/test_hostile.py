@@ -1,4 +1,3 @@
-# ruff: noqa: F811  (fixtures come by import)
 """The Hub at its worst: bad tokens, hostile checkpoints, and a server that misbehaves."""
 
 import io
@@ -12,15 +11,15 @@ import zipfile
 import httpx2
 import pytest
 import torch
-from hub_server import HubServer, drip, endless, hang_up, huge, raw, redirect, stall, status
 from safetensors.torch import save as to_safetensors
-from test_hub import MACHINE, checkpoint, contents, hub, server, write_checkpoint  # noqa: F401
 
 from nca.checkpoint import load_checkpoint, unzip_checkpoint, zip_checkpoint
 from nca.config import BadInput, Limits
 from nca.hub import Hub, Unreachable, account, deploy_space, discover, pull, push
 from nca.hub.guard import Guard
 from nca.hub.pictures import is_small_picture
+from tests.hub.kit import MACHINE, contents, write_checkpoint
+from tests.hub_server import HubServer, drip, endless, hang_up, huge, raw, redirect, stall, status
 
 PLANTED = "hf_planted" + "p" * 30
 

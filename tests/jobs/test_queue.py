@@ -5,10 +5,10 @@ import threading
 import time
 
 import pytest
-from jobs_kit import LONG, tiny_png, tiny_spec, wait_for, workers
 
 from nca.config import BadInput, Limits, NCAConfig, TargetConfig
 from nca.jobs import NOT_YOURS, JobQueue, JobSpec
+from tests.jobs_kit import LONG, tiny_png, tiny_spec, wait_for, workers
 
 QUEUE = 5
 SECRETS = {
