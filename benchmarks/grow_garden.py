@@ -39,18 +39,18 @@ FRAME = 128  # cells of the full frame's side
 
 # Name, emoji, recipe, iterations where they are not the recipe's. The ten of the Distill article,
 # in its order, then for the lizard one of every other kind, then a frame that is full. What is to
-# heal well learns by `quick`, for longer than a visitor waits: longest where less did not do.
+# heal well learns by `quick`, for longer than a visitor waits.
 GARDEN: tuple[tuple[str, str, str, int | None], ...] = (
-    ("lizard-regenerating", "🦎", "quick", 20_000),
-    ("face-regenerating", "😀", "quick", 14_000),
+    ("lizard-regenerating", "🦎", "quick", 6000),
+    ("face-regenerating", "😀", "quick", 6000),
     ("explosion-regenerating", "💥", "quick", 6000),
     ("eye-regenerating", "👁", "quick", 6000),
-    ("fish-regenerating", "🐠", "quick", 14_000),
+    ("fish-regenerating", "🐠", "quick", 6000),
     ("butterfly-regenerating", "🦋", "quick", 6000),
     ("ladybug-regenerating", "🐞", "quick", 6000),
-    ("web-regenerating", "🕸", "quick", 14_000),
-    ("pretzel-regenerating", "🥨", "quick", 14_000),
-    ("tree-regenerating", "🎄", "quick", 14_000),
+    ("web-regenerating", "🕸", "quick", 6000),
+    ("pretzel-regenerating", "🥨", "quick", 6000),
+    ("tree-regenerating", "🎄", "quick", 6000),
     ("lizard-growing", "🦎", "growing", None),
     ("lizard-persistent", "🦎", "persistent", None),
     ("lizard-cax", "🦎", "cax", None),
@@ -58,9 +58,7 @@ GARDEN: tuple[tuple[str, str, str, int | None], ...] = (
     ("lizard-pytorch-blog", "🦎", "pytorch-blog", None),
     ("skyline-photo", "🌆", "photo", None),
 )
-# Where the first start, 0, would not do: with it three of the pretzel's strokes did not heal, and
-# one fish in forty died before it had grown.
-SEEDS = {"fish-regenerating": 1, "pretzel-regenerating": 2}
+SEEDS: dict[str, int] = {}  # of trainings whose first seed, 0, was not good enough
 
 
 def title(emoji: str, name: str) -> str:

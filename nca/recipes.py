@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nca.config import BadInput, NCAConfig, TrainConfig
+from nca.config import BadInput, DamageShape, NCAConfig, TrainConfig
 from nca.wording import plain_text
 
 
@@ -55,18 +55,25 @@ PHOTO_TRAIN = TrainConfig(
     decay=0.01,
 )
 
+# What visitors do, mostly swipes of any width, and what the battery has always measured.
+SWIPES: tuple[DamageShape, ...] = (
+    "swipe", "swipes", "swipe", "swipes", "hole", "cut", "half", "circle",
+)  # fmt: skip
+
 _RECIPES = (
     Recipe(
         "quick",
         "Grows, keeps and heals soonest: a seed and a damaged state each time, updated by Muon.",
-        NCAConfig(),
+        NCAConfig(laplacian="nine_point"),
         TrainConfig(
             iterations=4000,
             batch=2,
             pool_size=256,
             reseed_kept=0.1,
             damage_count=1,
-            damage_shapes=("circle", "half", "stroke", "centre"),
+            damage_shapes=SWIPES,
+            damage_drawn=0.3,
+            birth_alpha=0.5,
             optimiser="muon",
             learning_rate=5e-3,
             schedule="cosine",
