@@ -98,18 +98,22 @@ def test_sizes(name, parameters):
     assert sum(p.numel() for p in trainer(name).nca.parameters()) == parameters
 
 
-def test_quick_learns_from_a_seed_and_a_wounded_state_each_time():
+def test_quick_learns_from_a_seed_and_a_damaged_state_each_time():
     t = lively(trainer("quick", train={"pool_size": 4, "steps_min": 4, "steps_max": 4}))
     t.pool.commit(range(4), shown(t, [1.0, 1.0, 1.0, 1.0]))
-    erased = set()
-    for draw in range(12):
-        indices, x, *_ = t._start(np.random.default_rng(draw))
+    erased, drawn = set(), 0
+    for draw in range(24):
+        indices, x, later = t._start(np.random.default_rng(draw))
         assert len(indices) == 2 and torch.equal(x[0], t.seed_state)
         whole = shown(t, [1.0])[0]
         kept = x[1].ne(0).any(-1)
         assert torch.equal(x[1][kept], whole[kept])
         erased.add(int(kept.sum()))
-    assert len(erased) > 2  # halves, squares, strokes, circles
+        # What is drawn while it lives comes during the rollout, on the damaged item alone.
+        assert not later or torch.equal(x[1], whole)
+        assert all(cells[1].any() and not cells[0].any() for cells in later.values())
+        drawn += bool(later)
+    assert len(erased) > 2 and 0 < drawn < 12
 
 
 def test_growing_never_uses_a_pool():

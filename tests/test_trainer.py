@@ -1,6 +1,8 @@
+import copy
 import json
 import math
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
@@ -8,6 +10,8 @@ from safetensors.torch import save_file
 
 from nca.checkpoint import METADATA
 from nca.config import BadInput, NCAConfig, TrainConfig
+from nca.engine import rollout
+from nca.fire import item_seeds
 from nca.pool import Pool
 from nca.recipes import RECIPES, recipe
 from nca.resume import load_resume, save_resume
@@ -197,6 +201,49 @@ def test_random_loss_step_returns_that_state():
     assert keep == [7]
     torch.testing.assert_close(after, states[7])
     assert not torch.allclose(after, states[8])
+
+
+def test_damage_drawn_during_a_rollout_is_the_rollout_with_damage():
+    """What the trainer reports is what `nca.rollout` grows from the same start and damage."""
+    options = dict(damage_count=1, damage_shapes=("swipe",), damage_drawn=1.0, pool_size=4, batch=2)
+    t = trainer(square(40), steps_min=24, steps_max=24, **options)
+    for p in t.nca.parameters():
+        torch.nn.init.normal_(p, std=0.05, generator=torch.Generator().manual_seed(0))
+    body = torch.zeros(4, 40, 40, 6)
+    body[:, 5:-5, 5:-5] = 0.5  # more than any swipe erases
+    t.pool.commit(range(4), body)
+    nca = copy.deepcopy(t.nca)
+    draw = np.random.default_rng((0, 0, 0))
+    _, x, erased = t._start(draw)
+    assert 1 <= len(erased) <= 8 and max(erased) < 12 and any(c.any() for c in erased.values())
+    draw.integers(24, 25)
+    seeds = item_seeds(int(draw.integers(2**32)), 2)
+    report = t.train_step()
+    assert torch.equal(report.before, x)
+    expected = rollout(nca, x, 24, seed=seeds.tolist(), erased=erased)
+    torch.testing.assert_close(report.after, expected.detach())
+    assert not torch.allclose(report.after, nca.grow(x, 24, seeds))
+
+
+def test_seeds_that_come_close_to_dying_are_punished():
+    t = trainer(birth_alpha=0.5, reseed_count=1)
+    early = torch.zeros(2, 4, 3, 3, 6)
+    early[0, 0, 1, 1, 3], early[1, 0, 1, 1, 3] = 0.9, 0.2  # by 0.3 too little at the second look
+    early[:, 1:, ..., 3] = 0.1  # the others are no seeds
+    early.requires_grad_()
+    loss = t._near_death(early)
+    assert float(loss.detach()) == pytest.approx(0.15)
+    loss.backward()
+    assert early.grad.nonzero().tolist() == [[1, 0, 1, 1, 3]] and early.grad.sum() == -0.5
+    assert t._near_death(early[:0]) == 0
+    assert t._birth_steps(5) == [1, 2, 3, 4] and trainer()._birth_steps(5) == []
+    assert trainer(birth_alpha=0.5, reseed="worst_after")._birth_steps(5) == []
+    assert trainer(birth_alpha=0.5, start="seed")._birth_steps(5) == [1, 2, 3, 4]
+
+
+def test_a_training_that_punishes_them_reports_the_picture_s_error():
+    losses = [trainer(birth_alpha=alpha).train_step().loss for alpha in (0.0, 1.0)]
+    assert losses[0] == losses[1]
 
 
 def test_mean_of_the_last_steps():
