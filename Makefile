@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PY := .venv/bin/python
 
-.PHONY: run test quick package lint docs test-env bench parity clean .venv
+.PHONY: run test quick package lint docs test-env bench parity soak clean .venv
 
 run: .venv
 	$(PY) app.py
@@ -28,6 +28,10 @@ docs: .venv/.pytest-installed
 bench: test-env
 	$(PY) benchmarks/train_speed.py
 	$(PY) benchmarks/grow_speed.py
+
+# Half an hour of many visitors, killed workers and a killed server; alone on the machine.
+soak: test-env
+	$(PY) tests/load/soak.py --minutes 30
 
 # Every engine of the player against the oracle, the worst error of each.
 parity: test-env

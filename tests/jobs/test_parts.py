@@ -148,3 +148,20 @@ def test_what_costs_much_is_done_seldom():
         throttle.run(act)
         now[0] += 1.0
     assert done == [0.0, 22.0, 44.0, 66.0, 88.0]
+
+
+def test_a_stop_ends_it_before_the_next_iteration_and_keeps_it(tmp_path):
+    training = pytest.importorskip("nca.jobs.training")
+    from jobs_kit import tiny_png, tiny_spec
+
+    from nca.checkpoint import load_checkpoint
+    from nca.jobs.spec import SPEC, TARGET
+
+    spec, done = tiny_spec(1000), []
+    (tmp_path / SPEC).write_text(spec.model_dump_json())
+    (tmp_path / TARGET).write_bytes(tiny_png())
+    run = training.Training(
+        tmp_path, spec, stop=lambda: len(done) >= 3, on_report=lambda r: done.append(r.iteration)
+    )
+    assert run.run() is False
+    assert done == [1, 2, 3] and load_checkpoint(tmp_path).info.iteration == 3
