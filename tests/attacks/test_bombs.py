@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from jobs_kit import ROOT
+from tests.jobs_kit import ROOT
 
 # ru_maxrss is the largest a process has been, so that nothing is missed between two looks.
 MEASURE = """
@@ -12,7 +12,7 @@ import resource
 from nca.checkpoint import weights_from_bytes
 from nca.config import BadInput, Limits, NCAConfig
 from nca.model import NCA
-from test_checkpoint import hostile
+from tests.test_checkpoint import hostile
 
 nca = NCA(NCAConfig(), 0)
 bombs = list(hostile(nca))
@@ -35,7 +35,7 @@ print(len(bombs), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 
 
 def test_a_refused_checkpoint_takes_no_memory():
-    environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-c", MEASURE], capture_output=True, text=True, env=environment
     )

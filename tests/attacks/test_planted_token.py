@@ -3,17 +3,13 @@
 import http.client
 import json
 import secrets
-import sys
 import time
 import urllib.error
 import urllib.request
-from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "ui"))
-
-from server import KEY, Client, serve  # noqa: E402
+from tests.ui.server import KEY, Client, serve
 
 TOKEN = "hf_" + "planted" * 5
 BEARER = "planted-" + "bearer" * 4

@@ -152,10 +152,9 @@ def test_what_costs_much_is_done_seldom():
 
 def test_a_stop_ends_it_before_the_next_iteration_and_keeps_it(tmp_path):
     training = pytest.importorskip("nca.jobs.training")
-    from jobs_kit import tiny_png, tiny_spec
-
     from nca.checkpoint import load_checkpoint
     from nca.jobs.spec import SPEC, TARGET
+    from tests.jobs_kit import tiny_png, tiny_spec
 
     spec, done = tiny_spec(1000), []
     (tmp_path / SPEC).write_text(spec.model_dump_json())

@@ -4,12 +4,12 @@ import threading
 import time
 
 import torch
-from jobs_kit import tiny_png, tiny_spec, wait_for, workers
 
 from nca.config import Limits, NCAConfig
 from nca.jobs import JobQueue
 from nca.model import NCA
 from nca.render import animation_bytes
+from tests.jobs_kit import tiny_png, tiny_spec, wait_for, workers
 
 JOBS, FILMS = 8, 4
 
@@ -20,6 +20,7 @@ def film(ended: threading.Event, made: list[int]) -> None:
     while not ended.is_set():
         states = [nca.grow(nca.seed(1, 16), steps, seed=1)[0] for steps in range(1, 20)]
         made.append(len(animation_bytes(torch.stack(states)[..., :4], "gif", fps=25, scale=2)))
+        time.sleep(0.2)  # the trainings get somewhere too
 
 
 def test_trainings_take_the_device_in_turn_whatever_else_goes_on(tmp_path):
