@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from nca.checkpoint import Checkpoint
 
 MAX_SIDE = 256  # cells: the largest grid the player and the server-side replay run
+UNSCORED_BRUSH = 3  # cells in radius; most automata that were trained on damage heal this
 NO_MODEL = "The recording names an automaton that did not come with it; play it again."
 
 
@@ -41,6 +43,8 @@ def player_model(
         title: what the player calls it; the checkpoint's own when None.
         series: a job's id: newer weights of one series flow into the running canvas, anything
             else starts from a seed.
+
+    `brush` is the radius in cells that its eraser begins with.
     """
     nca: NCA = source if isinstance(source, NCA) else source.nca
     if size is None:
@@ -51,7 +55,9 @@ def player_model(
     weights = b"".join(_flat(part) for part in _parts(nca))
     config = nca.config.model_dump(mode="json")
     version = hashlib.sha256(nca.config.model_dump_json().encode() + weights).hexdigest()[:16]
+    metrics = {} if isinstance(source, NCA) else source.metrics
     return {
+        "brush": _brush(metrics),
         "version": version,
         "title": title,
         "series": series,
@@ -61,6 +67,19 @@ def player_model(
         "fire_threshold": threshold(nca.config.fire_rate),
         "weights": base64.b64encode(weights).decode(),
     }
+
+
+def _brush(metrics: Mapping[str, Any]) -> int:
+    """The radius the brush begins with, in cells: as wide as the automaton heals, 2 to 5.
+
+    Args:
+        metrics: of a checkpoint; "heals" is there when it was scored (`nca.scorecard.record`).
+    """
+    heals = metrics.get("heals")
+    radius = heals.get("radius") if isinstance(heals, Mapping) else None
+    if not isinstance(radius, int | float) or not math.isfinite(radius):
+        return UNSCORED_BRUSH
+    return round(min(max(radius, 2), 5))
 
 
 def nca_from_player(sent: Any, limits: Limits | None = None) -> NCA:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import io
+import json
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from nca.checkpoint import save_checkpoint
+from nca.checkpoint import load_checkpoint, save_checkpoint
 from nca.config import BadInput, NCAConfig
 from nca.player.bundle import script
 from nca.player.export import export_html
 from nca.player.export import page as export_page
-from nca.player.models import player_model
+from nca.player.models import _brush, player_model
 from nca.player.replays import read_recording, replay, replay_states
 from nca.render import animation_bytes, to_rgb8
 from tests.player.player_zoo import zoo_model
@@ -94,6 +95,7 @@ def spot(page, x: float, y: float) -> tuple[float, float]:
 def test_a_drag_erases_and_flashes(opened):
     page = opened()
     grown(page)
+    ask(page, "brush = 5")
     assert alive(page)[8, 4:28].all()
     page.mouse.move(*spot(page, 4, 8))
     page.mouse.down()
@@ -106,6 +108,80 @@ def test_a_drag_erases_and_flashes(opened):
     kinds = {event[1] for event in ask(page, "run.events")}
     assert kinds == {"erase"}
     page.wait_for_function(f"() => {PLAYER}.overlay.flashes.length === 0")
+
+
+def test_a_stroke_leaves_one_loop_of_frames(opened):
+    """Every frame the loop runs once, however often a held brush erases."""
+    page = opened()
+    page.evaluate(
+        """() => { window.calls = new Map(); const ask = window.requestAnimationFrame.bind(window);
+        window.requestAnimationFrame = (then) => ask((now) => {
+          window.calls.set(now, (window.calls.get(now) ?? 0) + 1); then(now); }); }"""
+    )
+    page.mouse.move(*spot(page, 8, 16))
+    page.mouse.down()
+    page.mouse.move(*spot(page, 24, 16), steps=6)
+    start = ask(page, "run.t")
+    page.wait_for_function(f"() => {PLAYER}.run.t > {start + 12}")
+    page.mouse.up()
+    page.evaluate("() => window.calls.clear()")
+    page.wait_for_function("() => window.calls.size > 20")
+    assert page.evaluate("() => Math.max(...window.calls.values())") == 1
+
+
+def test_speed_is_slow_enough_to_watch_and_slower_after_damage(opened):
+    page = opened()
+    assert page.get_by_role("slider", name="Speed").get_attribute("aria-valuetext") == "20/s"
+    assert ask(page, "slowUntil") == 0
+    ask(page, "damage('centre')")
+    assert 1500 < page.evaluate(f"() => {PLAYER}.slowUntil - performance.now()") <= 2000
+
+
+def test_damage_that_does_not_heal_is_said_once_with_a_way_on(opened):
+    nca = zoo_model(NCAConfig())
+    with torch.no_grad():  # nothing ever changes
+        nca.layers[-1].weight.zero_()
+        nca.layers[-1].bias.zero_()
+    page = opened(player_model(nca, SIZE))
+    ask(page, "pause()")
+    unhealed = page.get_by_text("has not healed")
+    whole = f"new Float32Array({SIZE * SIZE * 16}).fill(1)"
+    for steps, said in ((20, False), (120, True)):  # a body of 20 steps may still be growing
+        ask(page, "reset(1)")
+        ask(page, f"run.engine.setState({whole}, {SIZE}, {SIZE})")
+        ask(page, f"advance({steps})")
+        ask(page, "damage('half-left')")
+        ask(page, "advance(60)")
+        ask(page, "erase(16, 16)")  # the last damage counts
+        ask(page, "advance(199)")
+        assert not unhealed.is_visible()
+        ask(page, "advance(1)")
+        assert unhealed.is_visible() == said
+    page.get_by_role("button", name="Grow it anew").click()
+    assert not unhealed.is_visible() and ask(page, "playing")
+    assert ask(page, "run.t") < 100
+    # What is there again, here since it was never there, has healed.
+    ask(page, "pause()")
+    ask(page, "reset(1)")
+    ask(page, "advance(120)")
+    ask(page, "erase(2, 2)")
+    ask(page, "advance(200)")
+    assert not unhealed.is_visible()
+
+
+def test_the_brush_is_as_wide_as_the_automaton_heals(opened, tmp_path):
+    nca = zoo_model(NCAConfig())
+    folder = save_checkpoint(tmp_path / "x", nca, metrics={"heals": {"radius": 5}}, preview=False)
+    sent = player_model(load_checkpoint(folder), SIZE)
+    assert sent["brush"] == 5 and player_model(nca)["brush"] == 3
+    for radius, brush in ((0, 2), (7, 5), (2.6, 3), ("x", 3), (float("nan"), 3), (None, 3)):
+        assert _brush({"heals": {"radius": radius}}) == brush
+    assert _brush({"heals": []}) == _brush({}) == 3
+    page = opened(sent)
+    assert ask(page, "brush") == 5
+    page.get_by_role("slider", name="Brush").fill("9")
+    ask(page, f"setModel({json.dumps(sent | {'version': 'another'})})")
+    assert ask(page, "brush") == 9  # chosen by hand
 
 
 def test_a_double_click_plants_a_seed(opened):
@@ -356,13 +432,13 @@ def test_keys_reach_every_cell(opened):
     page.locator("canvas.picture").focus()
     for key in ("ArrowLeft", "ArrowUp", "ArrowUp", "Enter"):
         page.keyboard.press(key)
-    assert ask(page, "run.events") == [[60, "erase", 15, 14, 5]]
+    assert ask(page, "run.events") == [[60, "erase", 15, 14, 3]]
     page.keyboard.press("p")
     page.keyboard.press("Enter")
     page.keyboard.press("]")
     page.keyboard.press("3")
     assert [event[1] for event in ask(page, "run.events")] == ["erase", "seed", "box"]
-    assert ask(page, "brush") == 6
+    assert ask(page, "brush") == 4
     page.keyboard.press("v")
     assert ask(page, "view") == "alpha"
     page.keyboard.press("?")

@@ -30,7 +30,8 @@ const MARKUP = `
   <div class="stage">
     <canvas class="picture" tabindex="0" role="application" aria-describedby="hint"></canvas>
     <canvas class="over" aria-hidden="true"></canvas>
-    <p class="notice" role="alert" hidden></p>
+    <div class="notice" role="alert" hidden><p></p>
+      <button type="button" data-act="anew">Grow it anew</button></div>
   </div>
   <div class="panel">
     <div class="transport">
@@ -51,8 +52,8 @@ const MARKUP = `
       ${Object.entries(SHAPES).map(damage).join("")}
     </div>
     <div class="sliders">
-      ${slider("speed", "Speed", 0, 6, 1, 3)}
-      ${slider("brush", "Brush", 1, 20, 1, 5)}
+      ${slider("speed", "Speed", 0, 6, 1, 2)}
+      ${slider("brush", "Brush", 1, 10, 1, 3)}
       ${slider("angle", "Angle", 0, 360, 1, 0)}
     </div>
     <div class="looks">
@@ -98,6 +99,7 @@ export function buildPlayer(host) {
     picture: one(".picture"),
     over: one(".over"),
     notice: one(".notice"),
+    says: one(".notice p"),
     traces: one(".traces"),
     keys: one(".keys"),
     spoken: one(".spoken"),

@@ -2,6 +2,7 @@
 import { compileWasm } from "./engine-wasm.js";
 import { ENGINES } from "./engines.js";
 import { SHAPES } from "./events.js";
+import { Healing } from "./healing.js";
 import { Inspector } from "./inspector.js";
 import { pressKey } from "./keys.js";
 import { buildPlayer, showPlaying } from "./markup.js";
@@ -12,12 +13,16 @@ import { Pointer } from "./pointer.js";
 import { Run } from "./run.js";
 
 // Steps per 60th of a second.
-const SPEEDS = [1 / 60, 1 / 10, 1 / 2, 1, 2, 4, Infinity];
-const SPEED_NAMES = ["1/60×", "1/10×", "1/2×", "1×", "2×", "4×", "max"];
+const SPEEDS = [1 / 60, 1 / 10, 1 / 3, 1, 2, 4, Infinity];
+const SPEED_NAMES = ["1/s", "6/s", "20/s", "60/s", "120/s", "240/s", "max"];
+const SPEED = 2; // at first; faster, a body is grown and healed before anybody has seen it
+const SLOW_MS = 2000; // after damage by hand, up to 60 steps/s
+const SLOW = 0.4;
 const FRAME_MS = 20; // at full speed, steps are added while frames take no longer
 const WORK_MS = 13; // and never more than this is computed in one frame
 const BROKEN = "This automaton grew beyond all bounds. Start again, or go back with the slider.";
 const EMPTY = "Nothing is alive any more. Start again, plant a seed, or go back with the slider.";
+const UNHEALED = "This damage has not healed.";
 const GONE_MS = 20_000;
 const STILL_STEPS = 160;
 const GRIDS = [48, 72, 96, 128, 192, 256];
@@ -39,8 +44,9 @@ class Player {
     this.still = options.autoplay === undefined && matchMedia("(prefers-reduced-motion)").matches;
     this.playing = options.autoplay ?? !this.still;
     this.random = options.random ?? Math.random;
-    Object.assign(this, { view: "rgba", tool: "erase", speed: 3, brush: 5, ground: null });
-    Object.assign(this, { owed: 0, perFrame: 1, cursor: null });
+    Object.assign(this, { view: "rgba", tool: "erase", speed: SPEED, brush: 3, ground: null });
+    Object.assign(this, { owed: 0, perFrame: 1, cursor: null, slowUntil: 0 });
+    this.healing = new Healing();
     this.overlay = new Overlay(this.ui);
     this.pointer = new Pointer(this);
     this.rates = { since: performance.now(), steps: 0, frames: 0 };
@@ -66,6 +72,7 @@ class Player {
       now && sent.series && now.series === sent.series && now.height === sent.height &&
       now.width === sent.width && JSON.stringify(now.config) === JSON.stringify(sent.config);
     this.sent = sent;
+    if (!this.brushChosen && sent.brush) this.brush = sent.brush;
     if (same) {
       const lost = run.broken;
       run.swap(model);
@@ -87,7 +94,7 @@ class Player {
     this.run.start(model, height, width, seed);
     this.inspector.watch(null);
     this.cursor = null;
-    ui.notice.hidden = true;
+    this.#calm();
     // Who asked for less motion sees it grown, and lets it go on if they like.
     if (this.still) this.run.advance(STILL_STEPS);
     const label = `${this.sent.title}, growing on ${width} by ${height} cells`;
@@ -132,7 +139,7 @@ class Player {
 
   reset(seed) {
     this.run.reset(seed);
-    this.ui.notice.hidden = true;
+    this.#calm();
     this.redraw();
     this.say("Started again from a seed");
   }
@@ -140,26 +147,41 @@ class Player {
   // Back (or forward again) to a step that is still remembered.
   goTo(t) {
     this.run.goTo(t);
-    this.ui.notice.hidden = true;
+    this.#calm();
     this.redraw();
   }
 
+  // Nothing is said, and nothing watched, about what was before.
+  #calm() {
+    this.healing.forget();
+    this.#note("");
+  }
+
   erase(x, y, radius = this.brush) {
-    this.#flash(this.run.act("erase", x, y, radius));
+    this.#hurt("erase", x, y, radius);
+  }
+
+  #hurt(...event) {
+    this.healing.watch(this.run);
+    this.#flash(this.run.act(...event));
+    this.slowUntil = performance.now() + SLOW_MS;
   }
 
   plant(x, y) {
     const { run } = this;
-    if (x >= 0 && y >= 0 && x < run.width && y < run.height) this.#flash(run.act("seed", x, y));
+    if (!(x >= 0 && y >= 0 && x < run.width && y < run.height)) return;
+    this.healing.forget(); // what grows of it was not there before
+    this.#flash(run.act("seed", x, y));
   }
 
   // Cuts away one of SHAPES.
   damage(shape) {
     const event = SHAPES[shape]?.event(this.run.height, this.run.width, this.random);
-    if (event) this.#flash(this.run.act(...event));
+    if (event) this.#hurt(...event);
   }
 
   setAngle(degrees) {
+    this.healing.forget(); // it turns
     this.run.act("angle", (degrees * Math.PI) / 180);
     this.redraw();
   }
@@ -230,21 +252,24 @@ class Player {
   }
 
   #tick(now) {
-    this.frame = 0;
-    if (!this.#mayRun()) return;
+    // As long as `frame` is set, nothing that happens in here asks for another one.
+    if (!this.#mayRun()) {
+      this.frame = 0;
+      return;
+    }
     const passed = Math.min(now - this.last, 100);
     this.last = now;
     if (this.playing) this.#work(passed);
     this.pointer.hold();
     this.drawOver(now);
     this.#countRates(now);
-    if (this.playing || this.overlay.flashes.length || this.pointer.at) {
-      this.frame = requestAnimationFrame((next) => this.#tick(next));
-    }
+    const goesOn = this.playing || this.overlay.flashes.length || this.pointer.at;
+    this.frame = goesOn ? requestAnimationFrame((next) => this.#tick(next)) : 0;
   }
 
   #work(passed) {
-    const speed = SPEEDS[this.speed];
+    let speed = SPEEDS[this.speed];
+    if (speed <= 1 && this.last < this.slowUntil) speed *= SLOW;
     let wanted;
     if (speed === Infinity) {
       this.perFrame = passed < FRAME_MS ? this.perFrame * 1.1 + 1 : Math.max(1, this.perFrame * 0.7);
@@ -273,12 +298,19 @@ class Player {
   }
 
   #afterSteps() {
-    const { run, ui } = this;
-    const text = run.broken ? BROKEN : run.empty ? EMPTY : "";
-    if (ui.notice.textContent !== text) ui.notice.textContent = text;
-    ui.notice.hidden = !text;
+    const { run } = this;
+    if (this.healing.failed(run)) this.unhealed = true;
+    this.#note(run.broken ? BROKEN : run.empty ? EMPTY : this.unhealed ? UNHEALED : "");
     if (run.broken) this.pause();
     this.#paint();
+  }
+
+  // One sentence over the picture, with a button that starts again; an empty one goes away.
+  #note(text) {
+    const { notice, says } = this.ui;
+    if (!text) this.unhealed = false;
+    if (says.textContent !== text) says.textContent = text;
+    notice.hidden = !text;
   }
 
   #countRates(now) {
@@ -414,6 +446,10 @@ class Player {
       this.pause();
       this.goTo(this.run.t - 1);
     } else if (kind === "reset") this.reset();
+    else if (kind === "anew") {
+      this.reset();
+      this.play();
+    }
     else if (kind === "tool") this.setTool(what);
     else if (kind === "damage") this.damage(what);
     else if (kind === "ground") {
@@ -462,6 +498,7 @@ class Player {
     } else if (name === "speed") this.setSpeed(value);
     else if (name === "brush") {
       this.brush = value;
+      this.brushChosen = true; // another automaton does not change it any more
       this.#showState();
     } else if (name === "angle") this.setAngle(value);
     else if (name === "view") this.setView(target.value);
