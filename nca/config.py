@@ -213,7 +213,7 @@ class TargetConfig(_Frozen):
     style: Literal["twemoji", "noto"] = "twemoji"
     size: int = Field(default=40, ge=8, le=128, description="Longest side of the picture, in cells")
     padding: int = Field(default=16, ge=0, le=64, description="Empty cells on each side")
-    crop: bool = Field(default=True, description="Crop to what is not transparent before resizing")
+    crop: bool = Field(default=True, description="Trim empty borders before resizing")
     background: Literal["keep", "transparent"] = Field(
         default="keep",
         description="Opaque pictures: keep, or clear a near-uniform border",

@@ -29,7 +29,7 @@ def add_commands(commands: Any) -> None:
     pull.add_argument("--out", type=Path, required=True, help="the checkpoint folder to write")
 
     listed = _command(commands, "list", _list, "show what others shared")
-    listed.add_argument("query", nargs="?", type=text, help="words of the name")
+    listed.add_argument("query", nargs="?", type=text, help="words in the name")
     listed.add_argument("--sort", choices=("last_modified", "likes"), default="last_modified")
     listed.add_argument("--limit", type=int, default=24)
 

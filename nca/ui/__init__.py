@@ -1,4 +1,4 @@
-"""The page: one file per tab. Layout and handlers only; everything they do lives elsewhere."""
+"""The page: one file per tab. Layout and handlers only; the work is done elsewhere in nca."""
 
 from nca.ui.page import build_ui, launch_options
 

@@ -1,8 +1,8 @@
-"""What a visitor gives: an upload, a drawing, an emoji from the row.
+"""Input components: an upload, a drawing pad, a row of emoji, a dropdown.
 
-Gradio's image components decode with Pillow before a handler can say a friendly word, inside the
-server, and its editor keeps what is sent to it in memory for ever. These two hand over bytes, and
-`nca.target` decodes them in a process of its own.
+Gradio's image components decode with Pillow inside the server, before a handler can refuse the
+file, and its image editor never frees what it receives. The upload and the drawing pad here pass
+on bytes, which `nca.target` decodes in a process of its own.
 """
 
 from __future__ import annotations
@@ -34,39 +34,39 @@ class PictureFile(gr.Image):
     """An upload or a pasted picture, as the path of the file that the visitor sent."""
 
     def get_block_name(self) -> str:
-        """Drawn by the page as Gradio's own image."""
+        """The page renders it as Gradio's own Image."""
         return "image"
 
     def preprocess(self, payload: Any) -> str | None:
-        """The path, which Gradio has checked to be in its upload folder; None without a picture."""
+        """The path, checked by Gradio to lie in its upload folder; None without a picture."""
         return None if payload is None else payload.path
 
 
 class VisitorDropdown(gr.Dropdown):
-    """A selector whose choices belong to a visitor; the handlers check what was chosen.
+    """A dropdown whose choices belong to one visitor; the handlers validate the value.
 
-    Gradio would compare with choices that it forgets when the server restarts.
+    Gradio would compare it with choices that it loses when the server restarts.
     """
 
     def get_block_name(self) -> str:
-        """Drawn by the page as Gradio's own dropdown."""
+        """The page renders it as Gradio's own Dropdown."""
         return "dropdown"
 
     def preprocess(self, payload: Any) -> str | None:
-        """What the visitor sent, unchecked."""
+        """The value as the visitor sent it, not validated."""
         return payload if isinstance(payload, str) else None
 
 
 def script(name: str) -> str:
-    """A script below this folder, for `js_on_load`, without its comments and indentation."""
+    """A script in this folder, for `js_on_load`, with comments and indentation removed."""
     text = (Path(__file__).parent / name).read_text(encoding="utf-8")
     return re.sub(r"^\s*//.*\n|^\s+", "", text, flags=re.MULTILINE)
 
 
 def drawing_pad(elem_id: str) -> gr.HTML:
-    """A canvas with brush, eraser, colours, undo; its value is the drawing as a data address.
+    """A canvas with brush, eraser, colours and undo; its value is the drawing as a data URL.
 
-    The value is an empty string while nothing is drawn; `drawing_bytes` reads it.
+    The value is an empty string while nothing is drawn. `drawing_bytes` decodes it.
     """
     swatches = "".join(
         f'<button type="button" class="swatch" style="--colour:{code}" data-colour="{code}" '
@@ -99,7 +99,7 @@ def drawing_bytes(value: Any) -> bytes | None:
     """The encoded picture in a drawing pad's value; None when nothing was drawn.
 
     Raises:
-        BadInput: it is something else than what the pad sends.
+        BadInput: it is not a value that the pad sends.
     """
     if not value:
         return None
@@ -113,10 +113,10 @@ def drawing_bytes(value: Any) -> bytes | None:
 
 
 def emoji_row(emoji: Iterable[str], elem_id: str) -> gr.HTML:
-    """Buttons with the emoji drawn as they will be grown; a click triggers `select`, `.emoji`."""
+    """A button per emoji, drawn as in the target; a click triggers `select` with `.emoji`."""
     buttons = []
     for symbol in emoji:
-        # The pictures themselves, because not every computer has a font with these emoji.
+        # Images instead of text, because not every computer has a font with these emoji.
         png = _icon(make_target(checked(TargetConfig, {"emoji": symbol, "size": 32})))
         buttons.append(
             f'<button type="button" data-emoji="{html.escape(symbol)}" '
@@ -137,7 +137,7 @@ def emoji_row(emoji: Iterable[str], elem_id: str) -> gr.HTML:
 
 
 def _icon(target: Tensor) -> bytes:
-    """A target without the padding, as a PNG."""
+    """A target without its padding, as a PNG."""
     rows, columns = np.nonzero(target[..., 3].numpy())
     inside = target[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
     return target_to_png(inside)

@@ -1,4 +1,4 @@
-"""What every tab is built from, and how one tab opens a checkpoint on another."""
+"""What every tab receives, and how one tab opens a checkpoint on another."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from nca.settings import Settings
 from nca.ui.events import listen
 from nca.ui.visitor import browser_state, key_of, private_link, welcome
 
-# What a handler is given when its inputs are a set, and what it returns: by component.
+# By component: what a handler receives when its inputs are a set, and what it returns.
 Values = Mapping[Any, Any]
 Updates = dict[Any, Any]
 
 
 def named_values(names: Iterable[str], fields: object, values: Values) -> dict[str, Any]:
-    """Values by name, to make a form's NamedTuple of them.
+    """Values by field name, from which a form's NamedTuple can be made.
 
     Args:
-        names: of the form's fields.
-        fields: has the components under the same names.
-        values: by component.
+        names: the names of the form's fields.
+        fields: an object that has the components as attributes of the same names.
+        values: the values by component.
     """
     return {name: values[getattr(fields, name)] for name in names}
 
@@ -35,11 +35,11 @@ class Opener:
     """How a tab opens a checkpoint.
 
     Attributes:
-        handler: the updates of the tab's outputs, from the inputs' values and a checkpoint's name.
+        handler: takes the inputs' values and a checkpoint's name, returns updates of the outputs.
         inputs: what the handler reads besides the visitor.
         outputs: what it updates.
-        options: of the event, such as how many may run at the same time.
-        script: runs in the page afterwards.
+        options: of the event, such as its concurrency limit.
+        script: JavaScript that runs in the page afterwards.
     """
 
     handler: Callable[[Values, str], Updates]
@@ -51,22 +51,23 @@ class Opener:
 
 @dataclass(frozen=True)
 class PageContext:
-    """What every tab is built from.
+    """What every tab receives.
 
     A tab is a module with `ID`, `TITLE` and `build(context)`. `build` lays the tab out and returns
-    a function that attaches what concerns other tabs, which is called once all are laid out.
+    a function that attaches the handlers that involve other tabs; it is called once all tabs are
+    laid out.
 
     Attributes:
-        settings: of the server.
+        settings: the server's settings.
         queue: the trainings.
         catalog: the checkpoints, and who may open them.
         visitor: the visitor's key, in their browser.
         chosen: the name of the checkpoint on the Grow tab; empty before there is one.
-        loaded: the event that the page is open and the visitor has a key.
+        loaded: the event after the page has loaded and the visitor has a key.
         private_link: a link that holds the key; not rendered yet.
-        tabs: around all tabs.
+        tabs: the container of all tabs.
         items: the tabs by id.
-        openers: how tabs open a checkpoint, by id; a tab adds its own in `build`.
+        openers: how each tab opens a checkpoint, by tab id; a tab adds its own in `build`.
     """
 
     settings: Settings
@@ -82,11 +83,11 @@ class PageContext:
 
     @classmethod
     def make(cls, page: gr.Blocks, settings: Settings, queue: JobQueue) -> Self:
-        """The context of a page, within whose Blocks this is called where the tabs are to be.
+        """Make the context; call it within the page's Blocks, at the place for the tabs.
 
         Args:
-            page: the Blocks.
-            settings: of the server.
+            page: the page's Blocks.
+            settings: the server's settings.
             queue: the trainings.
         """
         visitor, link = (
@@ -110,7 +111,7 @@ class PageContext:
         Args:
             tab: its id.
             event: such as `button.click`.
-            name: the checkpoint's name, from the inputs' values; where it is empty, nothing
+            name: returns the checkpoint's name from the inputs' values; when it is empty, nothing
                 happens.
             inputs: what `name` reads besides the visitor.
         """
@@ -134,11 +135,11 @@ class PageContext:
 
 
 def _welcome(stored: Any, request: gr.Request) -> tuple[dict[str, str | None], str, str]:
-    """The visitor's key, a new one if they have none; their private link, in two sentences."""
+    """The visitor's key, new if they have none, and two texts with their private link."""
     state = welcome(stored, request)
     link = private_link(key_of(state), "your private link")
     words = f"If your browser forgets this page, come back with {link}. Keep it to yourself."
-    # Shown only where the browser says so, see `visitor.HEAD`.
+    # Shown only when the browser blocks site data, see `visitor.HEAD`.
     blocked = (
         f"Your browser keeps no data of this page. To come back to what you train, keep {link}, "
         "and keep it to yourself."

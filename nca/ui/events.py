@@ -1,4 +1,4 @@
-"""How every handler of the page is attached: private, and never showing a traceback."""
+"""How the page's handlers are attached: not as endpoints, and without tracebacks on the page."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nca.config import BadInput
 
 log = logging.getLogger(__name__)
 
-# Gradio queues the events of a group together: so many of each run at the same time.
+# Gradio queues the events of one concurrency_id together; concurrency_limit of them run at once.
 PLAYING: dict[str, Any] = {"concurrency_limit": 2, "concurrency_id": "playing"}
 LIVES: dict[str, Any] = {"concurrency_limit": 2, "concurrency_id": "lives"}
 NETWORK: dict[str, Any] = {"concurrency_limit": 4, "concurrency_id": "hub"}
@@ -23,17 +23,17 @@ APOLOGY = "Something went wrong here, and it is not your fault. Nothing is lost;
 
 
 def toast(words: str, title: str, seconds: float = 10, *, warning: bool = False) -> None:
-    """Show words in the corner of the page for a while; plain text, which may be a stranger's."""
+    """Show a notice in the corner of the page; plain text, so other people's titles are safe."""
     show = gr.Warning if warning else gr.Info
-    show(html.escape(words), seconds, title=html.escape(title))  # Gradio takes both for HTML
+    show(html.escape(words), seconds, title=html.escape(title))  # Gradio renders both as HTML
 
 
 def guarded(handler: Callable[..., Any], quiet: bool = False) -> Callable[..., Any]:
-    """The handler, with BadInput as a sentence and anything else as an apology, on the page.
+    """Wrap a handler: the page shows BadInput's sentence, or an apology for any other exception.
 
     Args:
         handler: of an event. When it raises, none of its outputs changes.
-        quiet: show nothing; for what happens by itself every second.
+        quiet: show nothing; for timers that fire every second or so.
     """
 
     @functools.wraps(handler)
@@ -63,12 +63,12 @@ def listen(
 ) -> Any:
     """Attach a handler to an event such as `button.click`; returns Gradio's dependency.
 
-    Nothing here is a public endpoint: whatever a handler does, it checks itself.
+    Visitors can send any value to a handler, so each handler validates its own inputs.
     """
     defaults = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": None}
     return event(guarded(handler, quiet), inputs, outputs, **(defaults | options))
 
 
 def changes(components: Iterable[Any]) -> Callable[..., Any]:
-    """The event that any of these components changed, for `listen`."""
+    """One event for a change of any of these components, for `listen`."""
     return functools.partial(gr.on, [component.change for component in components])

@@ -1,7 +1,7 @@
-"""What is changed of Gradio's server: everything here relies on its inner parts, version 6.31.
+"""Changes to Gradio's server; everything here relies on internals of version 6.31.
 
-Gradio is made for demonstrations that end. This server runs for weeks on two cores, so sessions
-must stay small, and nothing may be counted or looked for that nobody reads.
+Gradio is built for short demos. This server runs for weeks on two cores, so sessions must stay
+small, and statistics that nobody reads must not be collected.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ import gradio as gr
 from gradio.state_holder import SessionState, StateHolder
 from gradio.utils import LRUCache
 
-SESSIONS = 300  # open pages that are remembered, 50 KB each; the one unused longest goes first
-POLL_SECONDS = 0.02  # Gradio's own are 0.001 and 0.01, which cost an idle server 6 % of a core
+SESSIONS = 300  # open pages kept, 50 KB each; the least recently used is dropped first
+POLL_SECONDS = 0.02  # Gradio's defaults, 0.001 and 0.01, cost an idle server 6 % of a core
 PROGRESS_SECONDS = 0.1
 
 
 def set_up_queue(page: gr.Blocks) -> None:
-    """Let the event queue of a page wait calmly and remember little; call it after `page.queue`."""
+    """Make a page's event queue poll less often and keep less; call it after `page.queue`."""
     queue = page._queue  # pyright: ignore[reportPrivateUsage]
     queue.sleep_when_free = POLL_SECONDS
     queue.progress_update_sleep_when_free = PROGRESS_SECONDS
-    # For a dashboard that is switched off, Gradio keeps 10,000 events and makes a data frame of
-    # all of them after each.
+    # For a dashboard that is disabled, Gradio keeps 10,000 events and builds a data frame of all
+    # of them after each event.
     queue.ANALYTICS_MAX_EVENTS = 1
-    queue.ANAYLTICS_CACHE_FREQUENCY = 10**12  # events between two summaries
+    queue.ANAYLTICS_CACHE_FREQUENCY = 10**12  # events between two analytics summaries
     queue.pending_messages_per_session = _Recent(SESSIONS)
 
 
 class _Recent(LRUCache[Any, Any]):
-    """Drops what was used longest ago; Gradio's own drops what was added first, in use or not."""
+    """Drops the least recently used entry; Gradio's drops the oldest, even while in use."""
 
     def __getitem__(self, key: Any) -> Any:
         self.move_to_end(key)
@@ -41,7 +41,7 @@ class _Recent(LRUCache[Any, Any]):
 
 
 class _Nothing(dict[Any, Any]):
-    """A dict that takes everything, keeps nothing, and has an empty dict for every key."""
+    """A dict that ignores what is stored and returns an empty dict for every key."""
 
     def __setitem__(self, key: Any, value: Any) -> None:
         pass
@@ -56,14 +56,14 @@ class _Nothing(dict[Any, Any]):
 class SmallSessions(StateHolder):
     """Sessions without a copy of the page's configuration and of every value last shown.
 
-    Gradio keeps that copy for links into a session, which this page does not offer. It makes a
-    session 1 MB large, and there are as many sessions as pages were opened, until their limit.
+    Gradio keeps that copy for links into a session, which this page does not offer. With it, a
+    session takes 1 MB, and every opened page has a session, up to the limit.
     """
 
     def set_blocks(self, blocks: gr.Blocks) -> None:
         """Serve this page."""
         super().set_blocks(blocks)
-        # What a session is made from: without blocks to copy the configuration of.
+        # Sessions are made from this object; without blocks there is no configuration to copy.
         self.blocks: Any = SimpleNamespace(default_config=blocks.default_config, blocks=())
 
     def __getitem__(self, session_id: str) -> SessionState:
@@ -76,7 +76,7 @@ class SmallSessions(StateHolder):
 
 @asynccontextmanager
 async def lifespan(app: Any) -> AsyncGenerator[None]:
-    """Before Gradio's app serves its first request."""
+    """Replace Gradio's session store before the app serves its first request."""
     app.state_holder = SmallSessions()
     app.state_holder.set_blocks(app.get_blocks())
     yield

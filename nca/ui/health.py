@@ -1,4 +1,4 @@
-"""`GET /healthz`: whether this server looks after its jobs, for whoever restarts servers."""
+"""`GET /healthz`: whether this server runs its jobs, for whatever monitors and restarts it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PATH = "/healthz"
 
 
 def route(queue: JobQueue) -> Route:
-    """The route; it answers 200 when all is well, else 503, and names nobody's jobs."""
+    """The route; it answers 200 when all is well, else 503, and identifies no job or visitor."""
 
     def healthz(request: Request) -> JSONResponse:
         health = queue.health()

@@ -1,7 +1,7 @@
-"""Small pieces of HTML: pictures as data, figures, a progress bar, durations in words.
+"""Small pieces of HTML: pictures as data URLs, figures, a progress bar, durations in words.
 
-Pictures of a job travel inside the page instead of as files: a cached file would be served to
-everyone who has its address, and each of them would be written to the disk once more.
+A job's pictures are sent as data URLs, not as files: Gradio would serve a cached file to anyone who
+has its URL, and would write another copy of it to the disk.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ FLEETING = (
 
 
 def data_uri(data: bytes, kind: str = "image/webp") -> str:
-    """Bytes as an address that holds them."""
+    """Bytes as a data URL."""
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
 def picture(data: bytes, alt: str, kind: str = "image/webp", css: str = "") -> str:
-    """An image whose cells stay squares when it is enlarged."""
+    """An image that is enlarged without smoothing, so that cells stay squares."""
     return f'<img class="cells {css}" src="{data_uri(data, kind)}" alt="{html.escape(alt)}">'
 
 
 def figure(content: str, caption: str, css: str = "") -> str:
-    """A picture with words below; both are HTML."""
+    """A picture with a caption; both are HTML."""
     return f'<figure class="{css}">{content}<figcaption>{caption}</figcaption></figure>'
 
 
 def file_figure(path: Path, caption: str, alt: str, css: str = "") -> str:
-    """The WebP file as a figure, an empty string while there is none."""
+    """A WebP file as a figure; an empty string while the file does not exist."""
     try:
         data = path.read_bytes()
     except OSError:
@@ -41,7 +41,7 @@ def file_figure(path: Path, caption: str, alt: str, css: str = "") -> str:
 
 
 def progress_bar(share: float) -> str:
-    """A bar, `share` of it full."""
+    """A progress bar; `share` is in [0, 1]."""
     percent = round(100 * min(1.0, max(0.0, share)), 1)
     return (
         f'<div class="bar" role="progressbar" aria-valuemin="0" aria-valuemax="100" '
@@ -51,14 +51,14 @@ def progress_bar(share: float) -> str:
 
 
 def note(sentence: str, kind: str = "note") -> str:
-    """A sentence for the visitor, announced to screen readers; nothing for an empty one."""
+    """A sentence for the visitor, announced to screen readers; empty for an empty sentence."""
     if not sentence:
         return ""
     return f'<p class="{kind}" role="status">{html.escape(sentence)}</p>'
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say it: "about 4 minutes"."""
+    """A duration in words: "about 4 minutes"."""
     if seconds < 10:
         return "a few seconds"
     if seconds < 90:

@@ -1,4 +1,4 @@
-"""The whole page: masthead, tabs, and what ties them together."""
+"""The whole page: header, tabs, launch options."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ MASTHEAD = f"""<header class="masthead">{SPROUT}<div><h1>{TITLE}</h1>
 
 
 def build_ui(settings: Settings, queue: JobQueue) -> gr.Blocks:
-    """The page as Gradio Blocks, its queue set up; launch it with `launch_options`.
+    """The page as Gradio Blocks, with its queue set up; launch it with `launch_options`.
 
     Args:
-        settings: of this server.
+        settings: the server's settings.
         queue: the jobs.
     """
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 3600)) as page:
         gr.HTML(MASTHEAD)
         context = PageContext.make(page, settings, queue)
-        # Before the page's own handlers, which Gradio gives names too.
+        # Before the page's own handlers, because Gradio names those too and names must not clash.
         api.publish(settings, queue, context.catalog)
         connects = []
         with context.tabs:
@@ -62,11 +62,11 @@ def build_ui(settings: Settings, queue: JobQueue) -> gr.Blocks:
 
 
 def launch_options(settings: Settings, queue: JobQueue) -> dict[str, Any]:
-    """Arguments for `Blocks.launch`: nothing is published, fetched or shown of an error.
+    """Arguments for `Blocks.launch`: no share link, no requests to other sites, no error details.
 
     Args:
-        settings: of this server.
-        queue: the jobs, whose state `/healthz` answers.
+        settings: the server's settings.
+        queue: the jobs, whose state `/healthz` reports.
     """
     return {
         "app_kwargs": {
@@ -93,10 +93,10 @@ def launch_options(settings: Settings, queue: JobQueue) -> dict[str, Any]:
 
 
 def has_mcp() -> bool:
-    """Whether Gradio can serve a language model's tools; says what to install when it cannot."""
+    """Whether Gradio can serve MCP tools; logs what to install when it cannot."""
     if importlib.util.find_spec("mcp"):
         return True
-    # Not the extra gradio[mcp]: it asks for a pydantic older than the one pinned here.
+    # Not the extra gradio[mcp]: it requires an older pydantic than the one pinned here.
     log.warning(
         "NCA_GARDEN_MCP=1 needs one more package: pip install 'mcp>=1.21,<2'. "
         "The page is served without it."
@@ -105,7 +105,7 @@ def has_mcp() -> bool:
 
 
 def what_is_kept(settings: Settings) -> str:
-    """What this server keeps of a visitor, in a sentence or two."""
+    """What this server stores about a visitor, in a sentence or two."""
     days = settings.limits.job_days
     return (
         "A training is kept with its picture until you delete it, or until "

@@ -1,7 +1,7 @@
-"""Answers what is the same for everybody from memory: the page, its config, its scripts and styles.
+"""Serve from memory what is the same for everybody: the page, its config, its scripts and styles.
 
-Gradio copies the whole configuration, fills a template and compresses the result at every request,
-which takes seconds of a busy machine for the 100 files of one page.
+Gradio copies the whole configuration, fills a template and compresses the result at every request.
+For the 100 files of one page this takes seconds on a busy machine.
 """
 
 from __future__ import annotations
@@ -20,13 +20,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 CACHE_BYTES = 16_000_000
 MINIMUM = 400  # bytes; smaller answers are not compressed
 _PATHS = re.compile(r"/(config|theme\.css|assets/.+\.(js|css))?")
-_HASHED = re.compile(r"/assets/.*-[A-Za-z0-9_-]{8,}\.(js|css)")  # the content names the file
-_OTHER_PAGES = {"page", "deep_link"}  # parameters that choose what is answered
-# What Gradio derives the page's address from, which is part of the answer.
+_HASHED = re.compile(
+    r"/assets/.*-[A-Za-z0-9_-]{8,}\.(js|css)"
+)  # the name contains a hash of the content
+_OTHER_PAGES = {"page", "deep_link"}  # query parameters that change the response
+# Gradio derives the page's URL, which is part of the response, from these headers.
 _ORIGIN = ("host", "x-forwarded-host", "x-forwarded-proto", "x-gradio-server")
 
 
-_Key = tuple[str | None, ...]  # the encoding is last
+_Key = tuple[str | None, ...]  # the encoding comes last
 
 
 @dataclass(frozen=True)
@@ -38,11 +40,11 @@ class Answer:
 
 
 class PageCache:
-    """ASGI middleware; only answers that depend on nothing but address and encoding are kept.
+    """ASGI middleware; keeps only responses that depend on nothing but the URL and the encoding.
 
     Args:
-        app: answers what is not stored.
-        limit: bytes of bodies that are kept; the least recently used go first.
+        app: the application that serves everything else.
+        limit: total size of the stored bodies in bytes; the least recently used are dropped first.
     """
 
     def __init__(self, app: ASGIApp, limit: int = CACHE_BYTES) -> None:
@@ -52,7 +54,7 @@ class PageCache:
         self._guard = threading.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer from memory, or let `app` answer and remember it."""
+        """Send the stored response, or let `app` respond and store that."""
         key = _key(scope)
         if key is None:
             await self.app(scope, receive, send)
@@ -64,7 +66,7 @@ class PageCache:
         if answer is None:
             collected = _Collected(send)
             await self.app(scope, receive, collected)
-            if collected.start is None:  # it has been sent on, unchanged
+            if collected.start is None:  # not a 200: it has been passed on unchanged
                 return
             answer = _encoded(scope["path"], collected, key[-1])
             self._keep(key, answer)
@@ -73,7 +75,7 @@ class PageCache:
 
     def _keep(self, key: _Key, answer: Answer) -> None:
         with self._guard:
-            if key in self._answers:  # asked for twice at once
+            if key in self._answers:  # a concurrent request has stored it
                 return
             self._answers[key] = answer
             self._size += len(answer.body)
@@ -83,7 +85,7 @@ class PageCache:
 
 
 def _key(scope: Scope) -> _Key | None:
-    """What an answer depends on, the encoding last; None when it must not come from memory."""
+    """What the response depends on, the encoding last; None when it must not be cached."""
     if scope["type"] != "http" or scope["method"] != "GET" or not _PATHS.fullmatch(scope["path"]):
         return None
     headers = Headers(scope=scope)
@@ -97,7 +99,7 @@ def _key(scope: Scope) -> _Key | None:
 
 
 class _Collected:
-    """Takes a whole 200 answer; any other is sent on as it comes."""
+    """Collects a complete 200 response; passes any other on as it comes."""
 
     def __init__(self, send: Send) -> None:
         self._send = send

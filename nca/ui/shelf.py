@@ -13,7 +13,7 @@ from nca.ui.markup import count, data_uri
 
 
 def snapshot_words(ref: CheckpointRef) -> str:
-    """When a snapshot was, in words; empty for anything else."""
+    """When a snapshot was taken, in words; empty for any other checkpoint."""
     if ref.iteration is None:
         return ""
     if ref.iteration > 1:
@@ -22,12 +22,12 @@ def snapshot_words(ref: CheckpointRef) -> str:
 
 
 def choices(entries: Sequence[CatalogEntry]) -> list[tuple[str, str]]:
-    """The shelf for a selector: words for people and the name."""
+    """The shelf's choices for a dropdown: (label, name)."""
     return [(f"{entry.title} · {entry.note or 'shipped'}", str(entry.ref)) for entry in entries]
 
 
 def build(elem_id: str) -> gr.HTML:
-    """The row; a click triggers `select`, `.name`."""
+    """The row; a click triggers `select` with `.name`."""
     return gr.HTML(
         "",
         js_on_load="""

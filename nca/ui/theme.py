@@ -17,12 +17,12 @@ STONE = Color(
 
 
 def theme() -> Base:
-    """Leaf green on paper, and on dark moss at night."""
+    """Green on a light background, or on a dark one in dark mode."""
     return Base(
         primary_hue=LEAF,
         secondary_hue=LEAF,
         neutral_hue=STONE,
-        # The weights that come with all their letters; others are cut down to a few.
+        # Gradio ships these font weights complete, and others as small subsets.
         font=(
             LocalFont("IBM Plex Sans", weights=(400, 700)),
             "ui-sans-serif",

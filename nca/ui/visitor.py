@@ -1,8 +1,8 @@
-"""Who is looking: the visitor's key, kept in their browser and sent with every action.
+"""The visitor's key, stored in their browser and sent with every action.
 
 The browser stores `{"own": key, "link": key or None}`. A private link (`?key=...`) is used for the
-page it opened and never replaces the key that the browser already has. A browser that keeps no site
-data has the key only as long as the page is open, and is shown the link at once.
+page it opened and never replaces the key that the browser already has. A browser that blocks site
+data has the key only while the page is open, so the page shows the link at once.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import gradio as gr
 from nca.jobs.keys import is_key, new_key
 
 STORAGE_KEY = "nca-garden-visitor"
-# Where site data is blocked, even naming localStorage throws, and Gradio's page stays empty.
+# When site data is blocked, any access to localStorage throws, and Gradio's page stays empty.
 HEAD = """<script>
 (() => {
   try { return void localStorage.getItem(''); } catch {}
@@ -38,12 +38,12 @@ HEAD = """<script>
 
 
 def browser_state(secret: str) -> gr.BrowserState:
-    """Where the key lives; the same after a restart of the server."""
+    """The component that stores the key; it is readable after a restart of the server."""
     return gr.BrowserState(None, storage_key=STORAGE_KEY, secret=secret)
 
 
 def welcome(stored: Any, request: gr.Request) -> dict[str, str | None]:
-    """What to store for a page that has just opened: the key it has, or a new one."""
+    """What to store for a page that has just opened: its existing key, or a new one."""
     own = stored.get("own") if isinstance(stored, dict) else None
     link = request.query_params.get("key")
     return {
@@ -53,12 +53,12 @@ def welcome(stored: Any, request: gr.Request) -> dict[str, str | None]:
 
 
 def private_link(key: str, words: str) -> str:
-    """A link that opens the page with this key, as HTML; `words` are its text."""
+    """A link that opens the page with this key, as HTML; `words` is its text."""
     return f'<a href="?key={html.escape(key)}">{html.escape(words)}</a>'
 
 
 def key_of(stored: Any) -> str:
-    """The key to act with; an empty string, which nobody owns anything by, without one."""
+    """The key to act with; without one an empty string, which owns nothing."""
     if not isinstance(stored, dict):
         return ""
     return stored.get("link") or stored.get("own") or ""

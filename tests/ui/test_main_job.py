@@ -16,7 +16,7 @@ def test_train_stop_resume_grow_damage_download(visit, server):
     page = visit()
     page.page.locator("#emoji-row button").nth(6).click()
     page.tiny(100_000)  # more than a fast machine is through with before it is stopped
-    page.wait("#target", "24 × 24 cells")
+    page.wait("#target", "grid 24 × 24")
     page.page.locator("#start").click()
     page.wait("#status", r"[1-9]\d* of 100.000 iterations", START)
     assert not page.page.locator("#start").is_enabled()

@@ -16,10 +16,10 @@ def png(rgba: np.ndarray) -> bytes:
 
 def test_the_target_is_shown_at_training_size(visit):
     page = visit()
-    page.wait("#target", "72 × 72 cells")
+    page.wait("#target", "grid 72 × 72")
     page.number("#size", 20)
     page.number("#padding", 5)
-    page.wait("#target", "30 × 30 cells")
+    page.wait("#target", "grid 30 × 30")
     size = page.page.locator("#target img").evaluate("i => [i.naturalWidth, i.naturalHeight]")
     assert size == [30, 30]
     before = page.picture("#target")

@@ -1,7 +1,7 @@
-"""The public endpoints, for scripts and language models: six typed functions, and no more.
+"""The public endpoints, for scripts and language models: six typed functions.
 
-Each checks the visitor's key and the limits exactly as the page does. A key is 32 hex digits; who
-has it can see, stop and delete what was trained with it, so keep it.
+Each checks the visitor's key and the limits exactly as the page does. A key is 32 hex digits.
+Whoever has it can see, stop and delete what was trained with it: do not lose it or share it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 def publish(settings: Settings, queue: JobQueue, catalog: Catalog) -> None:
-    """Make the endpoints public; within the page's Blocks."""
+    """Register the public endpoints; call it within the page's Blocks."""
     training, checkpoints = Training(settings, queue, catalog), Checkpoints(catalog)
     free: dict[str, Any] = {"concurrency_limit": None}
     endpoints: list[tuple[Callable[..., Any], dict[str, Any]]] = [
@@ -48,16 +48,16 @@ def publish(settings: Settings, queue: JobQueue, catalog: Catalog) -> None:
 
 
 def refuse_body(_request: Request, _error: Exception) -> JSONResponse:
-    """The answer to a request that is not a call at all.
+    """The response (422) to a request body that is not a call of an endpoint.
 
-    FastAPI's own would repeat what was sent, and fail with 500 where that cannot be sent back.
+    FastAPI's own handler would echo the body, and fail with 500 when that cannot be serialised.
     """
     words = "Please send a JSON object whose data is the list of the endpoint's values."
     return JSONResponse({"error": words}, status_code=422)
 
 
 def _plain(call: Callable[..., Any]) -> Callable[..., Any]:
-    """The call, with BadInput as its sentence and anything else as an apology."""
+    """Wrap a call: BadInput becomes its sentence, any other exception a general apology."""
 
     @functools.wraps(call)
     def safely(*values: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Endpoints that say which checkpoints there are, and fetch one."""
+"""Endpoints that list the checkpoints and fetch one from the Hub."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nca.ui.api import values
 
 
 class Checkpoints:
-    """`list_checkpoints` and `pull`. Signatures and docstrings are what a client is shown."""
+    """`list_checkpoints` and `pull`. Clients see these signatures and docstrings."""
 
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
@@ -19,12 +19,12 @@ class Checkpoints:
     def list_checkpoints(
         self, where: str = "here", query: str = "", key: str = ""
     ) -> list[dict[str, Any]]:
-        """The automata that can be grown.
+        """List the automata that can be grown.
 
         Args:
-            where: here, for those of this garden and of the visitor; hub, for what others shared.
-            query: words of the name.
-            key: of the visitor; without one only the shipped ones are here.
+            where: here, for this garden's and the visitor's own; hub, for those that others shared.
+            query: words that the name contains.
+            key: the visitor's key; without one, "here" lists only the shipped automata.
         """
         where, query, key = (
             values.text(where, "where"),
@@ -50,10 +50,10 @@ class Checkpoints:
 
         Args:
             repo: user/name, or user/name@revision.
-            key: of the visitor; when empty a new one is made. Keep it: grow needs it.
+            key: the visitor's key; when empty, a new one is made. Keep it: grow needs it.
 
         Returns:
-            checkpoint, for grow and evaluate; key; note, when it is an older copy.
+            checkpoint, for grow and evaluate; key; note, which says so when this is an older copy.
         """
         key = values.key_or_new(key)
         ref, words = self.catalog.fetch(key, values.text(repo, "repo"))

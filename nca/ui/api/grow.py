@@ -1,4 +1,4 @@
-"""The endpoint that grows and films an automaton."""
+"""The endpoint that grows an automaton and renders it as a GIF."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from nca.render import animation_bytes, to_rgba8
 from nca.settings import Settings
 from nca.ui.api import values
 
-CHUNK = 16  # states in memory at a time; they are large, frames are small
+CHUNK = 16  # states held in memory at a time: a state is much larger than its frame
 
 
 class Growing:
-    """`grow`. Its signature and docstring are what a client is shown."""
+    """`grow`. Clients see this signature and docstring."""
 
     def __init__(self, settings: Settings, catalog: Catalog) -> None:
         self.settings, self.catalog = settings, catalog
@@ -38,22 +38,23 @@ class Growing:
         wound: str = "",
         wound_at: int = 100,
     ) -> dict[str, Any]:
-        """Grow an automaton from one cell, damage it if asked to, and film it.
+        """Grow an automaton from one cell, damage it if asked, and return the growth as a GIF.
 
         Args:
             checkpoint: a name from list_checkpoints, train or pull.
             steps: 1 to 600.
-            seed: decides which cells act when.
-            damage: nothing, or the shape of what is cut away: half-left, half-right, half-top,
-                half-bottom, centre, circle, stroke, swipe, swipes, hole, cut, limb, scrub, scatter.
-            damage_at: the step before which it is cut away.
-            key: of the visitor, for checkpoints that are theirs.
-            wound: the former name of damage.
-            wound_at: the former name of damage_at; goes with wound.
+            seed: of the fire masks, which decide which cells update at which step.
+            damage: empty for none, or the shape of the cells to erase: half-left, half-right,
+                half-top, half-bottom, centre, circle, stroke, swipe, swipes, hole, cut, limb,
+                scrub, scatter.
+            damage_at: the damage is applied just before this step.
+            key: the visitor's key, needed for their own checkpoints.
+            wound: earlier name of damage.
+            wound_at: earlier name of damage_at; used together with wound.
 
         Returns:
-            gif as base64, one frame per step; alive, the share of living cells; log10_error
-            against the picture it was trained on, or None.
+            gif as base64, one frame per step; alive, the share of living cells in the last state;
+            log10_error of the last state against the target it was trained on, or None.
         """
         most = self.settings.limits.export_frames
         steps = values.whole(steps, 1, most, "steps")
@@ -79,9 +80,9 @@ class Growing:
 def _life(
     nca: NCA, x: Tensor, seed: int, stops: tuple[int, int], shape: str
 ) -> tuple[Tensor, np.ndarray]:
-    """The last state [1, H, W, C], and a frame per step, uint8 [T, H, W, 4].
+    """Return the last state [1, H, W, C] and one frame per step, uint8 [T, H, W, 4].
 
-    It grows to the first stop, is damaged if there is a shape, and grows to the second.
+    `x` grows until step `stops[0]`, is damaged if `shape` is not empty, and grows until `stops[1]`.
     """
     frames, t = [], 0
     for life, stop in enumerate(stops):

@@ -13,7 +13,7 @@ from nca.evaluate import Plan, evaluate
 from nca.target import target_to_png
 from nca.ui.api import values
 
-# A tenth of the yardstick's work: a public endpoint must not hold a core for minutes.
+# A tenth of the full battery's work: a public endpoint must not occupy a core for minutes.
 BRIEF = Plan(
     lives=2, growth=(96, 200), strokes=0, angles=(0,), persistence=1000, persistence_lives=1
 )
@@ -21,7 +21,7 @@ REMEMBERED = 128
 
 
 class Scoring:
-    """`evaluate`. Its signature and docstring are what a client is shown."""
+    """`evaluate`. Clients see this signature and docstring."""
 
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
@@ -32,12 +32,12 @@ class Scoring:
 
         Args:
             checkpoint: a name from list_checkpoints, train or pull.
-            seed: of the lives.
-            key: of the visitor, for checkpoints that are theirs.
+            seed: of the rollouts.
+            key: the visitor's key, needed for their own checkpoints.
 
         Returns:
-            brief: measured now on two lives, each a log10 of the RGBA error; recorded: what the
-            checkpoint itself says of the full battery, unchecked.
+            brief: scores measured now on two rollouts, each a log10 of the mean squared RGBA error;
+            recorded: the full battery's scores as the checkpoint states them, not verified.
         """
         seed = values.whole(seed, 0, 2**32 - 1, "seed")
         ref = values.checkpoint(checkpoint, self.catalog)

@@ -1,4 +1,4 @@
-"""Endpoints that train, and tell how it goes."""
+"""Endpoints that start a training and report its progress."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MOST_ITERATIONS: int = TrainConfig.model_json_schema()["properties"]["iterations
 
 
 class Training:
-    """`train` and `job`. Signatures and docstrings are what a client is shown."""
+    """`train` and `job`. Clients see these signatures and docstrings."""
 
     def __init__(self, settings: Settings, queue: JobQueue, catalog: Catalog) -> None:
         self.settings, self.queue, self.catalog = settings, queue, catalog
@@ -36,19 +36,19 @@ class Training:
         """Queue the training of a cellular automaton that grows an emoji or a picture.
 
         Args:
-            emoji: one emoji; the lizard when there is neither a picture nor a checkpoint.
-            recipe: quick, growing, persistent, regenerating or another name from the page.
+            emoji: one emoji; by default the lizard, unless a picture or a checkpoint is given.
+            recipe: quick, growing, persistent, regenerating or another recipe of the page.
             size: longest side of the picture, 8 to 128 cells.
             padding: empty cells on each side, 0 to 64.
-            iterations: updates of the weights; 0 takes the recipe's own number.
-            seed: of the first weights and all draws.
+            iterations: updates of the weights; 0 for the recipe's own number.
+            seed: of the initial weights and all random draws.
             picture: a PNG, JPEG, WebP or GIF as base64 or a data URL, instead of the emoji.
-            checkpoint: a name from list_checkpoints, train or pull, to train that one further, on
-                its own picture if no other is given; its architecture stays.
-            key: of the visitor; when empty a new one is made. Keep it: it owns the training.
+            checkpoint: a name from list_checkpoints, train or pull: train this one further, on its
+                own picture if no other is given. Its architecture is kept.
+            key: the visitor's key; when empty, a new one is made. Keep it: it owns the training.
 
         Returns:
-            job and key, for the endpoint job; checkpoint, for grow once it has weights.
+            job and key, for the endpoint job; checkpoint, for grow once there are weights.
         """
         data = values.picture(picture, self.settings.limits.upload_bytes)
         key, symbol = values.key_or_new(key), values.text(emoji, "emoji")[:64]
@@ -74,11 +74,11 @@ class Training:
         return {"job": job, "key": key, "checkpoint": str(CheckpointRef(Kind.JOB, job))}
 
     def job(self, job: str, key: str) -> dict[str, Any]:
-        """How a training is doing: state, place in the queue, iteration, loss, time left.
+        """Report on a training: state, position in the queue, iteration, loss, time left.
 
         Args:
             job: from the endpoint train.
-            key: of the visitor who started it.
+            key: the key of the visitor who started it.
         """
         view = self.queue.view(
             values.key_or_none(key), values.text(job, "job").removeprefix(f"{Kind.JOB}:")

@@ -1,7 +1,7 @@
-"""What clients send, read alike by every endpoint: generous in form, strict in range.
+"""How every endpoint reads what clients send: lenient about the form, strict about the range.
 
-JSON has one kind of number and no bytes, and people leave values out as null; so 20.0 and "20" are
-20, and null is what an empty text is.
+JSON has one number type and no bytes, and clients send null for values they leave out. So 20.0 and
+"20" are read as 20, and null as an empty text.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def whole(value: Any, low: int, high: int, name: str) -> int:
 
 
 def text(value: Any, name: str) -> str:
-    """A text without white space around it, empty for None; BadInput for anything else."""
+    """A text, stripped of white space at both ends; empty for None; BadInput for other types."""
     if value is None:
         return ""
     if not isinstance(value, str):
@@ -45,10 +45,10 @@ def text(value: Any, name: str) -> str:
 
 
 def key_or_none(value: Any) -> str:
-    """A visitor's key, or an empty text, which nobody owns anything by.
+    """A visitor's key, or an empty text, which owns nothing.
 
     Raises:
-        BadInput: it is neither.
+        BadInput: it is neither a key nor empty.
     """
     key = text(value, "key")
     if key and not is_key(key):
@@ -57,17 +57,17 @@ def key_or_none(value: Any) -> str:
 
 
 def key_or_new(value: Any) -> str:
-    """A visitor's key, a new one where none is given; BadInput where it cannot be one."""
+    """A visitor's key, a new one when none is given; BadInput when it is not a valid key."""
     return key_or_none(value) or JobQueue.new_key()
 
 
 def checkpoint(value: Any, catalog: Catalog) -> CheckpointRef:
-    """The checkpoint of a name, as `list_checkpoints` writes it or without its `shipped:`.
+    """The checkpoint with a name as `list_checkpoints` returns it; `shipped:` may be left out.
 
-    It says nothing about who may open it.
+    Does not check who may open it.
 
     Raises:
-        BadInput: it is not a name of one.
+        BadInput: it is not the name of a checkpoint.
     """
     name = text(value, "checkpoint")
     if name and ":" not in name:
@@ -79,21 +79,21 @@ def checkpoint(value: Any, catalog: Catalog) -> CheckpointRef:
 
 
 def picture(value: Any, most: int) -> bytes | None:
-    """The bytes of a picture in base64, None for an empty text.
+    """The bytes of a picture given in base64; None for an empty text.
 
-    Also as a data URL, in lines, in the alphabet of addresses, or without the padding at its end.
+    Data URLs, wrapped lines, the URL-safe alphabet and missing padding are accepted too.
 
     Args:
         value: as a client sent it.
-        most: bytes at most.
+        most: largest number of bytes accepted.
 
     Raises:
-        BadInput: it is something else, or too large.
+        BadInput: it is not base64, or too large.
     """
     refusal = BadInput(f"Please give the picture as base64, at most {most >> 20} MB.")
     if not value:
         return None
-    if not isinstance(value, str) or len(value) > 2 * most:  # lines and padding take some room
+    if not isinstance(value, str) or len(value) > 2 * most:  # room for base64 and line breaks
         raise refusal
     packed = value.strip()
     if packed[:5].lower() == "data:":

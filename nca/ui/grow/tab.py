@@ -1,7 +1,8 @@
-"""The Grow tab: a checkpoint lives in the visitor's browser, is damaged, heals, is downloaded.
+"""The Grow tab: run a checkpoint in the visitor's browser, damage it, download what it did.
 
-The automaton runs in the page. The server sends its weights, newer ones while it still trains, and
-makes films: the page sends a recording of what was just seen, which is computed again here.
+The automaton runs in the page. The server sends its weights, and newer ones while it still trains.
+The server also makes the films: the page sends a recording of what was just shown, and the server
+computes those states again.
 """
 
 from __future__ import annotations
@@ -31,15 +32,15 @@ from nca.ui.visitor import key_of
 ID, TITLE = "grow", "Grow"
 FORMATS = {"GIF": "gif", "WebP": "webp", "APNG": "apng", "MP4": "mp4"}
 SUFFIXES = {"apng": "png"}
-SIDE = 432  # of a downloaded film, in pixels; roughly, because every cell becomes a square
-EVERY = 3  # seconds between looks at a training whose weights flow into the canvas
+SIDE = 432  # pixels, approximate: each cell of a film takes a whole number of pixels
+EVERY = 3  # seconds between polls of a training whose weights are updated in the player
 STOP_TIMER = "() => ({__type__: 'update', active: false})"  # without asking the server
 SAVE_FILE = "() => setTimeout(() => document.querySelector('#file').click(), 100)"
 
 
 @dataclass(frozen=True)
 class ShownWeights:
-    """Which weights the page has, in the session; compared with what there is later.
+    """Which weights the page shows; kept in the session to detect newer ones.
 
     Attributes:
         name: of the checkpoint.
@@ -57,16 +58,16 @@ class GrowTab:
     Attributes:
         chosen: the name of the checkpoint in the player.
         shelf: the checkpoints to choose from.
-        about: a sentence on a training that is being watched.
+        about: a sentence about the training whose weights are shown.
         player: the automaton.
-        recording: of what was just seen, which the page fills in.
-        films: the buttons that download it, by format.
+        recording: the recording of what was just shown; the page fills it in.
+        films: the buttons that download a film, by format.
         page: the button that downloads the player.
         checkpoint: the button that downloads the checkpoint.
-        further: the button that trains it further.
-        file: what is downloaded.
-        weights: which weights the page has, `ShownWeights`.
-        timer: looks for newer ones.
+        further: the button that trains the checkpoint further.
+        file: the download.
+        weights: which weights the page shows, `ShownWeights`.
+        timer: polls for newer weights.
     """
 
     chosen: gr.Textbox
@@ -84,12 +85,12 @@ class GrowTab:
 
     @property
     def outputs(self) -> list[Any]:
-        """What shows a checkpoint."""
+        """The components that change with the checkpoint."""
         return [self.chosen, self.shelf, *self.weight_outputs]
 
     @property
     def weight_outputs(self) -> list[Any]:
-        """What shows its weights."""
+        """The components that change with the weights."""
         return [self.player, self.weights, self.timer, self.about]
 
 
@@ -137,7 +138,7 @@ def build(context: PageContext) -> Callable[[], None]:
 
 
 def lay_out(context: PageContext) -> GrowTab:
-    """The components, within the page's Blocks."""
+    """Create the components; call it within the page's Blocks."""
     recording = gr.Textbox("", visible=False, elem_id="recording")
     weights = gr.State(None, time_to_live=3600)
     timer = gr.Timer(EVERY, active=False)
@@ -166,7 +167,7 @@ def lay_out(context: PageContext) -> GrowTab:
 
 
 class Handlers:
-    """What happens when something is pressed; methods return updates by component."""
+    """The tab's event handlers; methods return updates by component."""
 
     def __init__(self, context: PageContext, tab: GrowTab) -> None:
         self.catalog, self.limits, self.tab = context.catalog, context.settings.limits, tab
@@ -174,8 +175,8 @@ class Handlers:
     # ------------------------------------------------------------------ choosing
 
     def open(self, stored: Any, chosen: str, weights: ShownWeights | None) -> Updates:
-        """When the tab is opened: the shelf as it is now and, the first time, something growing."""
-        # The session knows first what "Grow it" chose; the page may outlive the session.
+        """The tab was opened: update the shelf and, the first time, start an automaton."""
+        # "Grow it" sets the session's value first; but a page can outlive its session.
         name = weights.name if weights else chosen
         entries = self.catalog.entries(key_of(stored))
         first = None if name else self.catalog.default(entries)
@@ -193,7 +194,7 @@ class Handlers:
         return self.choose(stored, str(event.name))
 
     def choose(self, stored: Any, name: str) -> Updates:
-        """Put a checkpoint into the player, where it begins to grow."""
+        """Load a checkpoint into the player, where it starts to grow."""
         model, weights, view = self._model(stored, name)
         return {
             self.tab.chosen: name,
@@ -205,7 +206,7 @@ class Handlers:
         }
 
     def follow(self, stored: Any, chosen: str, weights: ShownWeights | None) -> Updates:
-        """The newest weights of a training, into the automaton that lives in the canvas."""
+        """Send a training's newest weights to the running player."""
         view = self.catalog.job(key_of(stored), chosen)
         active = view is not None and view.active
         updates = {
@@ -224,7 +225,7 @@ class Handlers:
     # ------------------------------------------------------------------ downloads
 
     def film(self, kind: str) -> Callable[[Any, str, str], str]:
-        """The handler that makes a film of what was just seen."""
+        """Return the handler that makes a film, of this file type, of what was just shown."""
 
         def make(stored: Any, chosen: str, recording: str) -> str:
             frames = replay(recording or "null", limits=self.limits)
@@ -244,17 +245,17 @@ class Handlers:
         loaded = self.catalog.load(key_of(stored), chosen)
         if not CheckpointRef.parse(chosen).is_snapshot:
             return self._file(stored, chosen, zip_checkpoint(loaded.folder), "zip")
-        with tempfile.TemporaryDirectory() as folder:  # a snapshot is weights alone
+        with tempfile.TemporaryDirectory() as folder:  # a snapshot is a weights file only
             save_checkpoint(folder, loaded.nca, loaded.info, loaded.target, preview=False)
             return self._file(stored, chosen, zip_checkpoint(folder), "zip")
 
-    # ------------------------------------------------------------------ within
+    # ------------------------------------------------------------------ helpers
 
     def _model(self, stored: Any, name: str) -> tuple[dict[str, Any], ShownWeights, JobView | None]:
-        """What the player shows, which weights those are, and the training if it is one."""
+        """The player's model, which weights it has, and the job if the checkpoint is a training."""
         key = key_of(stored)
         view, folder = self.catalog.job(key, name), self.catalog.folder(key, name)
-        # Before reading: what is written meanwhile is sent next time.
+        # Before reading, so that weights written meanwhile are sent at the next poll.
         weights = _weights(name, folder)
         model = player_model(
             self.catalog.load(key, name),
@@ -264,7 +265,7 @@ class Handlers:
         return model, weights, view
 
     def _file(self, stored: Any, chosen: str, data: bytes, suffix: str) -> str:
-        """The path of a download, under the checkpoint's title."""
+        """Write a download, named after the checkpoint's title; returns its path."""
         titles = {entry.ref: entry.title for entry in self.catalog.entries(key_of(stored))}
         title = titles.get(CheckpointRef.parse(chosen).newest, "") if chosen else ""
         return _cached(self.tab.file, f"{file_name(title)}.{suffix}", data)
@@ -278,7 +279,7 @@ def _weights(name: str, folder: Path) -> ShownWeights:
 
 
 def _about(name: str, view: JobView | None) -> str:
-    """A sentence about a training that is being watched, or looked back at."""
+    """A sentence about the training or the snapshot that is shown."""
     if name and (then := shelf.snapshot_words(CheckpointRef.parse(name))):
         return note(f"As it was {then}.")
     if view is None or not view.active:
@@ -290,7 +291,7 @@ def _about(name: str, view: JobView | None) -> str:
 
 
 def _cached(file: gr.DownloadButton, name: str, data: bytes) -> str:
-    """Write a download into Gradio's cache, for an hour, under a secret address; its path."""
+    """Write a download into Gradio's cache, for an hour, at a secret URL; returns its path."""
     path = Path(file.GRADIO_CACHE, secrets.token_hex(16), name)
     path.parent.mkdir(parents=True)
     path.write_bytes(data)
@@ -298,6 +299,6 @@ def _cached(file: gr.DownloadButton, name: str, data: bytes) -> str:
 
 
 def file_name(title: str) -> str:
-    """A title as a file name every system takes: emoji by their names."""
+    """A title as a file name that is valid on every system; emoji are replaced by their names."""
     plain = emoji.demojize(title, delimiters=(" ", " "))
     return re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-")[:60] or "automaton"

@@ -1,4 +1,4 @@
-"""The lives that visitors look at on the Inspect tab, kept in memory."""
+"""An in-memory cache of the lives shown on the Inspect tab."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class LifeCache:
     Safe to use from any thread.
 
     Args:
-        most_bytes: limit for all of them together; the newest is kept even if it alone is larger.
+        most_bytes: limit on the total size; the newest life is kept even if it alone is larger.
     """
 
     def __init__(self, most_bytes: int = 2 * MOST_BYTES) -> None:
@@ -24,12 +24,12 @@ class LifeCache:
         self._lock = threading.Lock()
 
     def get(self, key: Hashable, make: Callable[[], Life]) -> Life:
-        """The life under this key; `make` computes it when it is missing."""
+        """The life with this key; `make` computes it when it is missing."""
         with self._lock:
             if key in self._lives:
                 self._lives.move_to_end(key)
                 return self._lives[key]
-        life = make()  # outside the lock: two visitors may compute the same one, but nobody waits
+        life = make()  # outside the lock: two threads may compute the same life, but neither blocks
         with self._lock:
             self._lives[key] = life
             while len(self._lives) > 1 and sum(x.nbytes for x in self._lives.values()) > (

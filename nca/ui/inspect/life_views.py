@@ -1,4 +1,4 @@
-"""A life as the Inspect tab shows it: views in HTML, each with the one thing it teaches."""
+"""The Inspect tab's views of one life, as HTML; each comes with a one-sentence explanation."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from nca.render import image, picture_bytes
 from nca.ui.components import script
 from nca.ui.markup import count, figure, picture
 
-MOST_CELLS = 3  # chosen ones, besides the usual three
-COLUMNS = 11  # of the strips
+MOST_CELLS = 3  # chosen by the visitor, besides the default three
+COLUMNS = 11  # steps shown in the strips
 NOTHING = (
     '<div class="empty"><strong>One life, step by step</strong>'
     "Choose an automaton: it is grown here from its seed, and you can stop at any step.</div>"
@@ -40,7 +40,7 @@ _RGBA = ("#d9473f", "#2c8a57", "#3f6fd1", "currentColor")
 
 
 def stage_box(elem_id: str) -> gr.HTML:
-    """Where `stage` goes. A click on a cell triggers `cell`, `.row`, `.column`."""
+    """The component for `stage`. A click on a cell triggers `cell` with `.row` and `.column`."""
     return gr.HTML(
         NOTHING,
         js_on_load=script("inspect/state_picture.js"),
@@ -50,7 +50,10 @@ def stage_box(elem_id: str) -> gr.HTML:
 
 
 def charts_box(elem_id: str) -> gr.HTML:
-    """Where `traces` go; also what draws every `<line-charts>`. Triggers `seek`, `.step`."""
+    """The component for `traces`; its script draws every `<line-charts>` of the page.
+
+    A click on a chart triggers `seek` with `.step`.
+    """
     return gr.HTML(
         "", js_on_load=script("inspect/charts.js"), elem_id=elem_id, apply_default_css=False
     )
@@ -60,7 +63,7 @@ def charts_box(elem_id: str) -> gr.HTML:
 
 
 def stage(life: Life, t: int, chosen: Sequence[Cell]) -> str:
-    """One step: the picture, who lives and fires, every channel."""
+    """One step: the picture, which cells are alive and which fire, every channel."""
     x, config = life.state(t), life.nca.config
     height, width = life.size
     kinds = cell_kinds(life.nca, x)
@@ -107,7 +110,7 @@ def stage(life: Life, t: int, chosen: Sequence[Cell]) -> str:
 
 
 def _marks(life: Life, chosen: Sequence[Cell]) -> str:
-    """Numbers on the cells that are followed."""
+    """Numbered marks on the followed cells."""
     height, width = life.size
     return "".join(
         f'<i style="left:{(column + 0.5) / width:.2%};top:{(row + 0.5) / height:.2%}">{number}</i>'
@@ -116,11 +119,11 @@ def _marks(life: Life, chosen: Sequence[Cell]) -> str:
 
 
 def followed(life: Life, chosen: Sequence[Cell]) -> list[tuple[str, Cell]]:
-    """The cells whose traces are shown: centre, midway and edge of the grown body, then chosen."""
+    """The cells whose traces are shown: centre, midway and edge of the body, then the chosen."""
     grown = life.state(life.damaged_at - 1 if life.damaged_at else life.steps)
     names: dict[Cell, str] = {}
     for name, cell in usual_cells(life.nca, grown).items():
-        names.setdefault(cell, name)  # in a small body they may be the same
+        names.setdefault(cell, name)  # in a small body two of them may coincide
     for cell in chosen:
         names.setdefault(cell, "chosen")
     return [(name, cell) for cell, name in names.items()]
@@ -130,7 +133,7 @@ def followed(life: Life, chosen: Sequence[Cell]) -> list[tuple[str, Cell]]:
 
 
 def traces(life: Life, t: int, chosen: Sequence[Cell]) -> str:
-    """Every channel of the followed cells by step."""
+    """Every channel of the followed cells, plotted over the steps."""
     hues = [f"hsl({round(280 + index * 137.5) % 360} 55% 52%)" for index in range(28)]
     series = [
         (channel_name(i), *((_RGBA[i], 2.2) if i < 4 else (hues[i - 4], 1.2)))
@@ -161,7 +164,7 @@ def traces(life: Life, t: int, chosen: Sequence[Cell]) -> str:
 
 
 def strips(life: Life) -> str:
-    """Alpha and every hidden channel at some steps, closer together while it grows and heals."""
+    """Alpha and every hidden channel at some steps, denser while it grows and heals."""
     steps = _telling_steps(life)
     states = torch.stack([life.state(step)[life.box] for step in steps])
     head = "".join(f"<span>{step}</span>" for step in steps)
@@ -181,7 +184,7 @@ def strips(life: Life) -> str:
 
 
 def _telling_steps(life: Life) -> list[int]:
-    """Steps to show: more and more apart from the seed on, and again from the damage on."""
+    """Steps to show, with growing gaps after the seed and again after the damage."""
 
     def spread(first: int, last: int, number: int) -> list[int]:
         shares = [(i / (number - 1)) ** 1.6 for i in range(number)]
@@ -194,12 +197,12 @@ def _telling_steps(life: Life) -> list[int]:
 
 
 def ranges(reaches: Sequence[ChannelRange]) -> str:
-    """How far the values of each channel reach, and a word of warning if it is too far."""
+    """The range of each channel's values, with a warning when it is too large."""
     sizes = [abs(v) for r in reaches for v in (r.low, r.high) if math.isfinite(v)]
     most = max([1.0, *sizes])
 
     def share(value: float) -> float:
-        # A square root, so that small channels are seen beside large ones.
+        # A square root, so that small ranges stay visible beside large ones.
         at = math.copysign(math.sqrt(min(1.0, abs(value) / most)), value)
         return 50 + 50 * (at if math.isfinite(at) else 1)
 
@@ -218,7 +221,7 @@ def ranges(reaches: Sequence[ChannelRange]) -> str:
 
 
 def wild(reaches: Sequence[ChannelRange]) -> str:
-    """A sentence about values that are out of hand; empty when none are."""
+    """A warning about values that are too large; empty when there are none."""
     odd = [r for r in reaches if r.flagged]
     if not odd:
         return ""
@@ -247,33 +250,33 @@ def _size(reach: ChannelRange) -> float:
     return size if math.isfinite(size) else math.inf
 
 
-# ---------------------------------------------------------------------------- pieces
+# ---------------------------------------------------------------------------- helpers
 
 
 def section(title: str, lesson: str, content: str) -> str:
-    """A view under its heading and its lesson, which are plain text; the content is HTML."""
+    """A view with its heading and explanation, both plain text; the content is HTML."""
     lesson = html.escape(lesson)
     return f'<section class="view"><h2>{title}</h2><p>{lesson}</p>{content}</section>'
 
 
 def line_charts(**data: Any) -> str:
-    """Charts that the page draws; charts.js says what it takes."""
+    """Charts that the page draws; charts.js documents the data."""
     text = json.dumps(data, separators=(",", ":"), allow_nan=False)
     return f'<line-charts data-charts="{html.escape(text)}"></line-charts>'
 
 
 def pixels(shown: Image.Image, alt: str, css: str = "") -> str:
-    """A picture with a pixel per cell, which the page enlarges."""
+    """A picture with one pixel per cell, which the page enlarges."""
     return picture(picture_bytes(shown), alt, css=css)
 
 
 def short(value: float) -> float | None:
-    """Three digits, which is what a chart can show; None for what JSON cannot say."""
+    """Rounded to three digits, enough for a chart; None for a value that JSON cannot hold."""
     return float(f"{value:.3g}") if math.isfinite(value) else None
 
 
 def number(value: float) -> str:
-    """Three digits, for people."""
+    """Three digits, as text."""
     if not math.isfinite(value):
         return "not a number"
     whole = 100 <= abs(value) < 1e6

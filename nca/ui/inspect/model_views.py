@@ -1,4 +1,4 @@
-"""The rule behind a life: what it senses, what it has learned, how it heals; HTML with lessons."""
+"""The Inspect tab's views of a model: perception, weights, healing; HTML with explanations."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nca.ui.markup import count, figure
 
 
 def perceived(nca: NCA, target: Tensor) -> str:
-    """A picture through each of the filters that the cells sense with."""
+    """The target through each of the perception filters."""
     figures = "".join(
         figure(pixels(filtered, f"Seen through {name}"), f"{name[0].upper()}{name[1:]}")
         for name, filtered in perception_pictures(nca, target, scale=1)
@@ -49,7 +49,7 @@ def curves(scores: Scores) -> str:
     """Error against steps: after each kind of damage, while growing, and in the long run."""
     titled = [(title, named) for title, named in lines(scores).items() if any(named.values())]
     shown = ""
-    for title, named in [*titled[-1:], *titled[:-1]]:  # healing first
+    for title, named in [*titled[-1:], *titled[:-1]]:  # the healing curves come first
         x = sorted({t for line in named.values() for t, _ in line})
         at = [dict(line) for line in named.values()]
         values = [[short(line.get(t, math.nan)) for t in x] for line in at]
@@ -68,7 +68,7 @@ def curves(scores: Scores) -> str:
 
 
 def unscored(may: bool) -> str:
-    """In place of the curves while there are none."""
+    """The text shown while there are no curves."""
     words = "Nobody has scored this automaton yet: let it be cut in five ways and watch the error."
     missing = "It came without the picture it was trained on, so there is nothing to compare with."
     return section("How it heals", words if may else missing, "")

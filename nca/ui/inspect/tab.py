@@ -27,9 +27,9 @@ from nca.ui.visitor import key_of
 
 ID, TITLE = "inspect", "Inspect"
 LENGTH = 300  # steps of a life
-MOST_WORK = 5e11  # multiplications of a life in which every cell lives: about half a minute
-SCORING = 60.0  # seconds a visitor may wait for scores
-# A fifth of the yardstick's work, about four seconds for an emoji.
+MOST_WORK = 5e11  # multiplications of one life if every cell is alive: about half a minute
+SCORING = 60.0  # seconds a visitor may have to wait for scores
+# A fifth of the full battery's work, about four seconds for an emoji.
 PLAN = Plan(
     lives=4, growth=(96, 200), strokes=8, angles=(0,), persistence=1000, persistence_lives=1
 )
@@ -41,14 +41,14 @@ DAMAGE = {"No damage": ""} | {
 
 @dataclass(frozen=True)
 class ShownLife:
-    """The life that the page shows, in the session.
+    """The life that the page shows; kept in the session.
 
     Attributes:
         name: of the checkpoint.
         modified: when its weights were written, in nanoseconds.
-        seed: of the life.
+        seed: of the fire masks.
         damage: shape of the damage; empty for none.
-        cells: those that were clicked, (row, column).
+        cells: the clicked cells, (row, column).
     """
 
     name: str
@@ -64,19 +64,19 @@ class InspectTab:
 
     Attributes:
         shelf: the checkpoints to choose from.
-        about: what to know of the automaton.
+        about: a note on the automaton.
         newest: the button that shows its newest weights.
-        step: of the life, a slider.
-        damage: the shape that is cut out of it.
-        seed: of the life.
-        stage: one step; a click on a cell follows it.
+        step: the slider over the steps of the life.
+        damage: the shape of the damage.
+        seed: of the fire masks.
+        stage: one step; a click on a cell adds its traces.
         traces: of the followed cells.
         strips: the hidden channels over time.
-        curves: how it heals.
-        score: the button that measures that.
-        perceived: its picture through its filters.
-        ranges: how far the channels reach.
-        weights: all that it has learned.
+        curves: error after damage, while growing and in the long run.
+        score: the button that measures these curves.
+        perceived: the target through the filters.
+        ranges: the range of each channel.
+        weights: the weights of every layer.
         life: which life the page shows, `ShownLife` or None.
     """
 
@@ -98,19 +98,19 @@ class InspectTab:
 
     @property
     def inputs(self) -> list[Any]:
-        """Which life to show, and which step of it."""
+        """The components that say which life to show, and which step of it."""
         return [self.life, self.step, self.seed, self.damage]
 
     @property
     def life_outputs(self) -> list[Any]:
-        """What shows a life."""
+        """The components that change with the life."""
         return [
             self.life, self.about, self.newest, self.stage, self.traces, self.strips, self.ranges,
         ]  # fmt: skip
 
     @property
     def outputs(self) -> list[Any]:
-        """What shows a checkpoint."""
+        """The components that change with the checkpoint."""
         return [
             *self.life_outputs, self.shelf, self.perceived, self.weights, self.curves, self.score,
         ]  # fmt: skip
@@ -147,7 +147,7 @@ def build(context: PageContext) -> Callable[[], None]:
 
 
 def lay_out() -> InspectTab:
-    """The components, within the page's Blocks."""
+    """Create the components; call it within the page's Blocks."""
     life = gr.State(None, time_to_live=3600)
     with gr.Column(elem_id="inspect-tab"):
         shelf_row = shelf.build("inspect-shelf")
@@ -185,7 +185,7 @@ def lay_out() -> InspectTab:
 
 
 class Handlers:
-    """What happens when something is pressed; methods return updates by component."""
+    """The tab's event handlers; methods return updates by component."""
 
     def __init__(self, context: PageContext, tab: InspectTab) -> None:
         self.catalog, self.tab, self.lives = context.catalog, tab, LifeCache()
@@ -193,7 +193,7 @@ class Handlers:
     def open(
         self, stored: Any, shown: ShownLife | None, step: int, seed: int, damage: str, chosen: str
     ) -> Updates:
-        """When the tab is opened: what it showed, else what grows on the other tab, or any."""
+        """The tab was opened: show its last checkpoint, else the Grow tab's, else any."""
         entries = self.catalog.entries(key_of(stored))
         names = {str(entry.ref) for entry in entries}
         first = self.catalog.default(entries)
@@ -220,33 +220,33 @@ class Handlers:
     def show_newest(
         self, stored: Any, shown: ShownLife | None, step: int, seed: int, damage: str
     ) -> Updates:
-        """The same checkpoint, as it is now."""
+        """Show the same checkpoint with its newest weights."""
         return self._choose(stored, _shown(shown).name, step, seed, damage)
 
     def show_another_life(
         self, stored: Any, shown: ShownLife | None, step: int, seed: int, damage: str
     ) -> Updates:
-        """Another life of the same automaton, with the newest weights that there are."""
-        if shown is None:  # the form was filled before anything was chosen
+        """Show another life of the same automaton, with its newest weights."""
+        if shown is None:  # the form was changed before a checkpoint was chosen
             return gr.skip()
         return self._show(
             stored, self._life_of(stored, shown.name, seed, damage, shown.cells), step
         )
 
     def show_step(self, stored: Any, shown: ShownLife | None, step: int) -> Any:
-        """Another step of the same life."""
+        """Show another step of the same life."""
         if shown is None:
             return gr.skip()
         return life_views.stage(self._live(stored, shown), step, shown.cells)
 
     def seek(self, event: gr.EventData) -> int:
-        """A step was chosen in a chart; the slider moves there, and the picture with it."""
+        """A step was clicked in a chart: move the slider there, which also changes the picture."""
         return _whole(event.step, LENGTH, "a step")
 
     def follow_cell(
         self, stored: Any, shown: ShownLife | None, step: int, event: gr.EventData
     ) -> Updates:
-        """A cell was chosen: its traces join the others, or go if they are there already."""
+        """A cell was clicked: add its traces, or remove them if they are shown already."""
         shown = _shown(shown)
         life = self._live(stored, shown)
         height, width = life.size
@@ -285,10 +285,10 @@ class Handlers:
             self.tab.score: gr.update(visible=False),
         }
 
-    # ------------------------------------------------------------------ within
+    # ------------------------------------------------------------------ helpers
 
     def _choose(self, stored: Any, name: str, step: int, seed: int, damage: str) -> Updates:
-        """Everything about a checkpoint, and a life of it."""
+        """Show everything about a checkpoint, and a life of it."""
         shown = self._life_of(stored, name, seed, damage)
         updates = self._show(stored, shown, step)
         loaded = self.catalog.load(key_of(stored), name)
@@ -310,7 +310,7 @@ class Handlers:
     def _life_of(
         self, stored: Any, name: str, seed: int, damage: str, cells: tuple[Cell, ...] = ()
     ) -> ShownLife:
-        """The life to show of a checkpoint's newest weights."""
+        """The life to show, with the checkpoint's newest weights."""
         modified = self._modified(stored, name)
         return ShownLife(name, modified, _whole(seed, 2**32 - 1, "a seed"), damage, cells)
 
@@ -335,9 +335,9 @@ class Handlers:
             raise BadInput("This training has no weights yet; try again in a moment.") from None
 
     def _live(self, stored: Any, shown: ShownLife) -> Life:
-        """The life that the page shows, grown anew if nobody looked at it for long."""
+        """The life that the page shows, computed again when it is no longer in the cache."""
         key = key_of(stored)
-        # What is remembered of a life is only for whom the checkpoint is.
+        # The cache is shared: check that this visitor may open the checkpoint.
         self.catalog.folder(key, shown.name)
 
         def make() -> Life:
@@ -358,7 +358,7 @@ def _shown(shown: ShownLife | None) -> ShownLife:
 
 
 def _about(view: JobView | None, wild: str) -> str:
-    """What to know of this automaton: that it still trains, or that its values are wild."""
+    """A note on this automaton: that it still trains, or that its values are too large."""
     words = note(wild, "refusal")
     if view and view.active:
         words += note(f"{view.title} still trains, at iteration {count(view.iteration)}.")

@@ -1,4 +1,7 @@
-"""What others shared, as a wall of cards; every picture comes through this server, with bounds."""
+"""Checkpoints that others shared, as a gallery of cards.
+
+Every picture comes through this server, with limits on its size and on the time it takes.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +15,15 @@ from nca.hub import Hub, HubEntry, discover, thumbnail
 from nca.ui.markup import data_uri
 
 SHOWN = 12
-FRESH_SECONDS = 60.0  # for so long the same question gets the same answer
+FRESH_SECONDS = 60.0  # how long the result of a search is reused
 PICTURE_SECONDS = 8.0
-FILM_BYTES = 1_500_000  # of one card; a longer film is shown as the picture it grows into
+FILM_BYTES = 1_500_000  # per card; for a larger GIF the still picture is shown
 WALL_BYTES = 8_000_000
 SORTS = {"Newest": "last_modified", "Most liked": "likes"}
 
 
 class Gallery:
-    """Looks for what others shared and remembers it for a minute. Always without a token."""
+    """Searches the Hub and caches the results for a minute. Never uses a token."""
 
     def __init__(self, hub: Hub) -> None:
         self.hub = replace(hub, preview_bytes=FILM_BYTES)
@@ -28,11 +31,11 @@ class Gallery:
         self._known: OrderedDict[tuple[str, str], tuple[float, str]] = OrderedDict()
 
     def forget(self) -> None:
-        """Ask the Hub anew next time."""
+        """Clear the cache, so that the next search asks the Hub."""
         self._known.clear()
 
     def show(self, query: str, sort: str) -> str:
-        """The wall as HTML; BadInput when the Hub does not say."""
+        """The gallery as HTML; BadInput when the Hub cannot be reached."""
         search = (" ".join(str(query or "").split())[:100], str(sort))
         known = self._known.get(search)
         if known and time.monotonic() - known[0] < FRESH_SECONDS:
@@ -47,7 +50,7 @@ class Gallery:
         return wall
 
     def _pictures(self, entries: list[HubEntry]) -> list[bytes | None]:
-        """A picture of each, as far as they come in time and fit on one page."""
+        """A picture for each entry; None where it did not arrive in time or the page is full."""
         thumbnails = [self._pool.submit(thumbnail, self.hub, entry) for entry in entries]
         wait(thumbnails, PICTURE_SECONDS)
         pictures: list[bytes | None] = []
@@ -72,7 +75,7 @@ def _wall(entries: list[HubEntry], pictures: list[bytes | None], query: str) -> 
 
 
 def _card(entry: HubEntry, picture: bytes | None) -> str:
-    """One card; titles and names are strangers' text."""
+    """One card; titles and names are other people's text, so they are escaped."""
     image = '<span class="blank" aria-hidden="true"></span>'
     if picture:
         kind = "image/gif" if picture[:3] == b"GIF" else "image/png"

@@ -1,4 +1,4 @@
-"""Whose token goes along with a push or a pull: what the visitor chose, and never another one."""
+"""Which token a push or a pull uses: the one the visitor chose, and never another."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _THROUGH = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "vi
 
 
 def push_fields(settings: Settings, hub: Hub) -> tuple[Any, Any]:
-    """How a visitor says who they are: the way, and the field for a token."""
+    """The choice of how to sign in, and the field for a token."""
     if settings.sign_in:
         gr.LoginButton(size="md", elem_id="sign-in")
         return gr.Textbox(PASTE, visible=False), gr.Textbox("", visible=False, elem_id="token")
@@ -42,7 +42,7 @@ def push_fields(settings: Settings, hub: Hub) -> tuple[Any, Any]:
 
 
 def pull_fields(settings: Settings) -> tuple[Any, Any]:
-    """How a visitor pulls what not everybody may see: with the account, or a token."""
+    """How a visitor pulls a private or gated checkpoint: with their account, or a token."""
     as_me = gr.Checkbox(
         False, label="It is private or gated: ask with my account, signed in on this page",
         visible=settings.sign_in, elem_id="pull-as-me",
@@ -56,7 +56,7 @@ def pull_fields(settings: Settings) -> tuple[Any, Any]:
 
 
 def _token_field(elem_id: str, label: str, info: str, visible: bool = True) -> gr.Textbox:
-    """A field for a token, which the browser neither shows nor remembers."""
+    """A field for a token, which the browser neither displays nor saves."""
     return gr.Textbox(
         "", label=label, info=info, type="password", placeholder="hf_…", max_lines=1,
         max_length=4096, visible=visible, elem_id=elem_id,
@@ -67,7 +67,7 @@ def _token_field(elem_id: str, label: str, info: str, visible: bool = True) -> g
 def writing(
     settings: Settings, way: str, pasted: str, signed_in: gr.OAuthToken | None, request: gr.Request
 ) -> Token:
-    """The token to push with: what the visitor chose, and never another one instead."""
+    """The token to push with: the one the visitor chose, never another as a fallback."""
     if settings.sign_in:
         if signed_in is None:
             raise BadInput(SIGN_IN)
@@ -82,7 +82,7 @@ def writing(
 
 
 def reading(settings: Settings, as_me: bool, pasted: str, signed_in: gr.OAuthToken | None) -> Token:
-    """The token to pull with; none at all, unless the visitor asks for it."""
+    """The token to pull with; none unless the visitor asks for one."""
     if not settings.sign_in:
         return str(pasted or "").strip() or False
     if not as_me:
@@ -93,7 +93,7 @@ def reading(settings: Settings, as_me: bool, pasted: str, signed_in: gr.OAuthTok
 
 
 def is_here(request: gr.Request) -> bool:
-    """Whether a request comes from a browser on this very machine, not through anything."""
+    """Whether a request comes directly from a browser on this machine, not through a proxy."""
     host = request.headers.get("host", "").rpartition(":")[0] or request.headers.get("host", "")
     client = request.client.host if request.client else ""
     through = any(request.headers.get(name) for name in _THROUGH)

@@ -1,4 +1,4 @@
-"""The Share tab: push to the Hub, pull from it, see what others grew, upload a checkpoint."""
+"""The Share tab: push to the Hub, pull from it, browse the gallery, upload a checkpoint."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ _PROGRESS = gr.Progress()
 
 
 class PushForm(NamedTuple):
-    """What the visitor says of a push.
+    """What the visitor entered for a push.
 
     Attributes:
         checkpoint: its name in the catalog.
         way: how they sign in, see `sign_in`.
         token: what they pasted.
         repo: `user/name`.
-        private: only they see it.
+        private: whether the repository is private.
         licence: of the picture.
-        proposal: as a pull request.
+        proposal: whether to push as a pull request.
     """
 
     checkpoint: str | None
@@ -60,22 +60,22 @@ class PushForm(NamedTuple):
 
 @dataclass(frozen=True)
 class ShareTab:
-    """The components: one for each field of `PushForm`, and more.
+    """The components: one for each field of `PushForm`, and those below.
 
     Attributes:
         push: the button.
         push_result: a sentence about the push.
         name: of what to pull.
-        as_me: whether to ask for it with the visitor's account.
-        pull_token: what they pasted for it.
+        as_me: whether to pull with the visitor's account.
+        pull_token: the token they pasted for it.
         pull: the button.
         upload: the button.
-        forget: the button that removes what was fetched.
-        fetched: the name in the catalog of what was just fetched; empty when that failed.
+        forget: the button that removes the fetched checkpoints.
+        fetched: the name in the catalog of the checkpoint just fetched; empty when that failed.
         fetch_result: a sentence about it.
-        query: words to look for in the gallery.
+        query: the search text of the gallery.
         sort: the order of the gallery.
-        gallery: what others shared.
+        gallery: the checkpoints that others shared.
     """
 
     checkpoint: VisitorDropdown
@@ -101,12 +101,12 @@ class ShareTab:
 
     @property
     def push_inputs(self) -> list[Any]:
-        """What `PushForm` is read from."""
+        """The components that `PushForm` is read from."""
         return [getattr(self, name) for name in PushForm._fields]
 
     @property
     def fetch_outputs(self) -> list[Any]:
-        """What tells of a checkpoint that was fetched."""
+        """The components that change when a checkpoint was fetched."""
         return [self.fetched, self.fetch_result]
 
 
@@ -149,7 +149,7 @@ def build(context: PageContext) -> Callable[[], None]:
 
 
 def lay_out(context: PageContext) -> ShareTab:
-    """The components, within the page's Blocks."""
+    """Create the components; call it within the page's Blocks."""
     settings, hub = context.settings, context.catalog.hub
     fetched = gr.Textbox("", visible=False)
     with gr.Row(equal_height=False):
@@ -203,7 +203,7 @@ def lay_out(context: PageContext) -> ShareTab:
     gr.HTML(_heading("What others grew"))
     with gr.Row():
         query = gr.Textbox(
-            label="Words of the name", placeholder="lizard", max_lines=1, max_length=100,
+            label="Search", placeholder="lizard", max_lines=1, max_length=100,
             elem_id="gallery-query",
             scale=3, min_width=200,
         )  # fmt: skip
@@ -219,7 +219,7 @@ def lay_out(context: PageContext) -> ShareTab:
 
 
 class Handlers:
-    """What happens when something is pressed; methods return updates by component."""
+    """The tab's event handlers; methods return updates by component."""
 
     def __init__(self, context: PageContext, tab: ShareTab) -> None:
         self.settings, self.catalog = context.settings, context.catalog
@@ -324,11 +324,11 @@ class Handlers:
         return self._fetched(lambda: self.catalog.fetch(key_of(stored), str(event.name)))
 
     def upload(self, stored: Any, path: str | None) -> Updates:
-        """Take in a checkpoint zip."""
+        """Add an uploaded checkpoint zip to the visitor's shelf."""
         return self._fetched(lambda: (self.catalog.upload(key_of(stored), path), ""))
 
     def fetch_address(self, stored: Any, request: gr.Request) -> Updates:
-        """Fetch what the page's address asks for: `?checkpoint=user/name`."""
+        """Fetch the checkpoint named in the page's URL: `?checkpoint=user/name`."""
         name = request.query_params.get("checkpoint")
         if not name:
             return {self.tab.fetched: "", self.tab.fetch_result: ""}
@@ -337,12 +337,12 @@ class Handlers:
         return {self.tab.fetched: str(ref), self.tab.fetch_result: note(sentence)}
 
     def forget(self, stored: Any) -> str:
-        """Delete what the visitor fetched."""
+        """Delete the checkpoints that the visitor fetched."""
         self.catalog.forget(key_of(stored))
         return note("Removed.")
 
     def _fetched(self, fetch: Callable[[], tuple[CheckpointRef, str]]) -> Updates:
-        """What was fetched, and a sentence about it; the refusal when it cannot be had."""
+        """Updates with the fetched checkpoint and a sentence about it, or with the refusal."""
         try:
             ref, sentence = fetch()
         except BadInput as refusal:

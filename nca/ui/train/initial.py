@@ -1,4 +1,4 @@
-"""What a training begins with: a new automaton, or a checkpoint from the shelf."""
+"""What a training starts from: a new automaton, or an initial checkpoint from the shelf."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class InitialFields:
 
     Attributes:
         selector: the initial checkpoint's name, `NEW` for none.
-        own_picture: whether its own picture is trained on.
-        about: the initial checkpoint, in a picture and words.
+        own_picture: whether to train on the checkpoint's own picture.
+        about: a picture and a description of the initial checkpoint.
     """
 
     selector: VisitorDropdown
@@ -35,12 +35,12 @@ class InitialFields:
 
     @property
     def inputs(self) -> list[Any]:
-        """The components that say what a training begins with."""
+        """The components that say what a training starts from."""
         return [self.selector, self.own_picture]
 
 
 def build() -> InitialFields:
-    """Lay out the selector and what is shown of the choice."""
+    """Lay out the selector and the description of the choice."""
     selector = VisitorDropdown(
         [NEW_CHOICE], value=NEW, label="Begin with", filterable=False, interactive=True,
         elem_id="begin-with",
@@ -53,7 +53,7 @@ def build() -> InitialFields:
 
 
 def initial(catalog: Catalog, key: str, name: str | None) -> InitialCheckpoint | None:
-    """The initial checkpoint of a name in the selector, None for a new automaton.
+    """The initial checkpoint with a name from the selector; None for a new automaton.
 
     Raises:
         BadInput: there is no such checkpoint, or it is not this visitor's.
@@ -62,7 +62,7 @@ def initial(catalog: Catalog, key: str, name: str | None) -> InitialCheckpoint |
 
 
 def choices(catalog: Catalog, key: str, name: str = NEW) -> list[tuple[str, str]]:
-    """What can be chosen now; `name` too, which may be a snapshot that is not on the shelf."""
+    """What can be chosen now; includes `name`, which may be a snapshot not on the shelf."""
     listed = [NEW_CHOICE, *shelf.choices(catalog.entries(key))]
     if name not in (value for _, value in listed):
         title = catalog.load(key, name).info.title
@@ -71,12 +71,12 @@ def choices(catalog: Catalog, key: str, name: str = NEW) -> list[tuple[str, str]
 
 
 def hide_form(own_picture: bool) -> dict[str, Any]:
-    """An update that hides the form of the picture when none is needed."""
+    """An update that hides the target form when it is not needed."""
     return gr.update(visible="hidden" if own_picture else True)
 
 
 def initial_html(checkpoint: InitialCheckpoint) -> str:
-    """The initial checkpoint: its picture, and what it brings along."""
+    """The initial checkpoint: its picture and its description."""
     nca, target = checkpoint.nca, checkpoint.checkpoint.target
     image = "" if target is None else picture(target_to_png(target), "", "image/png", "checker")
     words = (

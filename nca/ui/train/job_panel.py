@@ -26,7 +26,7 @@ from nca.ui.markup import (
 )
 from nca.ui.train import snapshots as snapshot_panel
 
-EVERY = 1.5  # seconds between looks at a job that is active
+EVERY = 1.5  # seconds between polls of an active job
 
 EMPTY = (
     '<div class="empty"><strong>Nothing is growing here yet</strong>'
@@ -39,7 +39,7 @@ STATES = {
     "running": "Training",
     "finished": "Finished",
     "stopped": "Stopped",
-    "failed": "Ended early",
+    "failed": "Failed",
     "interrupted": "Going on soon",
 }
 
@@ -49,20 +49,20 @@ class JobPanel:
     """The components.
 
     Attributes:
-        selector: of the visitor's jobs.
-        selector_row: around it; shown where there is more than one job.
-        actions: around the buttons; shown where there is a job.
+        selector: the dropdown of the visitor's jobs.
+        selector_row: its container; shown when there is more than one job.
+        actions: the container of the buttons; shown when there is a job.
         status: state, progress, speed.
-        stop: the buttons.
-        resume: takes turns with `stop`.
-        delete: asks first.
+        stop: the Stop button.
+        resume: the Resume button; shown only when `stop` is not.
+        delete: the Delete button; asks for confirmation.
         grow: opens the newest weights on the Grow tab.
         portraits: the target, and how it grows so far.
-        snapshots: the slider over earlier weights.
-        plot: of the loss.
+        snapshots: the slider over the snapshots.
+        plot: the loss curve.
         sheets: the pool and the last batch.
-        state: what the page shows already, as `stamps` tells it; in the session.
-        timer: looks for news while the job is active.
+        state: what the page shows already, as `stamps` returns it; kept in the session.
+        timer: polls the job while it is active.
     """
 
     selector: VisitorDropdown
@@ -82,7 +82,7 @@ class JobPanel:
 
     @property
     def outputs(self) -> list[Any]:
-        """What shows one job."""
+        """The components that show one job."""
         return [
             self.status, self.plot, self.portraits, self.sheets, *self.snapshots.outputs,
             self.stop, self.resume, self.delete, self.grow, self.timer, self.state,
@@ -136,13 +136,13 @@ def empty(panel: JobPanel) -> Updates:
 def update(
     panel: JobPanel, view: JobView, points: list[tuple[int, float]], previous: Mapping[str, Any]
 ) -> Updates:
-    """Updates of what changed.
+    """Updates of the parts that changed.
 
     Args:
         panel: the components.
-        view: of the job.
-        points: of its loss curve.
-        previous: what the page shows of this job, as `stamps` told it; empty for nothing.
+        view: the job.
+        points: its loss curve, (iteration, log10 loss).
+        previous: what the page shows of this job, as `stamps` returned it; empty for nothing yet.
     """
     current = stamps(view, points)
     changed = {part for part in current if part not in previous or previous[part] != current[part]}
@@ -167,12 +167,12 @@ def update(
 
 
 def curve(points: list[tuple[int, float]]) -> pd.DataFrame:
-    """The loss curve as the plot wants it."""
+    """The loss curve as the plot component takes it."""
     return pd.DataFrame(points, columns=["iteration", "log10 loss"])
 
 
 def status(view: JobView) -> str:
-    """State, progress, speed, time left or place in the queue."""
+    """State, progress, speed, time left or position in the queue, as HTML."""
     chip = "Stopping" if view.stopping else STATES[view.state]
     facts = []
     if view.state == "running" and not view.iteration:
@@ -206,7 +206,7 @@ def status(view: JobView) -> str:
 
 
 def place(view: JobView) -> str:
-    """Where it stands in the queue, in words."""
+    """The position in the queue, in words."""
     if not view.ahead:
         return "Next in the queue"
     if view.ahead == 1:
@@ -230,7 +230,9 @@ def portraits(view: JobView) -> str:
 def sheets(view: JobView) -> str:
     """The pool and the last batch."""
     pool = file_figure(
-        view.folder / POOL, "The pool: old states it trains on", "Contact sheet of the pool"
+        view.folder / POOL,
+        "Practice pool: half-grown and damaged copies it learns from",
+        "Contact sheet of the practice pool",
     )
     batch = file_figure(
         view.folder / BATCH,
@@ -249,9 +251,9 @@ def _soon(caption: str) -> str:
 
 
 def buttons(panel: JobPanel, view: JobView | None) -> Updates:
-    """Updates of Stop, Resume, Delete and Grow it: each only where it makes sense.
+    """Updates of Stop, Resume, Delete and Grow it: each is shown only when it applies.
 
-    Stop and Resume take turns. What has finished cannot be resumed, but trained longer.
+    Either Stop or Resume is shown. A finished training cannot be resumed, but can train longer.
     """
     if view is None:
         all_buttons = (panel.stop, panel.resume, panel.delete, panel.grow)
@@ -270,12 +272,12 @@ def buttons(panel: JobPanel, view: JobView | None) -> Updates:
 
 
 def more(view: JobView) -> int:
-    """Iterations that are added to a training when it has finished: half of what it had."""
+    """Iterations that "train longer" adds to a finished training: half of what it had."""
     return max(10, view.iterations // 2) if view.state == "finished" else 0
 
 
 def stamps(view: JobView, points: list[tuple[int, float]]) -> dict[str, Any]:
-    """What tells whether a part of the page is still right."""
+    """For each part of the page, a value that changes when the part must be updated."""
     modified = {name: _modified(view, name) for name in (PREVIEW, POOL, BATCH, WEIGHTS)}
     return {
         "job": view.id,
@@ -303,7 +305,7 @@ def _modified(view: JobView, name: str) -> int:
 
 
 def labels(views: list[JobView]) -> list[tuple[str, str]]:
-    """Jobs for a selector: a name for people and the id."""
+    """Jobs as choices for a dropdown: (label, id)."""
     return [
         (f"{view.title} · {time.strftime('%d %b %H:%M', time.gmtime(view.created))} UTC", view.id)
         for view in views

@@ -1,4 +1,4 @@
-"""The settings of a training as a form, and the form as configs."""
+"""The form with a training's settings, and its conversion to configs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FILTERS = {
 }
 ARCHITECTURE = ("channels", "hidden", "filters", "fire_rate", "alive_threshold")
 _Widget = tuple[type[Component], dict[str, Any]]
-# One widget a setting, by the setting's name in the configs; in rows as they are laid out.
+# One widget per setting, by the setting's name in the configs, in rows as laid out.
 ROWS: tuple[dict[str, _Widget], ...] = (
     {
         "iterations": (gr.Number, {
@@ -34,7 +34,7 @@ ROWS: tuple[dict[str, _Widget], ...] = (
             "elem_id": "iterations",
         }),
         "seed": (gr.Number, {
-            "label": "Seed", "info": "The same gives the same", "precision": 0,
+            "label": "Seed", "info": "Same seed, same result", "precision": 0,
             "elem_id": "seed-of-training",
         }),
     },
@@ -57,7 +57,7 @@ ROWS: tuple[dict[str, _Widget], ...] = (
             "elem_id": "batch",
         }),
         "damage_count": (gr.Slider, {
-            "label": "Damaged", "minimum": 0, "maximum": 64, "step": 1, "buttons": [],
+            "label": "Damaged per batch", "minimum": 0, "maximum": 64, "step": 1, "buttons": [],
             "elem_id": "damage-count",
         }),
     },
@@ -96,7 +96,8 @@ ROWS: tuple[dict[str, _Widget], ...] = (
             "choices": list(FILTERS),
         }),
         "alive_threshold": (gr.Slider, {
-            "label": "Alive above", "minimum": 0, "maximum": 0.99, "step": 0.01, "buttons": [],
+            "label": "Alive when alpha above", "minimum": 0, "maximum": 0.99, "step": 0.01,
+            "buttons": [],
         }),
     },
     {
@@ -106,10 +107,10 @@ ROWS: tuple[dict[str, _Widget], ...] = (
         }),
     },
 )  # fmt: skip
-# One iteration of the growing recipe on a 72 x 72 grid takes about so long; an honest range,
-# because it depends on how much of the picture is empty and on the computer.
+# How long one iteration of the growing recipe takes on a 72 x 72 grid. A range, because it depends
+# on how much of the picture is empty and on the computer.
 FASTEST, SLOWEST = 0.2, 1.2  # seconds on two cores
-AT_LEAST = 0.008, 0.04  # however little there is to compute
+AT_LEAST = 0.008, 0.04  # lower bounds, for very small grids
 ON_CUDA = 0.02
 USUAL_WORK = checked(JobSpec, {"recipe": "growing"}).work
 
@@ -119,15 +120,15 @@ SettingsForm = dict[str, Any]
 
 
 def recipe_choices() -> list[tuple[str, str]]:
-    """Names for people and for `recipe`."""
-    # Names of other systems are written as those systems write them.
+    """The recipes as choices for a dropdown: (label, name)."""
+    # Other systems' names are spelled as those systems spell them.
     plain = ("quick", "growing", "persistent", "regenerating", "photo")
     names = sorted(RECIPES, key=lambda name: name not in plain)
     return [(name.capitalize() if name in plain else name, name) for name in names]
 
 
 def build(devices: Sequence[str]) -> SettingsFields:
-    """Lay out the settings; components by the names of the settings."""
+    """Lay out the settings; returns the components by setting."""
     values, fields = fill(DEFAULT_RECIPE), SettingsFields()
     for row in ROWS:
         with gr.Row():
@@ -148,8 +149,8 @@ def fill(name: str, architecture: NCAConfig | None = None) -> SettingsForm:
     """The values of a recipe's settings, by setting.
 
     Args:
-        name: of the recipe.
-        architecture: of the initial checkpoint; the recipe's own when None.
+        name: the recipe's name.
+        architecture: the initial checkpoint's; None for the recipe's own.
     """
     base = recipe(name)
     nca = architecture or base.nca
@@ -161,12 +162,12 @@ def fill(name: str, architecture: NCAConfig | None = None) -> SettingsForm:
 
 
 def lock_architecture(fields: SettingsFields, name: str, architecture: NCAConfig | None) -> Updates:
-    """Updates of the settings in `ARCHITECTURE`: locked to the given one, or free at the recipe's.
+    """Updates of the settings in `ARCHITECTURE`: locked to the given one, else the recipe's.
 
     Args:
         fields: the components.
-        name: of the recipe.
-        architecture: of the initial checkpoint; None for a new automaton.
+        name: the recipe's name.
+        architecture: the initial checkpoint's; None for a new automaton, whose settings are free.
     """
     values = fill(name, architecture)
     return {
@@ -181,13 +182,13 @@ def read(
     target: Target,
     initial: InitialCheckpoint | None = None,
 ) -> JobSpec:
-    """The form as a spec; raises BadInput for the first thing that does not fit.
+    """The form as a spec; raises BadInput for the first invalid value.
 
     Args:
-        name: of the recipe.
+        name: the recipe's name.
         form: what the visitor filled in, by setting.
         target: what to grow.
-        initial: the initial checkpoint; its architecture counts, not the form's.
+        initial: the initial checkpoint; its architecture is used, not the form's.
     """
     missing = next((setting for setting, value in form.items() if value in (None, "")), None)
     if missing:
@@ -204,7 +205,7 @@ def read(
 
 
 def layers(text: Any) -> list[int]:
-    """Widths as people write them: "128", "64, 64", "64 64"."""
+    """Parse layer widths as people write them: "128", "64, 64", "64 64"."""
     parts = str(text).replace(",", " ").replace("-", " ").split()
     if not parts or not all(part.isascii() and part.isdigit() and len(part) < 5 for part in parts):
         raise BadInput("Please write hidden layers as widths, such as 128 or 64, 64.")
@@ -216,8 +217,8 @@ def expected(spec: JobSpec, cuda: bool, pace: float | None = None) -> str:
 
     Args:
         spec: the training.
-        cuda: whether a graphics card will do it.
-        pace: seconds per unit of `JobSpec.work`, if something was measured here.
+        cuda: whether it will run on a CUDA device.
+        pace: seconds per unit of `JobSpec.work` as measured on this server; None if unknown.
     """
     total = spec.train.iterations * spec.work
     number = f"{count(spec.train.iterations)} iterations"
@@ -234,7 +235,7 @@ def expected(spec: JobSpec, cuda: bool, pace: float | None = None) -> str:
 
 
 def between(fast: float, slow: float) -> str:
-    """A range of seconds as people say it: "7 to 32 minutes"."""
+    """A range of durations in words: "7 to 32 minutes"."""
     low, high = (duration(s).removeprefix("about ") for s in (fast, slow))
     if low == high:
         return low

@@ -1,4 +1,4 @@
-"""Looking back: a slider over the snapshots of a training shows how it was at the time."""
+"""A slider over the snapshots of a training that shows how the automaton grew at each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from nca.ui import shelf
 from nca.ui.context import Updates
 from nca.ui.markup import figure, file_figure, picture
 
-STEPS = (24, 48, 96, 200)  # of the life that is shown
+STEPS = (24, 48, 96, 200)  # at which the growth is shown
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,10 @@ class SnapshotFields:
     """The components.
 
     Attributes:
-        box: around all of them.
+        box: the container of them all.
         slider: over the iterations.
-        pictures: of the snapshot.
-        grow: the button that opens it on the Grow tab.
+        pictures: the snapshot's pictures.
+        grow: the button that opens the snapshot on the Grow tab.
     """
 
     box: gr.Column
@@ -38,31 +38,31 @@ class SnapshotFields:
 
     @property
     def outputs(self) -> list[Any]:
-        """What `update` updates."""
+        """The components that `update` changes."""
         return [self.box, self.slider, self.pictures]
 
 
 def build() -> SnapshotFields:
-    """Lay it out; it shows once there is something to look back at."""
+    """Lay it out, hidden until there are at least two snapshots."""
     with gr.Column(visible=False, elem_id="past") as box:
         slider = gr.Slider(
             0, 1, 0, step=1, label="Look back: how it grew after so many iterations", buttons=[],
             elem_id="past-when",
         )  # fmt: skip
         pictures = gr.HTML("", elem_id="past-life")
-        grow = gr.Button("Grow it as it was then", size="sm", elem_id="past-grow")
+        grow = gr.Button("Play this version", size="sm", elem_id="past-grow")
     return SnapshotFields(box, slider, pictures, grow)
 
 
 def update(
     fields: SnapshotFields, iterations: Sequence[int], known: Sequence[int] | None
 ) -> Updates:
-    """Updates for the snapshots that there are.
+    """Updates for the snapshots that exist now.
 
     Args:
         fields: the components.
         iterations: of the snapshots, ascending.
-        known: those that the page shows already, where the slider stays as it is held; None when
+        known: iterations that the page offers already: the slider then keeps its value. None when
             another job was shown.
     """
     if known is not None and list(iterations) == list(known):
@@ -80,7 +80,7 @@ def update(
 
 
 def snapshot_html(catalog: Catalog, key: str, job: str, iteration: float) -> str:
-    """The snapshot nearest to an iteration: its life in a row, the pool and the batch of the time.
+    """The snapshot nearest to an iteration: its growth in a row, its pool and a batch.
 
     Raises:
         BadInput: there is none, or the training is not this visitor's.
@@ -98,7 +98,7 @@ def snapshot_html(catalog: Catalog, key: str, job: str, iteration: float) -> str
     words = f"{then.capitalize()}, at {steps} and {STEPS[-1]} steps"
     life = figure(picture(file.getvalue(), f"How it grew {then}", "image/png"), words)
     pool_file, batch_file = snapshot_pictures(loaded.folder, ref.iteration or 0)
-    pool = file_figure(pool_file, f"The pool {then}", f"Contact sheet of the pool {then}")
+    pool = file_figure(pool_file, f"Practice pool {then}", f"Contact sheet of the pool {then}")
     batch = file_figure(
         batch_file,
         f"A batch {then}: as it started above, as it ended below",

@@ -19,8 +19,8 @@ from nca.ui.train import initial, job_panel, settings_form, snapshots, target_fo
 from nca.ui.visitor import key_of
 
 ID, TITLE = "train", "Train"
-POINTS = 300  # of the loss curve
-# On a phone the training is far below the button.
+POINTS = 300  # in the loss curve
+# On a phone the job panel is far below the button.
 SHOW_STATUS = (
     "() => document.querySelector('#status:has(.queued, .running)')"
     "?.scrollIntoView({behavior: 'smooth', block: 'nearest'})"
@@ -40,14 +40,14 @@ class TrainTab:
     """The components.
 
     Attributes:
-        target_box: around `target`, hidden when the initial checkpoint's own picture is used.
-        target: the form of the picture.
-        initial: what to begin with.
-        recipe: its name.
+        target_box: the container of `target`, hidden while the checkpoint's own picture is used.
+        target: the target form.
+        initial: the choice of an initial checkpoint.
+        recipe: the dropdown of recipes.
         about: what the recipe does and how long it may take.
         settings: the advanced settings.
-        start: the button.
-        panel: the job that is shown.
+        start: the Start button.
+        panel: shows one job.
     """
 
     target_box: gr.Column
@@ -66,24 +66,24 @@ class TrainTab:
 
     @property
     def about_inputs(self) -> list[Any]:
-        """What `about` tells of."""
+        """The components that `about` depends on."""
         size = (self.target.size, self.target.padding)
         return [*self.initial.inputs, *size, self.recipe, *self.settings.values()]
 
     @property
     def initial_outputs(self) -> list[Any]:
-        """What changes with the initial checkpoint."""
+        """The components that change with the initial checkpoint."""
         architecture = [self.settings[name] for name in settings_form.ARCHITECTURE]
         return [self.initial.about, self.initial.own_picture, self.target_box, *architecture]
 
     @property
     def job_outputs(self) -> list[Any]:
-        """What shows a job, chosen already."""
+        """The components that show the selected job."""
         return [*self.panel.outputs, self.start]
 
     @property
     def outputs(self) -> list[Any]:
-        """What shows all of a visitor's jobs."""
+        """The components that show all of a visitor's jobs."""
         panel = self.panel
         return [panel.selector, panel.selector_row, panel.actions, *self.job_outputs]
 
@@ -126,7 +126,7 @@ def build(context: PageContext) -> Callable[[], None]:
     listen(panel.stop.click, handlers.stop, job, tab.job_outputs)
     listen(panel.resume.click, handlers.resume, job, tab.job_outputs)
     listen(
-        # Once would swallow a second press while the server still hears of a "no".
+        # trigger_mode "once" would drop a second press while the first "no" is still being sent.
         panel.delete.click, handlers.delete, job, tab.outputs,
         trigger_mode="multiple", js=CONFIRM_DELETE,
     )  # fmt: skip
@@ -150,7 +150,7 @@ def build(context: PageContext) -> Callable[[], None]:
 
 
 def lay_out(context: PageContext) -> TrainTab:
-    """The components, within the page's Blocks."""
+    """Create the components; call it within the page's Blocks."""
     devices = context.queue.devices
     with gr.Row(equal_height=False):
         with gr.Column(scale=5, min_width=320):
@@ -182,7 +182,7 @@ def _about(spec: JobSpec, devices: tuple[str, ...], pace: float | None = None) -
 
 
 class Handlers:
-    """What happens when something is pressed; methods return updates by component."""
+    """The tab's event handlers; methods return updates by component."""
 
     def __init__(self, context: PageContext, tab: TrainTab) -> None:
         self.queue, self.catalog, self.tab = context.queue, context.catalog, tab
@@ -191,24 +191,24 @@ class Handlers:
     # ------------------------------------------------------------------ the form
 
     def fill(self, values: Values) -> Updates:
-        """The settings of a recipe; the architecture of what it begins with stays."""
+        """Fill in a recipe's settings; an initial checkpoint's architecture is kept."""
         start = self._initial(values)
         form = settings_form.fill(values[self.tab.recipe], start.nca if start else None)
         return {self.tab.settings[name]: value for name, value in form.items()}
 
     def choose_initial(self, values: Values) -> Updates:
-        """The initial checkpoint was chosen: what is known of it, and what it fixes."""
+        """An initial checkpoint was chosen: describe it and lock its architecture."""
         return self._show_initial(values, own_picture=False)
 
     def train_further(self, values: Values, name: str) -> Updates:
-        """The same for a checkpoint of another tab, which goes on with its own picture."""
+        """Choose a checkpoint of another tab, to be trained further on its own picture."""
         selector, key = self.tab.initial.selector, self._key(values)
         choices = initial.choices(self.catalog, key, name)
         updates = self._show_initial({**values, selector: name}, own_picture=True)
         return {selector: gr.update(choices=choices, value=name), **updates}
 
     def update_choices(self, stored: Any) -> Any:
-        """The shelf as it is now, to begin with; what was chosen stays."""
+        """Update the choices of initial checkpoints; the selected one is kept."""
         return gr.update(choices=initial.choices(self.catalog, key_of(stored)))
 
     def describe(self, values: Values) -> str:
@@ -228,7 +228,7 @@ class Handlers:
         return _about(spec, self.queue.devices, self._pace(self._key(values), spec))
 
     def start(self, values: Values) -> Updates:
-        """Queue a training of what the form says."""
+        """Queue a training with the form's values."""
         start = self._initial(values)
         if start and values[self.tab.initial.own_picture]:
             target = start.target()
@@ -243,15 +243,15 @@ class Handlers:
     # ------------------------------------------------------------------ the job
 
     def attach(self, stored: Any) -> Updates:
-        """Everything this visitor has, with one job shown: an active one or the newest."""
+        """All jobs of this visitor, with one shown: an active one, else the newest."""
         return self._jobs(key_of(stored))
 
     def show_job(self, stored: Any, job: str | None) -> Updates:
-        """A job, completely."""
+        """Show a job completely."""
         return self._job(key_of(stored), job)
 
     def tick(self, stored: Any, job: str | None, state: dict[str, Any] | None) -> Updates:
-        """A job, as far as it changed."""
+        """Update the parts of a job that changed."""
         if not job:
             return gr.skip()
         key, previous = key_of(stored), state or {}
@@ -259,23 +259,23 @@ class Handlers:
             previous = {}
         try:
             view = self.queue.view(key, job)
-        except BadInput:  # deleted on another page of the same visitor
+        except BadInput:  # deleted in another window of the same visitor
             return self._job(key, None)
         if previous.get("active") and not view.active:
             if view.state == "finished":
                 toast(f"{view.title} has finished. Press “Grow it” to play with it.", "Done", 20)
             elif view.state == "failed":
-                words = f"{view.title} ended early. {view.message or ''}"
+                words = f"{view.title} failed. {view.message or ''}"
                 toast(words, "Please note", 20, warning=True)
         return self._update(key, view, previous) or gr.skip()
 
     def stop(self, stored: Any, job: str) -> Updates:
-        """Let it end after this iteration."""
+        """Stop the job after its current iteration."""
         self.queue.stop(key_of(stored), job)
         return self._job(key_of(stored), job)
 
     def resume(self, stored: Any, job: str) -> Updates:
-        """Let it go on, and longer than it was to when it has finished."""
+        """Resume the job; when it has finished, add iterations."""
         key = key_of(stored)
         view = self.queue.view(key, job)
         added = job_panel.more(view)
@@ -283,14 +283,14 @@ class Handlers:
         return self._job(key, job)
 
     def delete(self, stored: Any, job: str | None) -> Updates:
-        """Delete it; `job` is None when the visitor answered no."""
+        """Delete the job; `job` is None when the visitor did not confirm."""
         if not job:
             return gr.skip()
         self.queue.delete(key_of(stored), job)
         return self._jobs(key_of(stored))
 
     def show_snapshot(self, stored: Any, job: str, iteration: float) -> str:
-        """How it was after some iterations."""
+        """Show the snapshot nearest to an iteration."""
         return snapshots.snapshot_html(self.catalog, key_of(stored), job, iteration)
 
     # ------------------------------------------------------------------ for other tabs
@@ -306,7 +306,7 @@ class Handlers:
         job, iteration = values[panel.selector], values[panel.snapshots.slider]
         return str(self.catalog.snapshot(self._key(values), job, iteration))
 
-    # ------------------------------------------------------------------ within
+    # ------------------------------------------------------------------ helpers
 
     def _key(self, values: Values) -> str:
         return key_of(values[self.visitor])
@@ -316,7 +316,7 @@ class Handlers:
         return initial.initial(self.catalog, self._key(values), name)
 
     def _show_initial(self, values: Values, own_picture: bool) -> Updates:
-        """Updates for the initial checkpoint in the selector."""
+        """Updates for the initial checkpoint chosen in the selector."""
         tab, start = self.tab, self._initial(values)
         has_picture = start is not None and start.checkpoint.target is not None
         own_picture = own_picture and has_picture
@@ -329,7 +329,7 @@ class Handlers:
         }
 
     def _jobs(self, key: str, job: str | None = None) -> Updates:
-        """All jobs of a visitor, with one shown: the given, an active or the newest."""
+        """All jobs of a visitor, with one shown: the given, else an active or the newest."""
         views, panel = self.queue.jobs(key), self.tab.panel
         if job is None and views:
             job = next((view.id for view in views if view.active), views[0].id)
@@ -347,7 +347,7 @@ class Handlers:
         return self._update(key, self.queue.view(key, job), {})
 
     def _update(self, key: str, view: JobView, previous: dict[str, Any]) -> Updates:
-        """What changed of a job since `previous`."""
+        """Updates of what changed in a job since `previous`."""
         panel = self.tab.panel
         points = self.queue.metrics(key, view.id, POINTS)
         updates = job_panel.update(panel, view, points, previous)

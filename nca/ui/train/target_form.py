@@ -1,4 +1,4 @@
-"""The picture to grow: emoji, upload or drawing, shown exactly as it will be trained on."""
+"""The form for the target: emoji, upload or drawing, shown exactly as it will be trained on."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from nca.ui.events import changes, listen
 from nca.ui.markup import figure, note, picture
 
 DEFAULT = checked(TargetConfig, {"emoji": PICKER[0]})
-TITLES = {"draw": "Drawing", "upload": "Picture"}  # of trainings on what is not an emoji
+TITLES = {"draw": "Drawing", "upload": "Picture"}  # of trainings without an emoji
 
 
 class TargetForm(NamedTuple):
     """What the visitor filled in.
 
     Attributes:
-        source: emoji, upload or draw.
+        source: "emoji", "upload" or "draw".
         emoji: one emoji.
-        style: whose drawing of it, twemoji or noto.
+        style: the emoji set, "twemoji" or "noto".
         upload: the path of a file.
         drawing: the value of a drawing pad.
         size: longest side of the picture, in cells.
         padding: empty cells on each side.
-        crop: whether what is transparent around an upload is cut off.
-        background: keep, or transparent for one that is removed.
+        crop: whether to trim the transparent borders of an upload.
+        background: "keep", or "transparent" to remove a plain one.
     """
 
     source: str
@@ -47,7 +47,7 @@ class TargetForm(NamedTuple):
 
     @property
     def missing(self) -> bool:
-        """Whether no picture was given yet."""
+        """Whether no picture has been given yet."""
         if self.source == "emoji":
             return False
         return not (self.upload if self.source == "upload" else self.drawing)
@@ -55,7 +55,7 @@ class TargetForm(NamedTuple):
 
 @dataclass(frozen=True)
 class TargetFields:
-    """The components: one for each field of `TargetForm`, and what is shown of it."""
+    """The components: one for each field of `TargetForm`, and the preview."""
 
     source: gr.Textbox
     emoji: gr.Textbox
@@ -107,12 +107,12 @@ def build(limits: Limits) -> TargetFields:
                 buttons=[],
             )
             background = gr.Radio(
-                [("Keep", "keep"), ("Remove an even one", "transparent")],
+                [("Keep", "keep"), ("Remove plain background", "transparent")],
                 value="keep",
                 label="Background",
                 elem_id="background",
             )
-            crop = gr.Checkbox(DEFAULT.crop, label="Crop to what is not transparent")
+            crop = gr.Checkbox(DEFAULT.crop, label="Trim empty borders")
         with gr.Tab("Draw") as tabs["draw"]:
             drawing = drawing_pad("drawing")
     with gr.Row(equal_height=False):
@@ -150,7 +150,7 @@ def build(limits: Limits) -> TargetFields:
         return str(event.emoji)[:64]
 
     for name, tab in tabs.items():
-        # In the page alone, so that it survives a restart of the server.
+        # In JavaScript only, so that it works after a restart of the server too.
         tab.select(None, None, source, js=f"() => '{name}'", api_visibility="private")
     listen(picker.select, pick, None, emoji)
     listen(
@@ -161,8 +161,8 @@ def build(limits: Limits) -> TargetFields:
 
 
 def read(limits: Limits, form: TargetForm) -> Target:
-    """The form as a target; raises BadInput with what is wrong with it."""
-    # A drawing's empty surroundings mean nothing: it is always cropped.
+    """The form as a target; raises BadInput that says what is wrong with it."""
+    # The empty area around a drawing has no meaning, so a drawing is always cropped.
     crop = form.crop or form.source == "draw"
     config: dict[str, Any] = {"size": form.size, "padding": form.padding, "crop": crop}
     if form.source == "emoji":
@@ -177,8 +177,8 @@ def read(limits: Limits, form: TargetForm) -> Target:
 
 
 def preview_html(target: Target) -> str:
-    """The target, its cells as squares, with its measures."""
+    """The target, each cell drawn as a square, with its size."""
     grid = target.config.grid
-    words = f"{grid} × {grid} cells, the picture {target.config.size}"
+    words = f"Picture {target.config.size} cells, grid {grid} × {grid}"
     image = picture(target.png, "The target at training size", "image/png", "checker")
     return f'<div class="panel">{figure(image, html.escape(words))}</div>'
