@@ -1,7 +1,7 @@
-"""What lies outside this project's hands: a private part of Numba, and torch's threads.
+"""Workarounds for other libraries: a private attribute of Numba, and how torch's threads wait.
 
-A new release may move the first; then the engine starts more slowly, and nothing breaks. What of
-Gradio is private, `nca.ui.gradio_server` has.
+A new release of Numba may move the attribute; then the engine starts more slowly, and nothing
+breaks. Workarounds for private parts of Gradio are in `nca.ui.gradio_server`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from typing import Any
 
 
 def stamp_kernel_cache(dispatcher: Any, stamp: tuple[Any, ...]) -> bool:
-    """Let Numba keep a function's machine code on the disk for as long as `stamp` stays the same.
+    """Let Numba keep a function's machine code on disk for as long as `stamp` stays the same.
 
-    Numba itself looks only at the file that defines the function. False when this Numba has no
-    such place: its cache cannot be trusted after a change to another file.
+    Numba itself checks only the file that defines the function. Returns False when this version
+    of Numba has no such attribute: its cache cannot be trusted after a change to another file.
     """
     cache_file: Any = getattr(getattr(dispatcher, "_cache", None), "_cache_file", None)
     if cache_file is None or not hasattr(cache_file, "_source_stamp"):
@@ -24,10 +24,10 @@ def stamp_kernel_cache(dispatcher: Any, stamp: tuple[Any, ...]) -> bool:
 
 
 def let_threads_sleep(environ: MutableMapping[str, str]) -> None:
-    """Let OpenMP threads sleep while they wait, unless the environment says otherwise.
+    """Make OpenMP threads sleep while they wait, unless the environment says otherwise.
 
     Threads that spin take the cores from the engine's own threads, from other processes and from
-    the page. The setting is read when torch is imported, so it belongs to the start of a process
-    of ours, never to `import nca`, which may happen in somebody else's.
+    the page. The setting is read when torch is imported, so our own processes set it at their
+    start. `import nca` never sets it, because it may run in somebody else's process.
     """
     environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -1,4 +1,4 @@
-"""The model card: what a checkpoint's README.md says, on the disk and on the Hub."""
+"""The model card: the README.md of a checkpoint, on disk and on the Hub."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from nca.config import CheckpointInfo
 
 LIBRARY = "nca-garden"
-# The library's name is a tag too: lists can be filtered by tags on every Hub, by library on some.
+# The library's name is a tag too: every Hub can filter lists by tag, but only some by library.
 TAGS = ("growing-nca", "neural-cellular-automata", LIBRARY)
 LICENCES = ("cc-by-4.0", "cc-by-sa-4.0", "cc0-1.0", "ofl-1.1", "mit", "apache-2.0", "other")
 _CREDITS = {
@@ -25,7 +25,7 @@ _STYLE_LICENCES = {"twemoji": "cc-by-4.0", "noto": "ofl-1.1"}
 
 
 def picture_licence(info: CheckpointInfo) -> str:
-    """The licence that follows from where the picture came from; "other" when it is unknown."""
+    """The licence that follows from the target's source; "other" when the source is unknown."""
     made = info.target
     return _STYLE_LICENCES[made.style] if made and made.kind == "emoji" else "other"
 
@@ -41,12 +41,12 @@ def card(
     """The model card, Markdown with the Hub's front matter.
 
     Args:
-        info: what the checkpoint says of itself.
+        info: the checkpoint's metadata.
         metrics: its `metrics.json`; the card shows `scores`.
-        repo_id: `user/name` where it is going; without, the card is for a folder.
-        licence: of the picture, one of LICENCES; follows from the target when not given.
-        space: `user/name` of a Space of the garden that can open it.
-        pictures: the files that are there to be shown.
+        repo_id: `user/name` of the repo that the card is for; None for a local folder.
+        licence: of the picture, one of LICENCES; None derives it from the target.
+        space: `user/name` of a Space that can open the checkpoint; None leaves out the link.
+        pictures: names of the picture files that exist; the card shows no others.
     """
     c, made, initial = info.nca, info.target, info.initial
     size = made.grid if made else 72
@@ -107,7 +107,7 @@ def card(
 
 
 def _score(value: Any) -> str:
-    """A score in a cell of the table; several of them side by side."""
+    """A score as text for a table cell; several scores are joined with commas."""
     if isinstance(value, dict):
         return ", ".join(f"{name} {part}" for name, part in value.items())
     return str(value)

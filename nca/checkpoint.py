@@ -1,7 +1,7 @@
 """Checkpoints: a folder that is also a Hub repo, written atomically and read strictly.
 
-The safetensors file holds the weights and, in its metadata, all that must agree with them. No
-pickle anywhere.
+The safetensors file holds the weights and, in its metadata, everything that must match them, such
+as the architecture. No pickle anywhere.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ FILES = (WEIGHTS, "config.json", "README.md", "target.png", PREVIEW, "metrics.js
 METADATA = "nca_garden"
 NOT_OURS = "This is not an NCA Garden checkpoint"
 NOT_A_ZIP = f"{NOT_OURS}: the file is not a zip that can be read."
-ZIP_DIRECTORY_BYTES = 2**16  # of a checkpoint's zip it is a few hundred
+ZIP_DIRECTORY_BYTES = 2**16  # a checkpoint's zip has a few hundred
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Checkpoint:
         nca: the automaton, on the CPU.
         info: architecture, recipe, how the target was made.
         target: premultiplied RGBA, float32 [H, W, 4], or None when the folder has none.
-        metrics: what was measured of it; empty when nothing was.
+        metrics: the content of `metrics.json`; empty when nothing was measured.
         folder: where it was read from.
 
     >>> from nca import NCA, NCAConfig, emoji_target, load_checkpoint, save_checkpoint
@@ -67,7 +67,7 @@ class Checkpoint:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width of the grid it was trained on; 72 x 72 when it does not say."""
+        """Height and width of the grid it was trained on; (72, 72) when they are unknown."""
         if self.target is not None:
             return self.target.shape[0], self.target.shape[1]
         grid = self.info.target.grid if self.info.target else 72
@@ -81,7 +81,7 @@ def weights_to_bytes(nca: NCA, info: CheckpointInfo) -> bytes:
     """The weights as safetensors, with `info` in the metadata.
 
     Raises:
-        ValueError: when a weight is not finite; such a model never reaches the disk.
+        ValueError: a weight is not finite; such a model is never written.
     """
     weights = {k: v.detach().float().cpu().contiguous() for k, v in nca.state_dict().items()}
     if not all(bool(v.isfinite().all()) for v in weights.values()):
@@ -90,10 +90,10 @@ def weights_to_bytes(nca: NCA, info: CheckpointInfo) -> bytes:
 
 
 def weights_from_bytes(data: bytes, limits: Limits) -> tuple[NCA, CheckpointInfo]:
-    """The automaton in a safetensors file, after every check that a stranger's file needs.
+    """The automaton in an untrusted safetensors file, and its metadata.
 
-    Size, metadata, exact names, shapes, dtype float32, finite values in range: all are checked
-    before the automaton is built. Raises BadInput with what does not fit.
+    Size, metadata, exact names, shapes, dtype float32 and finite values in range are all checked
+    before the automaton is built. Raises BadInput, which says what does not fit.
     """
     if len(data) > limits.checkpoint_bytes:
         raise BadInput(
@@ -138,12 +138,12 @@ def save_checkpoint(
     """Write a checkpoint folder, each file atomically, the weights first.
 
     Args:
-        folder: made when missing.
+        folder: created when missing.
         nca: the automaton.
-        info: what it says of itself; its architecture is taken from `nca`.
+        info: its metadata; the architecture in it is replaced by that of `nca`.
         target: premultiplied RGBA, float32 [H, W, 4].
         metrics: anything JSON can hold.
-        preview: also draw `preview.gif`, which takes some seconds.
+        preview: also draw `preview.gif`, which takes a few seconds.
 
     Returns:
         The folder.
@@ -170,14 +170,14 @@ def save_checkpoint(
 
 
 def load_checkpoint(folder: str | Path, limits: Limits | None = None) -> Checkpoint:
-    """Read a checkpoint folder strictly.
+    """Read and check a checkpoint folder.
 
     Args:
         folder: as `save_checkpoint` writes it.
-        limits: of its files and weights.
+        limits: on its files and weights.
 
     Raises:
-        BadInput: it is no checkpoint, or something in it does not fit.
+        BadInput: it is not a checkpoint, or a part of it is invalid.
 
     >>> from nca import NCA, NCAConfig, load_checkpoint, save_checkpoint
     >>> folder = save_checkpoint("small", NCA(NCAConfig(channels=8)), preview=False)
@@ -202,7 +202,7 @@ def load_checkpoint(folder: str | Path, limits: Limits | None = None) -> Checkpo
 
 
 def _read(path: Path, limit: int) -> bytes | None:
-    """The bytes of a plain file, None when there is none; never more than `limit` are read."""
+    """The bytes of a regular file, None when there is none; BadInput when it exceeds `limit`."""
     if not path.is_file():
         return None
     with path.open("rb") as file:
@@ -223,14 +223,14 @@ def zip_checkpoint(folder: str | Path) -> bytes:
 
 
 def unzip_checkpoint(data: bytes, folder: str | Path, limits: Limits | None = None) -> Checkpoint:
-    """Unpack an uploaded checkpoint zip into `folder` and load it, under the rules of any other.
+    """Unpack an uploaded checkpoint zip into `folder` and load it with the usual checks.
 
-    Only names that a checkpoint has are read, beside the one weights file of the zip, however deep
-    it lies, each no further than its limit; the preview is left out, because it would be shown
-    without having been made here.
+    Only files that belong to a checkpoint are read, from the folder of the zip that holds its one
+    weights file, at any depth; no file is read beyond its limit. The preview is left out, because
+    it would be shown although it was not made here.
 
     Raises:
-        BadInput: it is no zip of a sound checkpoint; then nothing was written.
+        BadInput: it is not the zip of a valid checkpoint; nothing is written then.
     """
     limits = limits or Limits()
     if len(data) > limits.zip_bytes:
@@ -256,12 +256,12 @@ def unzip_checkpoint(data: bytes, folder: str | Path, limits: Limits | None = No
 
 
 def _directory_bytes(data: bytes) -> int:
-    """The length of a zip's list of contents, which is read whole; -1 when it has none."""
+    """The bytes of a zip's central directory, which zipfile reads whole; -1 when it has none."""
     end = data.rfind(b"PK\5\6")
     if end < 0:
         return -1
     length = int.from_bytes(data[end + 12 : end + 16], "little")
-    # Programs that stream a zip write its end in 64 bits too, whatever its size.
+    # Programs that stream a zip also write a Zip64 end record, whatever its size.
     locator = data[max(0, end - 20) : end]
     if locator.startswith(b"PK\6\7"):
         at = int.from_bytes(locator[8:16], "little")
@@ -272,7 +272,7 @@ def _directory_bytes(data: bytes) -> int:
 
 
 def _read_members(archive: zipfile.ZipFile, limits: Limits) -> dict[str, bytes]:
-    """The files of the one checkpoint in a zip: name -> content, each read up to its limit."""
+    """The files of the one checkpoint in a zip: name -> content, read to a byte over the limit."""
     found: dict[str, dict[str, zipfile.ZipInfo]] = {}
     for entry in archive.infolist():
         # Some programs write back slashes, a leading ./ or the whole path they were called with.

@@ -24,7 +24,7 @@ from nca.wording import explain, plain_text
 
 
 class BadInput(ValueError):
-    """Something a person gave cannot be used. The message is one sentence that says what to do.
+    """User input that cannot be used. The message is one sentence that says what to do.
 
     >>> from nca import BadInput, recipe
     >>> try:
@@ -41,7 +41,7 @@ class _Frozen(BaseModel):
 
 
 Width = Annotated[int, Field(ge=1, le=512)]
-# What training may do to a state; "half" is a random one of the four. See nca/damage_shapes.py.
+# Damage that training may use; "half" is a random one of the four. See nca/damage_shapes.py.
 DamageShape = Literal["circle", "half", "stroke", "centre", "swipe", "swipes", "hole", "cut"]
 Laplacian = Literal["none", "nine_point", "five_point"]
 
@@ -93,7 +93,7 @@ class NCAConfig(_Frozen):
     @field_validator("laplacian", mode="before")
     @classmethod
     def _laplacian_from_bool(cls, value: object) -> object:
-        """Configs written before there were two kinds say true (nine points) or false."""
+        """Older configs hold a bool: true is "nine_point", false is "none"."""
         if isinstance(value, bool):
             return "nine_point" if value else "none"
         return value
@@ -226,11 +226,11 @@ class TargetConfig(_Frozen):
 
 
 class InitialSource(_Frozen):
-    """The initial checkpoint of a training; stored with every checkpoint that came of it.
+    """The initial checkpoint of a training; stored with every checkpoint of that training.
 
     Attributes:
-        title: what it says of itself.
-        iteration: how many iterations it had.
+        title: its title.
+        iteration: how many iterations it was trained for.
         repo: `user/name` on the Hub when it is public there.
         revision: the commit that was pulled.
     """
@@ -249,7 +249,7 @@ class InitialSource(_Frozen):
 
 
 class CheckpointInfo(_Frozen):
-    """What a checkpoint says of itself, in its `config.json` and beside its weights.
+    """A checkpoint's metadata, in its `config.json` and in its weights file.
 
     >>> from nca import CheckpointInfo, NCAConfig
     >>> info = CheckpointInfo(nca=NCAConfig(), recipe="quick", iteration=4000, title="🦋 Butterfly")
@@ -331,7 +331,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def checked(model: type[Model], values: Any) -> Model:
-    """`values` (a mapping) as a `model`; raises BadInput with a sentence when it does not fit."""
+    """Validate a mapping as a `model`; raises BadInput, which says what does not fit."""
     try:
         return model.model_validate(values)
     except ValidationError as error:

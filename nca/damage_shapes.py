@@ -1,7 +1,7 @@
-"""Damage: which cells a shape erases, drawn alike in training, scoring, films and on the page.
+"""Damage: which cells a shape erases, the same in training, scoring, films and on the page.
 
-Some families are kept out of training for good (`HELD_OUT`), so that a score on them says how an
-automaton heals what it was never trained on.
+Some shapes are never trained on (`HELD_OUT`), so that a score on them tells how well an automaton
+heals damage that it was not trained on.
 """
 
 from __future__ import annotations
@@ -17,22 +17,20 @@ from torch import Tensor
 from nca.config import BadInput, DamageShape
 from nca.wording import plain_text
 
-ALIVE = (
-    0.1  # alpha above which a cell counts as part of the body that free-hand damage goes through
-)
+ALIVE = 0.1  # alpha above which a cell is part of the body, through which damage is placed
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What a shape is drawn on.
+    """The states that damage is placed on, and the parameters of its shape.
 
     Attributes:
-        alive: the body of each item, bool [B, H, W].
-        draw: every random number comes from here.
-        centre: (x, y) of a circle, -1 to 1 across the grid; None to draw it.
-        radius: of a circle or stroke in half-widths of the grid, of a swipe or hole in cells; None
-            to draw it.
-        count: how many swipes; None to draw it.
+        alive: cells of the body of each item, bool [B, H, W].
+        draw: the source of all random numbers.
+        centre: (x, y) of a circle, -1 to 1 across the grid; random when None.
+        radius: of a circle or stroke in half-widths of the grid, of a swipe or hole in cells;
+            random when None.
+        count: number of swipes; random when None.
     """
 
     alive: Tensor
@@ -47,15 +45,15 @@ class Scene:
         return self.alive.shape[1], self.alive.shape[2]
 
     def uniform(self, low: float, high: float, *shape: int) -> Tensor:
-        """Numbers in [low, high), float32."""
+        """Uniform random numbers in [low, high), float32 of the given shape."""
         return low + (high - low) * torch.rand(shape, generator=self.draw)
 
     def number(self, low: float, high: float) -> float:
-        """One number in [low, high)."""
+        """One uniform random number in [low, high)."""
         return float(self.uniform(low, high, 1))
 
     def living_cell(self, item: int) -> tuple[float, float]:
-        """Row and column of a random cell of an item's body; the centre when it has none."""
+        """Row and column of a random cell of an item's body; the grid's centre if it has none."""
         cells = self.alive[item].nonzero()
         if not len(cells):
             return self.size[0] / 2, self.size[1] / 2
@@ -63,13 +61,13 @@ class Scene:
         return float(row), float(column)
 
     def rows_and_columns(self) -> tuple[Tensor, Tensor]:
-        """Numbers of the rows, [H, 1], and of the columns, [1, W], float32."""
+        """Row indices, [H, 1], and column indices, [1, W], float32."""
         height, width = self.size
         return torch.arange(height).float()[:, None], torch.arange(width).float()[None]
 
 
 Mask = Callable[[Scene], Tensor]
-Stroke = tuple[Tensor, float]  # where a disc passes, (row, column) [N, 2], and its radius in cells
+Stroke = tuple[Tensor, float]  # centres of discs, (row, column) [N, 2], and their radius in cells
 Strokes = Callable[[Scene, int], list[Stroke]]
 
 
@@ -89,7 +87,7 @@ def _half(side: str) -> Mask:
 
 
 def _centre(scene: Scene) -> Tensor:
-    """A square of 2/9 of the shorter side in the middle, 16 x 16 on a 72 grid."""
+    """A centred square with 2/9 of the grid's shorter side, 16 x 16 cells on a 72 x 72 grid."""
     height, width = scene.size
     side = max(1, round(min(height, width) * 2 / 9))
     top, left = (height - side) // 2, (width - side) // 2
@@ -99,7 +97,7 @@ def _centre(scene: Scene) -> Tensor:
 
 
 def _circle(scene: Scene) -> Tensor:
-    """One disc for each item, centre U(-0.5, 0.5), radius U(0.1, 0.4), after Distill."""
+    """One disc per item, centre U(-0.5, 0.5), radius U(0.1, 0.4) in half-widths, after Distill."""
     batch = len(scene.alive)
     u, v = _half_widths(scene)
     middle = scene.uniform(-0.5, 0.5, batch, 2)
@@ -113,7 +111,7 @@ def _circle(scene: Scene) -> Tensor:
 
 
 def _stroke(scene: Scene) -> Tensor:
-    """A quadratic Bezier curve across the middle for each item, 0.06 half-widths in radius."""
+    """One quadratic Bezier curve per item, points U(-0.7, 0.7), radius 0.06, in half-widths."""
     u, v = _half_widths(scene)
     radius = 0.06 if scene.radius is None else scene.radius
     points = scene.uniform(-0.7, 0.7, len(scene.alive), 3, 2)
@@ -147,7 +145,7 @@ def _discs(scene: Scene, spots: Tensor, radius: float) -> Tensor:
 
 
 def _at_once(strokes: Strokes) -> Callable[[Scene, int], Tensor]:
-    """All that the strokes erase: bool [H, W]."""
+    """The cells that all strokes erase together: bool [H, W] for one item."""
 
     def mask(scene: Scene, item: int) -> Tensor:
         erased = torch.zeros(scene.size, dtype=torch.bool)
@@ -159,7 +157,7 @@ def _at_once(strokes: Strokes) -> Callable[[Scene, int], Tensor]:
 
 
 def _path(scene: Scene, item: int) -> Tensor:
-    """Places along a bent path through a living cell, as a finger moves, [N, 2]."""
+    """Points on a bent path through a random living cell: (row, column) [N, 2]."""
     middle = torch.tensor(scene.living_cell(item))
     length = scene.number(6, 40) * min(scene.size) / 72
     along = torch.linspace(0, length, max(2, round(length))) - scene.number(0, 1) * length
@@ -186,7 +184,7 @@ def _swipes(scene: Scene, item: int) -> list[Stroke]:
 
 
 def _scrub(scene: Scene, item: int) -> list[Stroke]:
-    """Rubbing back and forth over one place: 4 to 7 parallel lines, 2 cells in radius."""
+    """A back-and-forth scribble over one spot: 4 to 7 parallel lines, 2 cells in radius."""
     middle, angle = torch.tensor(scene.living_cell(item)), scene.number(0, 2 * math.pi)
     lines, length = int(scene.number(4, 8)), scene.number(8, 20) * min(scene.size) / 72
     sweep = torch.linspace(-0.5, 0.5, max(2, round(length))) * length
@@ -207,18 +205,18 @@ def _hold(scene: Scene, item: int) -> list[Stroke]:
 
 
 def _hole(scene: Scene, item: int) -> Tensor:
-    """A disc of 3 to 9 cells around a living cell."""
+    """A disc around a living cell, 3 to 9 cells in radius."""
     radius = scene.number(3, 9) if scene.radius is None else scene.radius
     return _discs(scene, torch.tensor([scene.living_cell(item)]), radius)
 
 
 def _cut(scene: Scene, item: int) -> Tensor:
-    """All beyond a line at any angle, which leaves between a quarter and three quarters."""
+    """All cells beyond a line at a random angle; 25 to 75 % of the body is left."""
     return _beyond_a_line(scene, item, 0.25, 0.75)
 
 
 def _limb(scene: Scene, item: int) -> Tensor:
-    """All beyond a line near the edge of the body: 5 to 25 % of it."""
+    """All cells beyond a line near the edge of the body; 5 to 25 % of the body is erased."""
     return _beyond_a_line(scene, item, 0.75, 0.95)
 
 
@@ -232,14 +230,14 @@ def _beyond_a_line(scene: Scene, item: int, low: float, high: float) -> Tensor:
 
 
 def _scatter(scene: Scene, item: int) -> Tensor:
-    """Each cell by itself, 30 to 80 % of them."""
+    """Each cell of the grid independently, with a probability of 30 to 80 %."""
     return torch.rand(scene.size, generator=scene.draw) < scene.number(0.3, 0.8)
 
 
-# What a finger draws: erased at once by `damage`, little by little by `drawn_damage`.
+# Shapes drawn like a finger's strokes: at once by `damage`, over several steps by `drawn_damage`.
 DRAWN: dict[str, Strokes] = {"swipe": _swipe, "swipes": _swipes, "scrub": _scrub, "hold": _hold}
 
-# To add a shape, add it here; what is trained on is also listed in `nca.config.DamageShape`.
+# To add a shape, add it here, and to `nca.config.DamageShape` if training may use it.
 SHAPES: dict[str, Mask] = {
     "half-left": _half("left"),
     "half-right": _half("right"),
@@ -255,15 +253,15 @@ SHAPES: dict[str, Mask] = {
     **{name: _each(_at_once(strokes)) for name, strokes in DRAWN.items()},
 }
 HALVES = ("half-left", "half-right", "half-top", "half-bottom")
-# Never trained on, for good: what healing is judged by. Four families of shapes, and bodies of an
-# age that no training damages, because it only damages what has grown for a whole rollout.
+# Never trained on; healing is judged by these. Four shapes, and ages in steps at which training
+# never does damage at once, because it only damages states that have grown for a whole rollout.
 HELD_OUT = ("limb", "scrub", "scatter", "hold")
 HELD_OUT_AGES = (30, 60)
 assert not set(HELD_OUT) & set(get_args(DamageShape))
 
 
 def check_shape(shape: str, known: Collection[str] = tuple(SHAPES)) -> None:
-    """Raise BadInput, naming those there are, unless `shape` is a known one."""
+    """Raise BadInput, which lists the known shapes, unless `shape` is one of them."""
     if shape not in known:
         said = plain_text(shape)[:40]
         raise BadInput(f"There is no damage called {said!r}; choose one of {', '.join(known)}.")
@@ -278,7 +276,7 @@ def damage(
     count: int | None = None,
     seed: int = 0,
 ) -> Tensor:
-    """A copy of the states with cells erased, all channels to 0; same shape and dtype as `x`.
+    """A copy of the states with all channels of damaged cells 0; shape and dtype of `x`.
 
     >>> import torch
     >>> from nca import damage
@@ -288,17 +286,17 @@ def damage(
 
     Args:
         x: float [B, H, W, C].
-        shape: one of `SHAPES`. Halves and the centre square are parts of the grid, the same for
-            each item; all others differ per item, and those of `DRAWN`, the hole, cut and limb go
+        shape: one of `SHAPES`. The halves and the centre square are the same cells in every
+            item; all others differ per item. Those in `DRAWN`, the hole, the cut and the limb go
             through the item's body.
-        centre: (x, y) of a circle, -1 to 1 across the grid; drawn from U(-0.5, 0.5) when None.
-        radius: of a circle or stroke in half-widths, of a hole or what is `DRAWN` in cells; drawn
-            when None.
-        count: how many "swipes"; 2 to 5 when None.
-        seed: draws what is not given.
+        centre: (x, y) of a circle, -1 to 1 across the grid; from U(-0.5, 0.5) when None.
+        radius: of a circle or stroke in half-widths, of a hole or a shape in `DRAWN` in cells;
+            random when None.
+        count: number of strokes of "swipes"; random, 2 to 5, when None.
+        seed: of the random numbers.
 
     Raises:
-        BadInput: unknown shape.
+        BadInput: the shape is unknown.
     """
     check_shape(shape)
     erased = SHAPES[shape](_scene(x, seed, centre, radius, count))
@@ -314,23 +312,23 @@ def drawn_damage(
     count: int | None = None,
     seed: int = 0,
 ) -> list[Tensor]:
-    """Which cells a finger erases before each of some steps, while the automaton lives.
+    """Masks of the cells that a finger erases before each of several steps of a rollout.
 
-    What the masks erase together is what `damage` erases at once from the same arguments.
+    Together the masks erase the cells that `damage` erases at once with the same arguments.
 
     Args:
         x: states in which the strokes are placed, float [B, H, W, C].
         shape: one of `DRAWN`.
-        steps: how many steps the drawing takes, at least 1; strokes follow each other.
-        radius: in cells; drawn when None.
-        count: how many "swipes"; 2 to 5 when None.
-        seed: draws what is not given.
+        steps: how many steps the damage takes, at least 1; one stroke follows the other.
+        radius: in cells; random when None.
+        count: number of strokes of "swipes"; random, 2 to 5, when None.
+        seed: of the random numbers.
 
     Returns:
         `steps` masks, bool [B, H, W], for `nca.rollout(..., erased=...)`.
 
     Raises:
-        BadInput: unknown shape, or one that is not drawn.
+        BadInput: the shape is unknown or not in `DRAWN`.
     """
     check_shape(shape, DRAWN)
     scene, strokes = _scene(x, seed, None, radius, count), DRAWN[shape]

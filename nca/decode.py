@@ -1,8 +1,9 @@
-"""Strangers' pictures are decoded in a process of their own, which may crash or be taken over.
+"""Decode untrusted pictures in a child process, which may crash or be exploited.
 
-Both ends are in this file. `decode_apart` starts the file as a script and reads what it prints;
-the script gets one open file, a few numbers, little memory and time, no environment, and is never
-reused. It must start fast and run without the package: standard library and Pillow only.
+The parent's and the child's code are both in this file. `decode_apart` runs the file as a script
+and reads its output. The script gets one open file, a few numbers, limited memory and time and
+almost no environment, and is never reused. It must start fast and run without the package, so it
+imports only the standard library and Pillow.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ if TYPE_CHECKING:
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
 _SIGNATURE = re.compile(rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|RIFF....WEBP|GIF8[79]a", re.DOTALL)
 _PROFILE_BYTES = 4 << 20  # a colour profile larger than this is ignored, like a damaged one
-_BLANK_FRAMES = 100  # of an animation that are skipped to find one that shows something
+_BLANK_FRAMES = 100  # of an animation, searched for one that shows something
 SIDE = 512  # a longer picture is reduced so that its longest side is SIDE to 2 * SIDE
 OPAQUE_ENOUGH = 8  # alpha, of 255, from which a pixel counts as content when cropping
 
-_REFUSED = 3  # exit status that comes with one of these words
+_REFUSED = 3  # exit status of the child when it prints a key of `_SENTENCES`
 _SENTENCES = {
     "format": "This file is not a picture that can be read; please use PNG, JPEG, WebP or GIF.",
     "pixels": "This picture is too large; please use one of at most {megapixels} megapixels.",
@@ -40,11 +41,11 @@ _SENTENCES = {
 def shrink(image: Image, crop: bool) -> Image | None:
     """A picture of any mode as premultiplied sRGB (mode "RGBa") of bounded size.
 
-    Rotated as its EXIF orientation says; converted from its colour profile to sRGB; if `crop`, cut
-    to what is not transparent; then reduced by a whole factor, each pixel the mean of a block, to
-    less than 2 * SIDE. None: nothing visible.
+    It is rotated as its EXIF orientation says, converted from its colour profile to sRGB and, if
+    `crop`, cropped to what is not transparent. Then it is reduced by a whole factor, each pixel
+    the mean of a block, so that both sides are less than 2 * SIDE. None when nothing is visible.
     """
-    image.draft(None, (2 * SIDE, 2 * SIDE))  # a large JPEG is decoded at 1/2, 1/4 or 1/8 at once
+    image.draft(None, (2 * SIDE, 2 * SIDE))  # decodes a large JPEG at 1/2, 1/4 or 1/8
     pixels, alpha = _split_alpha(image)
     turn = _turn(image)
     image = _to_srgb(pixels, image.info.get("icc_profile"))
@@ -70,8 +71,8 @@ def _split_alpha(image: Image) -> tuple[Image, Image | None]:
     image.load()
     key = image.info.get("transparency")
     alpha = None
-    # Pillow compares a PNG's transparent colour, a number of the file's depth, with pixels that
-    # it has already scaled to 8 bits, so for other depths the comparison is made here.
+    # A PNG gives its transparent colour at its own bit depth, but Pillow compares it with pixels
+    # already scaled to 8 bits. For other depths the comparison is made here.
     if isinstance(key, int) and raw_mode in ("1", "L;2", "L;4", "L", "I;16B"):
         if raw_mode == "I;16B":
             alpha = _differs_16(image, key)
@@ -95,7 +96,7 @@ def _split_alpha(image: Image) -> tuple[Image, Image | None]:
 
 
 def _raw_mode(image: Image) -> str:
-    """How the pixels lie in the file, in Pillow's words, of a picture that is not yet loaded."""
+    """Pillow's name for the pixel layout in the file of a picture that is not yet loaded."""
     tile = getattr(image, "tile", None)
     if not tile:
         return ""
@@ -116,7 +117,7 @@ def _low_bytes(image: Image) -> Image:
 
 
 def _differs(bands: list[Image], key: list[int]) -> Image:
-    """Where any of the 8-bit bands differs from its number of the key: 255, elsewhere 0."""
+    """A mask, mode L: 255 where any of the 8-bit bands differs from its value in `key`, else 0."""
     from PIL import ImageChops
 
     masks = [
@@ -130,7 +131,7 @@ def _differs(bands: list[Image], key: list[int]) -> Image:
 
 
 def _differs_16(image: Image, key: int) -> Image:
-    """Where a picture of 16-bit grey differs from the key: 255, elsewhere 0."""
+    """A mask, mode L: 255 where a picture of 16-bit grey differs from `key`, else 0."""
     from PIL import ImageMath
 
     return ImageMath.lambda_eval(
@@ -139,7 +140,7 @@ def _differs_16(image: Image, key: int) -> Image:
 
 
 def _to_srgb(image: Image, profile: bytes | None) -> Image:
-    """A picture in mode L, RGB or CMYK as sRGB, mode RGB; a bad profile counts as none."""
+    """A picture in mode L, RGB or CMYK as sRGB, mode RGB; a damaged profile is ignored."""
     if profile and len(profile) <= _PROFILE_BYTES:
         from PIL import ImageCms
 
@@ -159,10 +160,10 @@ def _to_srgb(image: Image, profile: bytes | None) -> Image:
 
 
 def _turn(image: Image) -> Any:
-    """What `Image.transpose` must do to undo the camera's orientation, or None."""
+    """The method for `Image.transpose` that undoes the EXIF orientation, or None."""
     try:
         orientation: int = image.getexif().get(0x0112, 1)
-    except Exception:  # a damaged note about a picture is no reason to refuse the picture
+    except Exception:  # damaged EXIF data is no reason to refuse the picture
         return None
     return {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}.get(orientation)
 
@@ -170,18 +171,18 @@ def _turn(image: Image) -> Any:
 def decode_apart(picture: bytes | str | Path, crop: bool, limits: Limits) -> np.ndarray:
     """Decode a PNG, JPEG, WebP or GIF in a child process.
 
-    Of an animation it is the first frame that shows something.
+    For an animation, the result is the first frame that shows something.
 
     Args:
         picture: the file's bytes, or its path.
-        crop: cut to what is not transparent.
+        crop: crop to what is not transparent.
         limits: bytes and pixels of the upload, memory and seconds of the child.
 
     Returns:
-        uint8 [H, W, 4], premultiplied, both sides below 2 * SIDE + 1.
+        uint8 [H, W, 4], premultiplied, both sides at most 2 * SIDE.
 
     Raises:
-        BadInput: not such a picture, too large, damaged, or nothing visible in it.
+        BadInput: the file is not such a picture, is too large or damaged, or shows nothing.
     """
     import numpy as np
 
@@ -192,7 +193,7 @@ def decode_apart(picture: bytes | str | Path, crop: bool, limits: Limits) -> np.
     except OSError:
         raise BadInput("The picture cannot be read just now; please try again.") from None
     head, _, pixels = said.partition(b"\n")
-    # A child that was taken over may say anything: believe only what fits together.
+    # An exploited child may print anything: accept only output that is consistent.
     if status == 0 and (size := re.fullmatch(rb"(\d{1,4}) (\d{1,4})", head)):
         width, height = map(int, size.groups())
         if 0 < width <= 2 * SIDE and 0 < height <= 2 * SIDE and len(pixels) == width * height * 4:
@@ -203,17 +204,17 @@ def decode_apart(picture: bytes | str | Path, crop: bool, limits: Limits) -> np.
 
 
 def _ask_child(picture: bytes | str | Path, crop: bool, limits: Limits) -> tuple[int | None, bytes]:
-    """Run the child: its exit status (None when it took too long) and what it printed."""
+    """Run the child; its exit status (None when it took too long) and its output."""
     import subprocess
     import tempfile
 
     import PIL
 
-    # Files, not pipes: nobody has to feed and drain both ends, and the child cannot write more
-    # than its limit on file sizes lets it.
+    # Files, not pipes: nothing has to feed and drain them, and the child's limit on file sizes
+    # bounds what it can write.
     with tempfile.TemporaryFile() as answer, _open(picture, limits.upload_bytes) as question:
-        # -I: nothing from the environment or the working folder is imported; -S: starts faster,
-        # and Pillow is then found in the folder it has here.
+        # -I: nothing from the environment or the working folder is imported. -S: it starts
+        # faster, but finds Pillow only through the folder that is passed to it.
         command = [sys.executable, "-I", "-S", __file__, str(Path(PIL.__file__).parents[1])]
         numbers = limits.upload_pixels, limits.decode_bytes, limits.decode_seconds, int(crop)
         child = subprocess.Popen(
@@ -242,7 +243,7 @@ def _most_bytes() -> int:
 
 
 def _open(picture: bytes | str | Path, most: int) -> BinaryIO:
-    """The picture as a real file that a child can inherit, its size checked."""
+    """Open the picture as a real file that a child can inherit, after a check of its size."""
     import stat
     import tempfile
 
@@ -274,7 +275,10 @@ def _open(picture: bytes | str | Path, most: int) -> BinaryIO:
 
 
 def _main(folder: str, pixels: str, memory: str, seconds: str, crop: str) -> int:
-    """The child: picture on standard input; size, newline and pixels, or one word, on output."""
+    """Run the child: picture on standard input; size, newline and pixels on standard output.
+
+    When it refuses the picture, it prints a key of `_SENTENCES` instead.
+    """
     _limit_itself(int(memory), float(seconds))
     sys.path.append(folder)
     try:
@@ -287,7 +291,7 @@ def _main(folder: str, pixels: str, memory: str, seconds: str, crop: str) -> int
 
 
 class _Refused(Exception):
-    """Says which of the sentences fits."""
+    """The picture is refused; the message is a key of `_SENTENCES`."""
 
 
 def _read(file: BinaryIO, pixels: int, crop: bool) -> Any:
@@ -296,7 +300,7 @@ def _read(file: BinaryIO, pixels: int, crop: bool) -> Any:
 
     from PIL import Image
 
-    for name in ("Png", "Jpeg", "WebP", "Gif"):  # or Pillow imports all of its forty to find one
+    for name in ("Png", "Jpeg", "WebP", "Gif"):  # else Pillow imports its forty plugins
         importlib.import_module(f"PIL.{name}ImagePlugin")
     from PIL import PngImagePlugin
 
@@ -325,9 +329,9 @@ def _read(file: BinaryIO, pixels: int, crop: bool) -> Any:
 
 
 def _without_notes(data: bytes) -> bytes:
-    """A PNG without its texts and without a colour profile that is too large; others as they are.
+    """A PNG without its text chunks and any too large colour profile; other formats unchanged.
 
-    Pillow refuses pictures with long texts, of which programs write megabytes.
+    Pillow refuses pictures with long texts, and some programs write megabytes of them.
     """
     if not data.startswith(b"\x89PNG"):
         return data
@@ -358,7 +362,7 @@ def _is_too_large(iccp: bytes) -> bool:
 def _limit_itself(memory: int, seconds: float) -> None:
     try:
         import resource
-    except ImportError:  # Windows: the parent's clock still holds
+    except ImportError:  # Windows: the parent's timeout still applies
         return
     bounds = {
         resource.RLIMIT_AS: memory,

@@ -54,7 +54,7 @@ def item_seeds(seed: Seed, batch: int) -> Tensor:
 def step_keys(seeds: Tensor, t: int, steps: int = 1) -> Tensor:
     """The 32-bit key of each item at `steps` steps from t on, int64 [B, steps].
 
-    It is all that a step adds to the hash.
+    The hash depends on the step only through this key.
     """
     counters = torch.arange(t, t + steps, dtype=torch.int64)
     return lowbias32(seeds[:, None] ^ lowbias32((counters + GOLDEN) & MASK))
@@ -71,7 +71,7 @@ def fire_mask(
     """Which cells fire at step t: bool [B, H, W].
 
     Args:
-        height: H; with `width` it numbers the cells, cell = y * W + x, border not counted.
+        height: H. Cells are numbered y * W + x, without any padding.
         width: W.
         t: the step, counted from the start of the run.
         seeds: int64 [B] from `item_seeds`.

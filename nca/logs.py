@@ -1,6 +1,6 @@
 """Log lines of the server and its workers: readable or JSON, with a job's id, without secrets.
 
-`NCA_GARDEN_LOG=json` writes one JSON object per line; everything else one readable line.
+`NCA_GARDEN_LOG=json` writes one JSON object per line; any other value writes readable lines.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from collections.abc import Mapping, MutableMapping
 from typing import IO, Any, TextIO
 
 REDACTED = "[redacted]"
-# Tokens of the Hub, what follows Bearer, and passwords in addresses. A visitor's key is 32 hex
-# digits, as is a job's id, which the field `job` names where it belongs to a line.
+# Hub tokens, what follows Bearer, passwords in addresses, and visitors' keys. A key is 32 hex
+# digits, and so is a job's id, which is therefore logged in the field `job`.
 _SECRETS = re.compile(
     r"\b(hf_|api_org_)[A-Za-z0-9_-]{6,}"
     r"|(?<=bearer )\s*[^\s\"',]+"
@@ -34,21 +34,21 @@ def redact(text: str) -> str:
 
 
 class Redact(logging.Filter):
-    """Takes secrets out of a record: of its message and of its traceback."""
+    """Removes secrets from a record's message and traceback."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Change the record in place; it always passes."""
+        """Change the record in place; always True, so that every record is logged."""
         record.msg, record.args = redact(record.getMessage()), None
-        record.__dict__.pop("color_message", None)  # the same once more, for Uvicorn's colours
+        record.__dict__.pop("color_message", None)  # the message again, with Uvicorn's colours
         if record.exc_info and not record.exc_text:
             record.exc_text = logging.Formatter().formatException(record.exc_info)
-        if record.exc_text:  # what a formatter takes instead of `exc_info`
+        if record.exc_text:  # formatters use it instead of `exc_info`
             record.exc_text = redact(record.exc_text)
         return True
 
 
 class RedactedStream(io.TextIOBase):
-    """A text stream that takes secrets out of each line, for what libraries print past the log.
+    """A text stream that removes secrets from each line, for what libraries print unlogged.
 
     Args:
         stream: where the lines go.
@@ -60,7 +60,7 @@ class RedactedStream(io.TextIOBase):
         self._guard = threading.Lock()
 
     def write(self, text: str) -> int:
-        """Write all lines that are complete; the rest waits for its end."""
+        """Write all complete lines; an incomplete one is kept until it ends."""
         with self._guard:
             *lines, self._line = (self._line + text).split("\n")
             if lines:
@@ -79,12 +79,12 @@ class RedactedStream(io.TextIOBase):
         return self.stream.fileno()
 
     def isatty(self) -> bool:
-        """Whether a person reads along."""
+        """Whether the stream is a terminal."""
         return self.stream.isatty()
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
-        """The stream's."""
+        """The stream's encoding."""
         return self.stream.encoding
 
 
@@ -137,9 +137,9 @@ def job_logger(logger: logging.Logger, job: str) -> logging.LoggerAdapter[loggin
 def set_up_logging(
     environ: Mapping[str, str] = os.environ, stream: IO[str] | None = None
 ) -> logging.Handler:
-    """Let everything that this process logs pass the one formatter; call it once, at the start.
+    """Send everything that this process logs through one handler; call it once, at the start.
 
-    What is printed past the log, such as a library's traceback, loses its secrets too.
+    Secrets are also removed from what is printed unlogged, such as a library's traceback.
 
     Args:
         environ: NCA_GARDEN_LOG is read.
@@ -154,7 +154,7 @@ def set_up_logging(
     handler.addFilter(Redact())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger("nca").setLevel(logging.INFO)
-    # Uvicorn writes through handlers of its own, made later; a logger's filters stay.
+    # Uvicorn adds its own handlers later, so the filter is set on its logger.
     logging.getLogger("uvicorn.error").addFilter(Redact())
     for logger in list(logging.root.manager.loggerDict.values()):
         for other in logger.handlers if isinstance(logger, logging.Logger) else ():

@@ -1,4 +1,4 @@
-"""The automaton: perceive, update, step, grow. Dense, plain, the reference for every engine.
+"""The automaton: perceive, update, step, grow. Plain and dense, the reference for every engine.
 
 After Growing Neural Cellular Automata (Mordvintsev, Randazzo, Niklasson, Levin; Distill 2020),
 with arrays channels-last and the fire mask of nca/fire.py instead of a random generator.
@@ -51,7 +51,7 @@ class NCA(nn.Module):
 
     Args:
         config: the architecture.
-        init_seed: draws the initial weights: Glorot-uniform hidden layers, biases 0, and a last
+        init_seed: seed of the initial weights: Glorot-uniform hidden layers, biases 0, and a last
             layer of zeros, so that an untrained automaton changes nothing.
     """
 
@@ -87,13 +87,13 @@ class NCA(nn.Module):
         return next(self.parameters()).device
 
     def seed(self, batch: int = 1, size: int | tuple[int, int] = 72) -> Tensor:
-        """The start of every life: [B, H, W, C] with one living cell; `size` is H = W or (H, W)."""
+        """The initial states, [B, H, W, C], with one living cell; `size` is H = W or (H, W)."""
         height, width = (size, size) if isinstance(size, int) else size
         x = make_seed(self.config.channels, height, width, batch, self.config.seed_hidden)
         return x.to(self.device, next(self.parameters()).dtype)
 
     def rotated_filters(self, angle: float = 0.0) -> Tensor:
-        """The bank with its second and third filter turned by `angle` radians, [K, C, 3, 3]."""
+        """The filters, the second and third rotated by `angle` radians, [K, C, 3, 3]."""
         if angle == 0.0:
             return self.filters
         cos, sin = math.cos(angle), math.sin(angle)
@@ -101,7 +101,7 @@ class NCA(nn.Module):
         return torch.stack([identity, cos * sx - sin * sy, sin * sx + cos * sy, *rest])
 
     def perceive(self, x: Tensor, angle: float = 0.0) -> Tensor:
-        """What each cell sees: [B, H, W, K * C], filter by filter, C channels each."""
+        """The perception of each cell: [B, H, W, K * C], filter by filter, C channels each."""
         channels = self.config.channels
         mode = "circular" if self.config.padding == "circular" else "constant"
         image = F.pad(x.permute(0, 3, 1, 2), (1, 1, 1, 1), mode=mode)
@@ -111,7 +111,7 @@ class NCA(nn.Module):
         return torch.cat(seen, dim=1).permute(0, 2, 3, 1)
 
     def update(self, perception: Tensor) -> Tensor:
-        """What each cell would add to its state: [..., K * C] -> [..., C]."""
+        """The change of a cell's state if it fires: [..., K * C] -> [..., C]."""
         for layer in self.layers[:-1]:
             perception = layer(perception).relu()
         return self.config.step_size * self.layers[-1](perception)
@@ -127,7 +127,7 @@ class NCA(nn.Module):
             x: states at step t.
             t: the step; with `seed` it decides which cells fire.
             seed: an int, or one per item.
-            angle: radians by which the cells' sense of direction is turned.
+            angle: radians by which the perception filters are rotated.
         """
         batch, height, width, _ = x.shape
         pre = self.alive(x)
@@ -152,7 +152,7 @@ class NCA(nn.Module):
     ) -> Tensor:
         """The states `steps` steps later, on the fastest engine, without gradients.
 
-        `nca.rollout` is the same with gradients.
+        `nca.rollout` does the same with gradients.
 
         Args:
             x: states at step `t0`, [B, H, W, C].
@@ -160,7 +160,7 @@ class NCA(nn.Module):
             seed: an int, or one per item.
             t0: the step `x` is at.
             all_steps: return every step, [steps + 1, B, H, W, C], `x` first.
-            angle: radians by which the cells' sense of direction is turned.
+            angle: radians by which the perception filters are rotated.
         """
         from nca.engine import rollout
 
@@ -183,7 +183,7 @@ class NCA(nn.Module):
         """Share this automaton as `user/name` on the Hub; see `nca.hub.push_to_hub`.
 
         Args:
-            repo_id: the repo, made when missing.
+            repo_id: the repo, created when missing.
             options: info, target, metrics, private, licence, pull_request, token, endpoint.
         """
         from nca.hub import push_to_hub

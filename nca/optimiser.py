@@ -1,8 +1,9 @@
 """The update of the weights: Adam for all of them, or Muon for the matrices.
 
-Muon (Jordan et al. 2024) turns the averaged gradient of a weight matrix into the nearest orthogonal
-one, so that every direction of it learns equally fast; biases and filters stay with Adam. Scaled as
-by Liu et al. 2025 its updates are as large as Adam's, so that one learning rate serves both.
+Muon (Jordan et al. 2024) replaces the averaged gradient of a weight matrix by the nearest
+orthogonal matrix, so that all its directions learn equally fast. Adam updates biases and filters.
+With the scaling of Liu et al. 2025 the updates of Muon are as large as those of Adam, so that one
+learning rate serves both.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from nca.config import TrainConfig
 
-Moments = dict[int, dict[str, Tensor]]  # number of the parameter -> what its optimiser remembers
+Moments = dict[int, dict[str, Tensor]]  # parameter index -> its optimiser's state
 
 
 class Optimiser:
@@ -40,7 +41,7 @@ class Optimiser:
             self._parts.append(torch.optim.Adam(others, eps=1e-7, weight_decay=config.weight_decay))
 
     def zero_grad(self) -> None:
-        """Forget the gradients."""
+        """Clear the gradients."""
         for part in self._parts:
             part.zero_grad()
 
@@ -51,7 +52,7 @@ class Optimiser:
             part.step()
 
     def state_dict(self) -> Moments:
-        """Copies of the moments, by the number of their parameter."""
+        """Copies of the moments, by the index of their parameter."""
         return {
             number: {name: value.clone() for name, value in part.state[p].items()}
             for number, p in enumerate(self.parameters)
@@ -60,11 +61,11 @@ class Optimiser:
         }
 
     def load_state_dict(self, saved: Moments) -> None:
-        """Go on from copies of what `state_dict` gave."""
+        """Load copies of what `state_dict` returned."""
         for part in self._parts:
             mine = part.param_groups[0]["params"]
             numbers = [n for n, p in enumerate(self.parameters) if any(p is m for m in mine)]
-            # Torch numbers a part's own parameters from 0, and puts moments on their device.
+            # Torch numbers each optimiser's parameters from 0, and moves moments to their device.
             moments = {
                 own: {name: value.clone() for name, value in saved[number].items()}
                 for own, number in enumerate(numbers)

@@ -1,8 +1,8 @@
-"""The pool of states that training draws from, and the damage it does to them.
+"""The pool of states that training samples from.
 
-A pool keeps what batches have grown, so that the automaton learns to hold a picture and not only
-to reach it. Most cells are empty, so an item is kept as its non-empty cells: lossless, and about
-a tenth of the memory.
+A pool keeps the last states of rollouts, so that the automaton learns to keep a picture and not
+only to grow it. Most cells are empty, so only the non-empty cells of an item are stored: lossless,
+in about a tenth of the memory.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-Item = tuple[np.ndarray, np.ndarray]  # cell numbers int32 [n], their states float32 [n, C]
+Item = tuple[np.ndarray, np.ndarray]  # cell indices int32 [n], their states float32 [n, C]
 
 
 class Pool:
-    """A fixed number of states, all seeds in the beginning.
+    """A fixed number of states, all seeds at first.
 
     Args:
         seed: the state every item starts as, float32 [H, W, C].
@@ -41,8 +41,8 @@ class Pool:
         return torch.from_numpy(x).view(-1, height, width, channels)
 
     def commit(self, indices: Sequence[int] | np.ndarray, x: Tensor) -> None:
-        """Put the states `x`, [len(indices), H, W, C], back in place of these items."""
-        # Items are replaced, never written into, so copies of the list stay what they were.
+        """Replace these items by the states `x`, [len(indices), H, W, C]."""
+        # Items are replaced, never changed in place, so copies of the list keep their values.
         for index, state in zip(indices, x.detach().cpu(), strict=True):
             self.items[index] = _pack(state)
 
@@ -55,7 +55,7 @@ class Pool:
         }
 
     def load_state_dict(self, saved: dict[str, Tensor]) -> None:
-        """Take over what `state_dict` gave; ValueError when it does not fit this pool."""
+        """Load what `state_dict` returned; ValueError when it does not fit this pool."""
         height, width, channels = self.shape
         cells, states, counts = (saved[k].numpy() for k in ("cells", "states", "counts"))
         fits = (

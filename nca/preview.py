@@ -28,14 +28,14 @@ def save_preview(folder: str | Path, nca: NCA, info: CheckpointInfo, size: tuple
     Args:
         folder: of the checkpoint; it exists.
         nca: the automaton.
-        info: tells whether it was trained with damage; then it loses its left half and heals.
+        info: if it was trained with damage, the preview also erases its left half and heals it.
         size: height and width of the grid.
     """
     write_atomic(Path(folder) / PREVIEW, preview_bytes(preview_frames(nca, info, size)))
 
 
 def preview_frames(nca: NCA, info: CheckpointInfo, size: tuple[int, int]) -> Tensor:
-    """A short life, float32 [T, H, W, C]: growth and, after training with damage, a cut."""
+    """The frames, float32 [T, H, W, C]: growth and, if trained with damage, healing."""
     x = nca.seed(1, size)
     frames = [nca.grow(x, 160, seed=1, all_steps=True)[::2, 0]]
     if info.train is not None and info.train.damage_count:
@@ -49,9 +49,9 @@ def preview_frames(nca: NCA, info: CheckpointInfo, size: tuple[int, int]) -> Ten
 def preview_bytes(frames: Tensor | np.ndarray, most: int = PREVIEW_BYTES) -> bytes:
     """Frames [T, H, W, C >= 4] as a GIF of 25 frames per second and at most `most` bytes.
 
-    Invisible changes of colour are dropped first. If that is not enough, larger ones are too, then
-    the scale is reduced, then frames are dropped and the others last longer. A single frame is
-    written at scale 1 even if it is larger than `most`.
+    Invisible changes of colour are dropped first. If that is not enough, larger changes are
+    dropped, then the scale is reduced, then frames are dropped and the others last longer. A
+    single frame is written at scale 1 even if it is larger than `most`.
     """
     rgba = to_rgba8(frames)
     height, width = rgba.shape[1:3]
@@ -65,7 +65,7 @@ def preview_bytes(frames: Tensor | np.ndarray, most: int = PREVIEW_BYTES) -> byt
 
 
 def _attempts(scale: int, frames: int) -> Iterator[tuple[int, int, int]]:
-    """Tolerance, pixels per cell and distance of the frames, from the best to the smallest."""
+    """(tolerance, pixels per cell, n to keep every n-th frame), best quality first."""
     yield 4, scale, 1
     yield 8, scale, 1
     for smaller in range(scale - 1, 1, -1):
@@ -78,7 +78,7 @@ def _attempts(scale: int, frames: int) -> Iterator[tuple[int, int, int]]:
 
 
 def steady(rgba: np.ndarray, tolerance: int) -> np.ndarray:
-    """Frames without the changes that are too small to see, uint8 [T, H, W, 4], straight.
+    """Frames without changes that are too small to see, uint8 [T, H, W, 4], straight alpha.
 
     A visible cell keeps its colour until a channel has moved by more than `tolerance` of 255, and
     stays visible until its alpha falls below 96; alpha is 0 or 255, as a GIF shows it.

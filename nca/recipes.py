@@ -1,10 +1,10 @@
-"""Named ways to train, each a pair of configs; `recipe("growing").nca` and `.train`.
+"""Recipes: named pairs of configs, such as `recipe("growing").nca` and `.train`.
 
-The systems that others built are here as they describe themselves. Where a system's code does
-something else than it says, the recipe does what was meant, and `Recipe.notes` names it, together
-with what these configs cannot express. All share this library's first weights (a last layer of
-zeros), its fire mask (one draw per cell), Adam's epsilon of 1e-7, a pool drawn from without
-replacement, and that no damage is done which would leave nothing alive.
+Recipes for published systems follow the description of the system. Where its code differs from
+that, the recipe does what was intended, and `Recipe.notes` says so. The notes also name what these
+configs cannot express. All recipes share this library's initial weights (a last layer of zeros),
+its fire mask (one draw per cell), Adam's epsilon of 1e-7 and a pool sampled without replacement,
+and none does damage that would leave no living cell.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Recipe:
         nca: the architecture.
         train: the training.
         source: where it comes from.
-        notes: where the recipe and the source's own code part ways, and why.
+        notes: where the recipe differs from the source's code, and why.
     """
 
     name: str
@@ -38,10 +38,10 @@ class Recipe:
 
 DISTILL = "Growing Neural Cellular Automata, Mordvintsev et al., Distill 2020"
 
-# Nothing is transparent, so alpha tells cells nothing and more channels must.
+# No cell is transparent, so alpha carries no information and more channels are needed.
 PHOTO_NCA = NCAConfig(channels=24, hidden=(160,))
-# A frame of 128 takes several rollouts to fill, which the pool carries on: seeds must enter it, but
-# late in training hardly any, or no state would grow old.
+# A grid of 128 takes several rollouts to fill, and the pool passes states from one to the next.
+# Seeds must enter the pool, but few late in training, or no state would become old.
 PHOTO_TRAIN = TrainConfig(
     iterations=2000,
     batch=2,
@@ -139,7 +139,7 @@ _RECIPES = (
         "jax-nca, Sudhakaran 2021",
         "Its Sobel filters add up all channels and so give every channel the same gradient; meant, "
         "and done here, is one gradient per channel. Its fire mask is drawn only when the rate is "
-        "1, where it drops nothing; here any rate works. Wounds (damage_count) and trained "
+        "1, where it drops nothing; here any rate works. Damage (damage_count) and trained "
         'perception (perception="learned") are options there and here, off by default.',
     ),
     Recipe(
@@ -180,7 +180,7 @@ _RECIPES = (
         ),
         "Studying Growth with Neural Cellular Automata, Greydanus 2021",
         "There updates are dropped channel by channel, here for a whole cell; its seed is white, "
-        "stands where the stem begins and can never die, here it is black, in the middle, mortal.",
+        "stands where the stem begins and can never die, here it is black, central and can die.",
     ),
     Recipe(
         "photo",
@@ -199,7 +199,7 @@ RECIPES = {r.name: r for r in _RECIPES}
 
 
 def recipe(name: str) -> Recipe:
-    """The recipe of that name; BadInput names the ones there are.
+    """The recipe called `name`; BadInput, which lists all names, when there is none.
 
     >>> from nca import recipe
     >>> recipe("persistent").summary
@@ -214,7 +214,7 @@ def recipe(name: str) -> Recipe:
 
 
 def recipes_table() -> str:
-    """All recipes as a Markdown table, which the README holds: name, summary, source."""
+    """All recipes as the Markdown table in the README: name, summary, source."""
     rows = ["| recipe | | source |", "|---|---|---|"]
     rows += [f"| `{r.name}` | {r.summary} | {r.source} |" for r in RECIPES.values()]
     return "\n".join(rows)

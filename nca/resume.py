@@ -1,4 +1,4 @@
-"""Resume files: one safetensors with weights, moments, pool and counters of a training."""
+"""Resume files: one safetensors file with weights, moments, pool and counters of a training."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from nca.trainer import Trainer
 
 
 def save_resume(trainer: Trainer, path: str | Path) -> None:
-    """Write all that `trainer` needs to go on, as one safetensors file, atomically."""
+    """Write everything that `trainer` needs to go on, as one safetensors file, atomically."""
     state = trainer.state_dict()
     tensors = {f"weights.{k}": v for k, v in state["weights"].items()}
     for number, moments in state["moments"].items():
@@ -34,12 +34,12 @@ def save_resume(trainer: Trainer, path: str | Path) -> None:
 
 
 def load_resume(trainer: Trainer, path: str | Path) -> None:
-    """Let `trainer`, made with the same configs, target and seed, go on from a resume file.
+    """Load a resume file into `trainer`, made with the same configs, target and seed.
 
     On the CPU the thread count is set to the recorded one, because sums depend on it.
 
     Raises:
-        BadInput: when the file is damaged or belongs to another training.
+        BadInput: the file is damaged or belongs to another training.
     """
     data = Path(path).read_bytes()
     try:
@@ -55,7 +55,7 @@ def load_resume(trainer: Trainer, path: str | Path) -> None:
     parts: dict[str, dict[str, Tensor]] = {"weights": {}, "moments": {}, "pool": {}}
     for name, value in tensors.items():
         part, _, rest = name.partition(".")
-        # Before there was a choice of optimisers, all moments were Adam's and called so.
+        # Files from before there was a choice of optimisers call all moments "adam".
         parts["moments" if part == "adam" else part][rest] = value
     moments: dict[int, dict[str, Tensor]] = {}
     for name, value in parts["moments"].items():
@@ -75,7 +75,7 @@ def load_resume(trainer: Trainer, path: str | Path) -> None:
 
 
 def _fits(saved: dict[str, Any], trainer: Trainer) -> bool:
-    """Whether a fingerprint is this trainer's; settings that came later had their defaults."""
+    """Whether a fingerprint matches this trainer; settings missing in it have their defaults."""
     saved = {**saved, "nca": NCAConfig.model_validate(saved["nca"]).model_dump(mode="json")}
     now = _fingerprint(trainer)
     defaults = TrainConfig().model_dump(mode="json", exclude={"iterations"})
@@ -83,7 +83,7 @@ def _fits(saved: dict[str, Any], trainer: Trainer) -> bool:
 
 
 def _fingerprint(trainer: Trainer) -> dict[str, Any]:
-    """What must be equal for a resume to be the same training; more iterations are allowed."""
+    """What must be equal to resume the same training; the number of iterations may differ."""
     target = trainer.target.cpu().numpy()
     return {
         "nca": trainer.nca.config.model_dump(mode="json"),

@@ -22,25 +22,25 @@ from nca.jobs.spec import HOME_NAME, default_home, is_disk_full
 from nca.jobs.store import Store
 from nca.wording import plain_text
 
-DATA = Path("/data")  # where a Space has its disk or bucket, if its owner gave it one
+DATA = Path("/data")  # where a Space has its persistent storage, if any
 PROXIES = ("http", "https", "socks5", "socks5h")
-PASSING_SECONDS = 2 * 3600.0  # for so long the page keeps uploads and downloads
-SPACE_TURN_SECONDS = 20 * 60.0  # of one job on a shared Space, before the next one goes on
+PASSING_SECONDS = 2 * 3600.0  # how long the page keeps uploads and downloads
+SPACE_TURN_SECONDS = 20 * 60.0  # of one job on a Space, before the next one goes on
 
 
 class Settings(BaseModel):
     """Everything a server needs to know before it starts.
 
     Attributes:
-        home: where jobs live, an absolute path; never the working or the temp folder.
+        home: the folder of the jobs, an absolute path; never the working or the temp folder.
         checkpoints: the shipped checkpoints, one folder each.
         secret: encrypts what the page keeps in a visitor's browser; the same after a restart.
         limits: what the garden accepts and keeps.
-        space: `user/name` of the Space that this server is, None elsewhere.
-        lasting: what is in the home is still there after a restart of the machine.
-        sign_in: visitors sign in with their account on the Hub; only on a Space.
-        own_token: whoever sits at this machine may push with its own token. Never on a Space.
-        mcp: the public endpoints are also tools for a language model.
+        space: `user/name` of the Space that this server runs as, None elsewhere.
+        lasting: whether the home survives a restart of the machine.
+        sign_in: whether visitors sign in with their Hub account; only on a Space.
+        own_token: whether pushes may use this machine's own Hub token; never on a Space.
+        mcp: whether the public endpoints are also MCP tools, for language models.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -59,7 +59,7 @@ class Settings(BaseModel):
     def from_environment(cls, environ: Mapping[str, str] = os.environ, data: Path = DATA) -> Self:
         """Read NCA_GARDEN_HOME, _SECRET, _LIMITS, _OWN_TOKEN, _MCP and what a Space sets.
 
-        On a Space (SPACE_ID), jobs take turns, and live in `data` where a garden can.
+        On a Space (SPACE_ID is set), jobs take turns, and the home is in `data` where possible.
 
         Raises:
             BadInput: a variable cannot be used, or the home cannot be written; the sentence names
@@ -96,10 +96,10 @@ def shipped_checkpoints() -> Path:
 
 
 def make_home(home: Path) -> None:
-    """Make the folder for jobs, unless it is there.
+    """Create the folder for jobs unless it exists.
 
     Raises:
-        BadInput: it cannot be made or written.
+        BadInput: it cannot be created or written.
     """
     try:
         home.mkdir(parents=True, exist_ok=True)
@@ -115,13 +115,13 @@ def make_home(home: Path) -> None:
 
 
 def own_temp_folder(home: Path, environ: MutableMapping[str, str]) -> None:
-    """Let Gradio keep uploads and downloads in the home, unless GRADIO_TEMP_DIR says where.
+    """Make Gradio keep uploads and downloads in the home, unless GRADIO_TEMP_DIR is set.
 
-    Its own choice, /tmp/gradio, is shared by all users of a machine and belongs to the first. What
-    a server that was killed left behind is deleted. Call it before Gradio is imported.
+    Gradio's default, /tmp/gradio, is shared by all users of a machine and belongs to the first.
+    Old files that a killed server left are deleted. Call this before Gradio is imported.
 
     Raises:
-        BadInput: the folder cannot be made or written.
+        BadInput: the folder cannot be created or written.
     """
     if environ.get("GRADIO_TEMP_DIR"):
         return
@@ -137,10 +137,10 @@ def own_temp_folder(home: Path, environ: MutableMapping[str, str]) -> None:
 
 
 def check_proxies(environ: Mapping[str, str]) -> None:
-    """Whether the proxies that the environment names can be used, before a client meets them.
+    """Check the proxies that the environment names, before a client uses them.
 
     Raises:
-        BadInput: one of them is of a kind that no client here speaks, such as `socks://`.
+        BadInput: one of them has a scheme that no client here supports, such as `socks://`.
     """
     for name in ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY"):
         for variable in (name, name.lower()):
@@ -156,11 +156,11 @@ def read_limits(environ: Mapping[str, str], defaults: Mapping[str, float] | None
     """The limits in NCA_GARDEN_LIMITS, a JSON object such as `{"queue_length": 5}`.
 
     Args:
-        environ: holds the variable, or does not.
-        defaults: for fields that the variable does not name, where they differ from the model's.
+        environ: the environment; the variable may be missing.
+        defaults: for fields that the variable does not set, where they differ from `Limits`.
 
     Raises:
-        BadInput: the variable is no JSON object, or a field is unknown or out of range.
+        BadInput: the variable is not a JSON object, or a field is unknown or out of range.
     """
     text = environ.get("NCA_GARDEN_LIMITS", "").strip() or "{}"
     try:
@@ -187,9 +187,9 @@ def limits_table() -> str:
 
 
 def can_hold_a_garden(folder: Path) -> bool:
-    """Whether jobs can live in a folder: files are replaced, locked, and hold a database.
+    """Whether a folder can be a home: it needs atomic replacement, file locks and SQLite.
 
-    A bucket is mounted over the network, and not every such mount can do all of that.
+    A Space's storage may be mounted over the network, and not every such mount supports them.
     """
     probe = folder / ".probe"
     try:

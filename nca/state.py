@@ -25,7 +25,7 @@ def make_seed(
 
 
 def alive_mask(alpha: Tensor, threshold: float, padding: str = "zero") -> Tensor:
-    """Cells with a neighbour, or themselves, above the threshold: bool [B, H, W].
+    """Cells that are, or touch, a cell above the threshold: bool [B, H, W].
 
     Args:
         alpha: float [B, H, W], any range.

@@ -1,4 +1,4 @@
-"""What is to be grown: an emoji, a drawing or an uploaded picture as a target on a padded grid.
+"""Targets: an emoji, a drawing or an uploaded picture on a padded grid.
 
 A target is float32 [size + 2 * padding, size + 2 * padding, 4], premultiplied RGBA in [0, 1]. Every
 limit on pictures is enforced here and in the decoding process of `nca.decode`.
@@ -31,9 +31,9 @@ Picture: TypeAlias = "bytes | str | Path | np.ndarray | Image.Image"
 PICKER: tuple[str, ...] = tuple("🦎😀💥👁🐠🦋🐞🕸🥨🎄🌸🍄🐙🦜🐢🌵🍉🚀🌈🦀🐝🌻🍓🦩🪲🎃")
 
 _LARGEST_GRID = 256
-# What Noto draws for flags that it does not know (no country is AA), and for other unknown things.
+# Noto draws its placeholders for these: an unknown flag (no country is AA), and other unknowns.
 _NOTO_PLACEHOLDERS = ("🇦🇦", "\U000fe82b", "\U000fffff", "\U0010ffff")
-_SUPERSAMPLE = 8  # edges of the drawn emoji are ten times more exact than at the size itself
+_SUPERSAMPLE = 8  # the edges of emoji are ten times more exact than without it
 
 
 def make_target(
@@ -41,13 +41,13 @@ def make_target(
 ) -> Tensor:
     """The target a configuration describes: float32 [grid, grid, 4], premultiplied, in [0, 1].
 
-    The numbers are those that `target.png` of a checkpoint holds, so that a job resumed from that
-    file trains on the same bits.
+    The values are exactly those that `target.png` of a checkpoint holds, so that a job resumed
+    from that file trains on the same bits.
 
     Args:
         config: what to draw, how large.
         picture: for kind "image", a file's bytes or path, or a decoded drawing.
-        limits: of the upload.
+        limits: on the upload.
 
     Raises:
         BadInput: the emoji or the picture cannot be used.
@@ -66,15 +66,15 @@ def make_target(
 def emoji_target(emoji: str, size: int = 40, padding: int = 16, style: str = "twemoji") -> Tensor:
     """Draw one emoji: float32 [size + 2p, size + 2p, 4], premultiplied RGBA in [0, 1].
 
-    Joined sequences, flags, skin tones and keycaps are single emoji; white space around and
-    missing variation selectors do not matter.
+    Joined sequences, flags, skin tones and keycaps are single emoji; white space around it
+    and missing variation selectors do not matter.
 
     >>> from nca import emoji_target
     >>> emoji_target("🦎", size=40, padding=16).shape
     torch.Size([72, 72, 4])
 
     Args:
-        emoji: exactly one.
+        emoji: exactly one emoji.
         size: side of the drawn square, in cells.
         padding: empty cells on each side.
         style: "twemoji" (always there) or "noto" (a system font, see `noto_available`).
@@ -119,13 +119,13 @@ def image_target(
             of its own; or a decoded drawing: a Pillow image or uint8 [H, W], [H, W, 3 or 4].
         size: longest side, in cells.
         padding: empty cells on each side.
-        crop: cut to what is not transparent first.
-        background: "keep", or "transparent": the even border of an opaque picture is removed.
-        limits: of uploads and of the decoding process.
+        crop: first crop to what is not transparent.
+        background: "keep", or "transparent" to remove a uniform background of an opaque picture.
+        limits: on uploads and on the decoding process.
 
     Raises:
-        BadInput: a picture that cannot be read, is too large or shows nothing, or a border that
-            is not even enough to be removed.
+        BadInput: the picture cannot be read, is too large or shows nothing, or its border is not
+            uniform enough to be removed.
     """
     limits = limits or Limits()
     if isinstance(picture, np.ndarray | Image.Image):
@@ -153,7 +153,7 @@ def target_to_png(target: Tensor) -> bytes:
     """
     x = target.detach().cpu().double().clamp(0, 1).numpy()
     alpha = np.round(x[..., 3:] * 255)
-    # By the alpha that will be read back, so that the product is as near as 8 bits allow.
+    # Divided by the alpha that will be read back, so that the product is as near as 8 bits allow.
     colour = np.round(255 * 255 * x[..., :3] / np.maximum(alpha, 1))
     rgba = np.concatenate([np.where(alpha > 0, colour.clip(0, 255), 0), alpha], -1)
     buffer = io.BytesIO()
@@ -203,7 +203,7 @@ def _one_emoji(text: str) -> str:
     text = _trimmed(text)
     if not text:
         raise BadInput("Please type one emoji, or pick one from the row.")
-    # With or without the selectors for "as a picture" and "as text", it is the same emoji.
+    # With or without variation selectors ("as a picture", "as text"), it is the same emoji.
     for candidate in (text, _bare(text)):
         if emoji_list.is_emoji(candidate):
             return candidate
@@ -220,8 +220,9 @@ def _one_emoji(text: str) -> str:
 def _trimmed(text: str) -> str:
     """`text` without white space and invisible characters at both ends.
 
-    Copying from a page or a chat brings marks of direction and zero-width spaces along. Tags and
-    variation selectors belong to the emoji before them; a joiner at an end joins nothing.
+    Text copied from a page or a chat may have direction marks and zero-width spaces around it.
+    Tags and variation selectors stay, because they belong to the emoji before them. A joiner at
+    an end joins nothing, so it is removed.
     """
 
     def is_blank(character: str) -> bool:
@@ -239,7 +240,7 @@ def _bare(symbol: str) -> str:
 def _draw_twemoji(symbol: str, size: int) -> np.ndarray:
     """Twemoji's drawing, float [size, size, 4], premultiplied."""
     # Looked up by the whole sequence: `get_emoji_path` falls back to the first part of a joined
-    # one. File names keep some variation selectors and not others, so none are compared.
+    # one. Some file names have variation selectors, others not, so these are ignored.
     wanted = "-".join(f"{ord(part):x}" for part in _bare(symbol))
     folder = get_extension_folder("svg")
     names = (name for name in os.listdir(folder) if name[:-4].replace("-fe0f", "") == wanted)
@@ -280,14 +281,14 @@ def _draw_noto(symbol: str) -> np.ndarray:
             "The Noto emoji are not installed here; please choose twemoji, "
             "or install the package fonts-noto-color-emoji."
         )
-    # 109 is the one size the bitmaps exist in: 136 x 128, the emoji in the middle.
+    # The bitmaps exist only in font size 109: 136 x 128 pixels, the emoji in the middle.
     font = ImageFont.truetype(str(path), 109)
     left, top, right, bottom = font.getbbox(symbol)
     # A sequence the font cannot join comes out as several glyphs, an unknown emoji as none.
     if not (0 < right - left <= 150 and 0 < bottom - top <= 150):
         raise BadInput(f"Noto has no picture of {symbol}; please choose twemoji.")
     drawn = _noto_bitmap(font, symbol)
-    # The font maps what it does not know to a placeholder: unknown flags to one of its own.
+    # The font draws placeholders for unknown emoji, a separate one for unknown flags.
     if any(np.array_equal(drawn, _noto_bitmap(font, other)) for other in _NOTO_PLACEHOLDERS):
         raise BadInput(f"Noto has no picture of {symbol}; please choose twemoji.")
     return drawn
@@ -328,17 +329,18 @@ def _from_drawing(picture: np.ndarray | Image.Image, crop: bool, limits: Limits)
 
 
 def _without_background(rgba: np.ndarray) -> np.ndarray:
-    """An opaque picture with the even region along its border made transparent, edges soft.
+    """An opaque picture with the uniform region along its border made transparent, edges soft.
 
     Args:
-        rgba: float [H, W, 4], premultiplied. With transparency of its own it is returned as it is.
+        rgba: float [H, W, 4], premultiplied. If it is partly transparent already, it is returned
+            unchanged.
     """
     if rgba[..., 3].min() < 0.98:
         return rgba
     rgb = rgba[..., :3]
     border = np.concatenate([rgb[0], rgb[-1], rgb[:, 0], rgb[:, -1]])
     colour = np.median(border, 0)
-    tolerance = 0.12  # JPEG noise, a vignette; well below what separates a subject
+    tolerance = 0.12  # above JPEG noise and vignettes, well below the contrast of a subject
     if (np.abs(border - colour).max(-1) < tolerance).mean() < 0.8:
         raise BadInput(
             "The border of this picture is not of one colour; please choose to keep the background."
@@ -359,8 +361,8 @@ def _connected_to_border(open_: np.ndarray) -> np.ndarray:
     """Pixels of a bool [H, W] that a path of True pixels connects to the border."""
     reached = open_.copy()
     reached[1:-1, 1:-1] = False
-    # Sweeps along whole rows and columns in turn. A path with more turns than this is a maze and
-    # no background; the bound keeps such a picture from taking minutes.
+    # Sweeps along whole rows and columns in turn. A path with more turns than this is a maze,
+    # not a background; the bound keeps such a picture from taking minutes.
     for _ in range(40):
         before = reached.sum()
         for axis in (0, 1):
@@ -384,7 +386,7 @@ def _cropped(rgba: np.ndarray) -> np.ndarray:
 
 
 def _resize(rgba: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Premultiplied float [H, W, 4] at another size, so that no hidden colour bleeds in."""
+    """Resize float [H, W, 4]; premultiplied, so that no colour of transparent pixels bleeds in."""
     smaller = width <= rgba.shape[1]
     method = Image.Resampling.LANCZOS if smaller else Image.Resampling.BICUBIC
     planes = [
@@ -397,12 +399,12 @@ def _resize(rgba: np.ndarray, width: int, height: int) -> np.ndarray:
 
 
 def _on_grid(cells: np.ndarray, size: int, padding: int) -> Tensor:
-    """Cells, float [h, w, 4], in the middle of an empty grid, made a valid target."""
+    """Place cells, float [h, w, 4], in the middle of an empty grid and clip them to a target."""
     height, width, _ = cells.shape
     top, left = padding + (size - height) // 2, padding + (size - width) // 2
     target = np.zeros((size + 2 * padding, size + 2 * padding, 4), np.float32)
     target[top : top + height, left : left + width] = cells
-    # Filters overshoot; a colour above its alpha would be brighter than white.
+    # Resampling filters overshoot; a colour above its alpha would be brighter than white.
     target[..., 3] = target[..., 3].clip(0, 1)
     target[..., :3] = target[..., :3].clip(0, target[..., 3:])
     if target[..., 3].max() < 0.5:
@@ -411,10 +413,10 @@ def _on_grid(cells: np.ndarray, size: int, padding: int) -> Tensor:
 
 
 def _over_the_seed(target: np.ndarray) -> np.ndarray:
-    """The target, moved as little as needed for the seed in the grid's centre to lie on it.
+    """Shift the target as little as needed for it to cover the seed in the grid's centre.
 
-    Where the target is empty, training first learns to make the seed vanish, and a dead grid has
-    no gradient to learn anything else from. The Twemoji lizard curls around such a hole.
+    If the target is empty there, training first learns to make the seed vanish, and a dead grid
+    gives no gradient to learn anything else. The Twemoji lizard is empty in the middle, for one.
     """
     alpha = target[..., 3]
     height, width = alpha.shape
