@@ -1,4 +1,4 @@
-"""The command line, `python -m nca`; the same code as the page."""
+"""The command line, `python -m nca`; it runs the same code as the page."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from nca.config import BadInput
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; what a person got wrong is one sentence on standard error, exit code 2."""
+    """Run one command; BadInput becomes one sentence on standard error and exit code 2."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # as standard error does anyway
+        sys.stdout.reconfigure(errors="backslashreplace")  # as standard error does by default
     let_threads_sleep(os.environ)
     try:
         options = _parser().parse_args(arguments)
         status = options.run(options)
-        sys.stdout.flush()  # so that a closed pipe is met here, not when Python ends
+        sys.stdout.flush()  # so that a closed pipe raises here, not when Python exits
         return status
     except BadInput as error:
         print(error, file=sys.stderr)
@@ -29,9 +29,9 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # `| head` has read enough
+    except BrokenPipeError:  # the reader, such as `| head`, has closed the pipe
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())  # what is left goes there when Python ends
+        os.dup2(nowhere, sys.stdout.fileno())  # Python flushes the rest there when it exits
         return 128 + getattr(signal, "SIGPIPE", 13)
     except OSError as error:
         about = f"{error.filename}: {error.strerror}" if error.filename else str(error).rstrip(".")

@@ -1,4 +1,4 @@
-"""Arguments that several commands take, judged before any work begins."""
+"""Arguments shared by several commands, validated before any work begins."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from nca.config import BadInput
 
 
 def text(argument: str) -> str:
-    """An argument that is text, as UTF-8, whatever the terminal's encoding is.
+    """A text argument, read as UTF-8 whatever the terminal's encoding is.
 
-    Python keeps bytes that it cannot decode as lone surrogates, which nothing else accepts.
+    Python stores bytes it cannot decode as lone surrogates, which other libraries reject.
     """
     return os.fsencode(argument).decode(errors="replace")
 
 
 def checkpoint_folder(path: Path) -> Path:
-    """`path`, if it is a folder.
+    """Return `path` if it is a folder.
 
     Raises:
-        BadInput: it is not there, or a file.
+        BadInput: it does not exist, or is a file.
     """
     if path.is_dir():
         return path
@@ -31,10 +31,10 @@ def checkpoint_folder(path: Path) -> Path:
 
 
 def check_file_out(path: Path, option: str = "--out") -> None:
-    """Whether a file can be written at `path`.
+    """Check that a file can be written at `path`.
 
     Raises:
-        BadInput: its folder is missing or not writable, or it is a folder itself.
+        BadInput: its folder is missing or not writable, or `path` is a folder.
     """
     if path.is_dir():
         raise BadInput(f"{path} is a folder; please let {option} name a file.")
@@ -44,7 +44,7 @@ def check_file_out(path: Path, option: str = "--out") -> None:
 
 
 def check_folder_out(path: Path, option: str = "--out") -> None:
-    """Whether there can be a folder at `path` with new files in it; nothing is made.
+    """Check that new files can be written in a folder at `path`; creates nothing.
 
     Raises:
         BadInput: a file is in the way, or the nearest folder that exists is not writable.
@@ -58,10 +58,10 @@ def check_folder_out(path: Path, option: str = "--out") -> None:
 
 
 def check_new_folder_out(path: Path, option: str = "--out") -> None:
-    """Whether a folder can be made at `path`, or is there and empty; nothing is made.
+    """Check that a folder can be created at `path`, or exists and is empty; creates nothing.
 
     Raises:
-        BadInput: something is there already, or `check_folder_out` refuses.
+        BadInput: it exists and is not empty, or `check_folder_out` refuses it.
     """
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise BadInput(f"{path} is there already; please choose another {option}.")

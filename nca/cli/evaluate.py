@@ -1,4 +1,4 @@
-"""`python -m nca evaluate`: light to import, because every command's parser is built each time."""
+"""`python -m nca evaluate`: imports little, because each run builds every command's parser."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def _grow(options: argparse.Namespace) -> int:
 
 
 def _check_out(out: Path, film: Film, limits: Limits) -> None:
-    """Refuse what could not be saved once it has grown."""
+    """Refuse an output that could not be saved after growing; raises BadInput."""
     from nca.render import check_animation
 
     kind, frames = FORMATS.get(out.suffix.lower()), film.steps // film.every + 1
@@ -99,7 +99,7 @@ def _check_out(out: Path, film: Film, limits: Limits) -> None:
 
 
 def _damage(text: str, steps: int) -> tuple[int, str]:
-    """`half-left@100` as (100, "half-left")."""
+    """Parse `half-left@100` into (100, "half-left")."""
     from nca.damage_shapes import check_shape
 
     shape, at, step = text.partition("@")

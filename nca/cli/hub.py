@@ -1,7 +1,7 @@
 """The commands push, pull, list and deploy-space of `python -m nca`.
 
-The token is the machine's own: HF_TOKEN, or what `hf auth login` wrote. Never an argument, which
-every process on the machine could read.
+The token is this machine's: HF_TOKEN, or the one that `hf auth login` saved. It is never an
+argument, because every process on the machine could read that.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _pull(options: argparse.Namespace) -> int:
     check_new_folder_out(out)
     pulled = pull(Hub(options.endpoint), options.repo, token=None)
     out.mkdir(parents=True, exist_ok=True)
-    # The weights last: until they are there, the folder is no checkpoint.
+    # The weights last: without them the folder is not yet a checkpoint.
     for name in sorted(FILES, key=lambda name: name == WEIGHTS):
         if (pulled.folder / name).is_file():
             write_atomic(out / name, (pulled.folder / name).read_bytes())

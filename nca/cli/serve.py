@@ -1,4 +1,4 @@
-"""`python -m nca serve`, and all that `app.py` does."""
+"""`python -m nca serve`; `app.py` runs it too."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def serve(host: str | None = None, port: int | None = None, browser: bool = False) -> None:
-    """Serve the page until SIGTERM or Ctrl-C, then let the trainings save themselves.
+    """Serve the page until SIGTERM or Ctrl-C, then let running trainings save.
 
     Settings come from the environment; docs/limits.md and the README list them.
 
     Args:
         host: the address to serve on; when None, what Gradio reads from the environment.
-        port: likewise.
+        port: the port, likewise.
         browser: open the page in this computer's browser.
 
     Raises:
@@ -54,9 +54,9 @@ def serve(host: str | None = None, port: int | None = None, browser: bool = Fals
     check_proxies(os.environ)
     settings = Settings.from_environment()
     own_temp_folder(settings.home, os.environ)
-    from nca.ui import build_ui, launch_options  # Gradio reads its environment when imported
+    from nca.ui import build_ui, launch_options  # Gradio reads the environment when it is imported
 
-    torch.set_num_threads(1)  # trainings have processes of their own; the page must not wait
+    torch.set_num_threads(1)  # trainings run in their own processes; the page must stay responsive
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())

@@ -67,7 +67,7 @@ def _train(options: argparse.Namespace) -> int:
     job = partial(
         JobSpec.from_recipe, chosen, seed=options.seed, device=options.device, changes=changes
     )
-    # All that can be judged before anything is drawn or fetched.
+    # Validate everything that can be validated before rendering or downloading anything.
     picture = _target_config(options)
     job(target=Target(picture or TargetConfig(), b"", ""))
     check_folder_out(folder)
@@ -94,12 +94,14 @@ def _train(options: argparse.Namespace) -> int:
 
 @contextmanager
 def _signals() -> Generator[list[int]]:
-    """Collect Ctrl-C, SIGTERM and the end of the terminal instead of ending at once."""
+    """Collect Ctrl-C, SIGTERM and SIGHUP in a list instead of exiting at once."""
     received: list[int] = []
     before = {}
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)  # Windows has no SIGHUP
-        if number is not None and signal.getsignal(number) != signal.SIG_IGN:  # as nohup leaves it
+        if (
+            number is not None and signal.getsignal(number) != signal.SIG_IGN
+        ):  # nohup ignores SIGHUP
             before[number] = signal.signal(number, lambda which, _frame: received.append(which))
     try:
         yield received
@@ -109,11 +111,11 @@ def _signals() -> Generator[list[int]]:
 
 
 def _initial(text: str) -> InitialCheckpoint:
-    """The initial checkpoint: a folder when there is one of this name, else on the Hub."""
+    """The initial checkpoint: the folder of this name if it exists, else from the Hub."""
     from nca.checkpoint import load_checkpoint
     from nca.jobs.initial import initial_checkpoint
 
-    # Names on the Hub are user/name; anything else can only be meant as a folder.
+    # Names on the Hub are user/name; anything else must be a folder.
     if Path(text).exists() or "/" not in text or text.startswith((".", "/", "~")):
         return initial_checkpoint(load_checkpoint(checkpoint_folder(Path(text))))
     from nca.hub import Hub, pull
@@ -121,13 +123,13 @@ def _initial(text: str) -> InitialCheckpoint:
     pulled = pull(Hub(), text, token=None)
     if pulled.note:
         print(pulled.note)
-    # A card that anyone can read does not name what not everybody may see.
+    # A model card may be public: it must not name a private repository.
     public = (None, None) if pulled.private else (pulled.repo_id, pulled.commit)
     return initial_checkpoint(load_checkpoint(pulled.folder), *public)
 
 
 def _target_config(options: argparse.Namespace) -> TargetConfig | None:
-    """How the picture of the options is made; None when none is given."""
+    """The target config from the options; None when they give no picture."""
     if not (options.emoji or options.image):
         return None
     names = TargetConfig.model_fields.keys() & vars(options).keys()
@@ -136,7 +138,7 @@ def _target_config(options: argparse.Namespace) -> TargetConfig | None:
 
 
 def _setting(text: str) -> tuple[str, Any]:
-    """`channels=12` or `hidden=[64,64]` as a name and a JSON value; other text stays text."""
+    """Parse `channels=12` or `hidden=[64,64]` into a name and a JSON value, or else text."""
     name, equals, value = text.partition("=")
     if not equals:
         raise BadInput(f"Please write settings as NAME=VALUE; {text!r} has no =.")

@@ -1,6 +1,6 @@
-"""The automaton in the browser: `NCAPlayer` for Gradio pages, `export_html` for a file of its own.
+"""The automaton in the browser: `NCAPlayer` for Gradio pages, `export_html` for one HTML file.
 
-Names load on first use; only `NCAPlayer` needs Gradio.
+Names are imported on first use; only `NCAPlayer` needs Gradio.
 """
 
 from importlib import import_module

@@ -1,7 +1,7 @@
 """The player's JavaScript modules as one script, without a bundler.
 
-The modules share one scope: imports are dropped, `export` is stripped, whole-line comments go.
-They are written with that in mind: no default exports, no renamed imports, no name twice.
+The modules share one scope: imports, the keyword `export` and whole-line comments are removed.
+They must therefore have no default exports, no renamed imports and no top-level name twice.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _PUBLIC = re.compile(r"^export\s+(?:async\s+)?(?:function|const|class|let)\s+(\w
 
 @cache
 def wasm_base64() -> str:
-    """The built WebAssembly engine."""
+    """The built WebAssembly engine, as base64."""
     return base64.b64encode((HERE / "wasm" / "nca.wasm").read_bytes()).decode()
 
 
 def modules(name: str = "player") -> list[str]:
-    """The modules that one needs, itself the last: each after all that it imports."""
+    """The modules that `name` needs, in import order: each after all it imports, itself last."""
     order: list[str] = []
 
     def add(module: str) -> None:
@@ -45,7 +45,7 @@ def _source(module: str) -> str:
 
 @cache
 def script() -> str:
-    """An expression: an object with all that the modules export, and the engine's bytes."""
+    """A JavaScript expression: an object with all exports of the modules and the engine's bytes."""
     parts, names = [], ["WASM"]
     for module in modules():
         source = _source(module)
@@ -53,7 +53,7 @@ def script() -> str:
         parts.append(_COMMENT.sub("", _EXPORT.sub("", _IMPORT.sub("", source))))
     style = (HERE / "web" / "player.css").read_text(encoding="utf-8")
     head = f'const WASM = "{wasm_base64()}";\nconst STYLE = {_literal(style)};\n'
-    # Indentation is a ninth of it all, and the templates inside do not need theirs either.
+    # Indentation is a ninth of the size, and the HTML templates do not need theirs either.
     body = re.sub(r"\n\s*", "\n", "".join(parts))
     return f'(() => {{\n"use strict";\n{head}{body}return {{ {", ".join(names)} }};\n}})()'
 

@@ -13,7 +13,7 @@ from nca.player.bundle import script
 
 _COMMANDS = itertools.count(time.time_ns() // 1000)
 
-# The template never mentions a prop: a change would re-render it and destroy the canvas.
+# The template must not use a prop: a change would re-render it and destroy the canvas.
 _TEMPLATE = '<div class="nca-player" style="min-height: 320px"></div>'
 _ON_LOAD = """
 const host = element.querySelector('.nca-player');
@@ -27,16 +27,16 @@ kit.mountPlayer(host, { model: props.model, engine: props.engine }).then((player
 
 
 class NCAPlayer(gr.HTML):
-    """An automaton that lives in the visitor's browser: grow it, damage it, rewind it.
+    """An automaton that runs in the visitor's browser: grow it, damage it, rewind it.
 
-    A handler with the player as output (and `show_progress="hidden"`, else Gradio dims the canvas)
+    A handler with the player as output (set `show_progress="hidden"`, else Gradio dims the canvas)
     returns `NCAPlayer.show(player_model(checkpoint))` to show another automaton, or
-    `NCAPlayer.do("damage", shape="half-left")` to act on the one that runs. Models of one `series`
-    and architecture replace each other without losing the state: the newest weights of a job.
+    `NCAPlayer.do("damage", shape="half-left")` to act on the running one. A new model of the same
+    `series` and architecture replaces the weights and keeps the state: a job's newest weights.
 
     Args:
         model: a `player_model`, or None to wait for one.
-        command: set through `do`; here because Gradio builds the component again to update it.
+        command: set through `do`; a parameter because Gradio rebuilds the component to update it.
         engine: "auto", "wasm", "webgl2" or "js".
         elem_id: needed by `recording_js` and `command_js` when a page has several players.
         **more: whatever `gr.HTML` takes.
@@ -63,8 +63,8 @@ class NCAPlayer(gr.HTML):
             engine=engine,
             **more,
         )
-        # gr.HTML takes an attribute it does not have for an event, so Gradio's config would hold a
-        # bound listener under each of these names and copy the whole page behind it at every load.
+        # gr.HTML treats a missing attribute as an event. Without these lines, Gradio's config would
+        # hold a bound listener under each name and copy the whole page with it at every load.
         self.model, self.command, self.engine = model, command, engine
 
     @staticmethod
@@ -74,32 +74,32 @@ class NCAPlayer(gr.HTML):
 
     @staticmethod
     def refresh(model: dict[str, Any]) -> dict[str, Any]:
-        """Newer weights of what the canvas shows; ignored once it shows another `series`.
+        """An update with newer weights; ignored when the player shows another `series` by then.
 
-        For a timer's handler, whose answer may arrive after the visitor chose something else.
+        For a timer's handler, whose result may arrive after the visitor chose another checkpoint.
         """
         return gr.update(model=model | {"refresh": True})
 
     @staticmethod
     def do(kind: str, **what: Any) -> dict[str, Any]:
-        """An update that acts on the canvas, through the server.
+        """An update that makes the player run a command.
 
         Args:
             kind: "damage" (with `shape`: half-left, half-right, half-top, half-bottom, centre or
                 circle), "seed" (`x`, `y`), "angle" (`degrees`), "speed" (`index`, 0 to 6), "play",
                 "pause", "reset".
-            **what: what the kind needs.
+            **what: the parameters of this kind.
         """
-        # Numbered, so that the same command twice is a change both times.
+        # Numbered, so that repeating a command is also a change of the prop.
         return gr.update(command={"kind": kind, "number": next(_COMMANDS), **what})
 
     def command_js(self, kind: str, **what: Any) -> str:
-        """The same without asking the server: for `button.click(js=...)`."""
+        """JavaScript that does the same without the server, for `button.click(js=...)`."""
         what = {"kind": kind, **what}
         return f"() => {{ {self._found()}?.command({json.dumps(what)}); }}"
 
     def recording_js(self) -> str:
-        """JavaScript for a listener's `js`: its one input becomes what was just seen.
+        """JavaScript for a listener's `js`: its one input becomes a recording of what was shown.
 
         `button.click(handler, inputs=[hidden_textbox], js=player.recording_js(), ...)`: the
         handler gets a JSON text for `nca.player.read_recording`, "null" when nothing plays.

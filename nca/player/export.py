@@ -1,4 +1,4 @@
-"""The player and one automaton as a single HTML file: runs from disk, offline, sandboxed."""
+"""The player and one automaton as a single HTML file: runs from disk, offline and in a sandbox."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ _TWEMOJI = " The picture is from Twemoji, by Twitter and contributors, CC-BY 4.0
 
 
 def page(model: dict[str, Any], credit: str = _CREDIT) -> str:
-    """A `player_model` as a page of its own."""
+    """A `player_model` as a complete HTML page."""
     data = json.dumps(model, separators=(",", ":")).replace("<", "\\u003c")
     return _PAGE % {
         "title": html.escape(str(model["title"])),
         "credit": html.escape(credit),
         "model": data,
-        # A closing tag inside the script would end it.
+        # A closing tag inside the script would end the element.
         "script": script().replace("</script", "<\\/script"),
     }
 
@@ -68,7 +68,7 @@ def export_html(source: Checkpoint | str | Path) -> str:
     """A checkpoint, or the folder of one, as one self-contained HTML file, about 120 kB.
 
     Raises:
-        BadInput: when the folder is not a checkpoint.
+        BadInput: the folder is not a checkpoint.
     """
     from nca.checkpoint import Checkpoint, load_checkpoint
 

@@ -20,8 +20,8 @@ from nca.model import NCA
 if TYPE_CHECKING:
     from nca.checkpoint import Checkpoint
 
-MAX_SIDE = 256  # cells: the largest grid the player and the server-side replay run
-UNSCORED_BRUSH = 3  # cells in radius; most automata that were trained on damage heal this
+MAX_SIDE = 256  # cells: side of the largest grid in the player and in replays on the server
+UNSCORED_BRUSH = 3  # radius in cells; most automata trained on damage heal this
 NO_MODEL = "The recording names an automaton that did not come with it; play it again."
 
 
@@ -31,20 +31,20 @@ def player_model(
     title: str | None = None,
     series: str | None = None,
 ) -> dict[str, Any]:
-    """What the player's `model` prop takes.
+    """The value of the player's `model` prop: a JSON object.
 
     The weights are one base64 block of little-endian float32: filters [K, C, 3, 3], then weight
     [out, in] and bias of each layer, first to last, absent biases as zeros. `version` is a hash
-    of config and weights: recordings name the automaton by it.
+    of config and weights: recordings refer to the automaton by it.
 
     Args:
         source: a loaded checkpoint, or an automaton.
-        size: H = W, or (H, W), of the grid it opens on; the checkpoint's own, else 72, when None.
-        title: what the player calls it; the checkpoint's own when None.
-        series: a job's id: newer weights of one series flow into the running canvas, anything
-            else starts from a seed.
+        size: side, or (H, W), of the initial grid; when None the checkpoint's own, else 72.
+        title: shown in the player; the checkpoint's own when None.
+        series: a job's id: newer weights of the same series replace those of the running
+            automaton; any other model starts from a seed.
 
-    `brush` is the radius in cells that its eraser begins with.
+    `brush` is the eraser's initial radius in cells.
     """
     nca: NCA = source if isinstance(source, NCA) else source.nca
     if size is None:
@@ -70,10 +70,10 @@ def player_model(
 
 
 def _brush(metrics: Mapping[str, Any]) -> int:
-    """The radius the brush begins with, in cells: as wide as the automaton heals, 2 to 5.
+    """The brush's initial radius in cells: the largest that the automaton heals, 2 to 5.
 
     Args:
-        metrics: of a checkpoint; "heals" is there when it was scored (`nca.scorecard.record`).
+        metrics: the checkpoint's; has "heals" when it was scored (`nca.scorecard.record`).
     """
     heals = metrics.get("heals")
     radius = heals.get("radius") if isinstance(heals, Mapping) else None
@@ -83,10 +83,10 @@ def _brush(metrics: Mapping[str, Any]) -> int:
 
 
 def nca_from_player(sent: Any, limits: Limits | None = None) -> NCA:
-    """The automaton in a `player_model` that came back from a browser; trusts nothing in it.
+    """The automaton in a `player_model` sent by a browser, completely validated.
 
     Raises:
-        BadInput: when it is not one, too large, or its weights are out of range.
+        BadInput: it is not a model, is too large, or its weights are out of range.
     """
     limits = limits or Limits()
     if not isinstance(sent, Mapping) or not isinstance(sent.get("weights"), str):

@@ -1,8 +1,8 @@
-"""What was seen in the player, computed again on the server: its recordings, checked and replayed.
+"""The player's recordings, validated and computed again on the server.
 
-A recording is a keyframe state, its step, the fire seed, what was done to the grid since (events,
-which act before the step they name) and the automata involved. It comes from a browser, so nothing
-in it is trusted; sizes, counts and the work it asks for are bounded before anything is computed.
+A recording is a keyframe state, its step, the fire seed, the events since (edits of the grid; each
+acts before the step it names) and the automata involved. It comes from a browser, so nothing in it
+is trusted: sizes, counts and the amount of work are bounded before anything is computed.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ MAX_TEXT = 24 * 2**20  # characters of JSON: 256 x 256 cells of 32 channels and 
 MAX_EVENTS = 20_000
 MAX_MODELS = 32
 MAX_WORK = 4e11  # steps x cells x weights: 600 steps of 256 x 256 cells with 8,336 weights fit
-MAX_PIXELS = 20_000_000  # of all frames; beyond, every second or third frame is kept
-MAX_VALUE = 1e6  # a state beyond this has left every picture behind
-CHUNK = 16  # states in memory at a time; they are large, frames are small
+MAX_PIXELS = 20_000_000  # of all frames together; above, only every second or third frame is kept
+MAX_VALUE = 1e6  # larger values mean that the state has diverged
+CHUNK = 16  # states held in memory at a time: a state is much larger than its frame
 DAMAGED = "The recording is damaged; please play it again."
 _ARITY = {"erase": 3, "box": 4, "seed": 2, "angle": 1, "model": 1}
 
@@ -41,7 +41,7 @@ Run = tuple[int, int, int]
 
 
 class Recording(BaseModel):
-    """What `Run.recording()` in web/run.js hands out."""
+    """What `Run.recording()` in web/run.js returns."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -61,7 +61,7 @@ class Recording(BaseModel):
 
 
 def read_recording(data: str | Mapping[str, Any], limits: Limits | None = None) -> Recording:
-    """A recording as the browser sent it, JSON text or parsed; BadInput when it is not one."""
+    """Parse a recording as the browser sent it, JSON text or object; BadInput if it is invalid."""
     limits = limits or Limits()
     if isinstance(data, str):
         if len(data) > MAX_TEXT:
@@ -106,7 +106,7 @@ def _is_number(n: Any) -> bool:
 
 
 def runs_of(event: list[Any], height: int, width: int, circular: bool) -> Iterator[Run]:
-    """Cells of an edit as runs (y, x0, x1), clipped to the grid or wrapped: web/events.js again."""
+    """The cells of an edit as runs (y, x0, x1), clipped or wrapped, as in web/events.js."""
     _, kind, x, y, *more = event
     if kind == "seed":
         spans = [(y, x, x + 1)]
@@ -128,7 +128,7 @@ def runs_of(event: list[Any], height: int, width: int, circular: bool) -> Iterat
 
 def _disc(x: float, y: float, radius: float) -> Iterator[Run]:
     for row in range(math.ceil(y - radius), math.floor(y + radius) + 1):
-        # The same arithmetic as in the browser, so that a cell on the rim falls the same way.
+        # The same arithmetic as in the browser, so that cells on the rim round the same way.
         inside = [
             column
             for column in range(math.ceil(x - radius), math.floor(x + radius) + 1)
@@ -139,7 +139,7 @@ def _disc(x: float, y: float, radius: float) -> Iterator[Run]:
 
 
 def keyframe(recording: Recording) -> Tensor:
-    """The state a recording starts from, float32 [1, H, W, C]; BadInput when it does not fit."""
+    """The state a recording starts from, float32 [1, H, W, C]; BadInput if it is inconsistent."""
     try:
         cells = np.frombuffer(base64.b64decode(recording.cells, validate=True), "<u4")
         values = np.frombuffer(base64.b64decode(recording.values, validate=True), "<f4")
@@ -159,7 +159,7 @@ def keyframe(recording: Recording) -> Tensor:
 def _automata(
     recording: Recording, models: Mapping[str, NCA] | None, limits: Limits
 ) -> dict[str, NCA]:
-    """Every automaton the recording names: the server's own when it has it, else the one sent."""
+    """Every automaton the recording refers to: the server's if it has it, else the one sent."""
     wanted = {recording.version, *(e[2] for e in recording.events if e[1] == "model")}
     if len(wanted) > MAX_MODELS:
         raise BadInput(NO_MODEL)
@@ -191,7 +191,7 @@ def replay_states(
         limits: what is accepted.
 
     Raises:
-        BadInput: when the recording does not fit together or asks for too much.
+        BadInput: the recording is inconsistent or asks for too much work.
     """
     automata = _automata(recording, models, limits or Limits())
     x, t = keyframe(recording), recording.t0
@@ -236,8 +236,8 @@ def replay(
 ) -> np.ndarray:
     """The frames of a recording, uint8 [T, H, W, 4], straight alpha, for `nca.render`.
 
-    One frame per step, the last `limits.export_frames`; on very large grids every second or
-    third, so that they fit in memory.
+    One frame per step, at most the last `limits.export_frames`; on very large grids only every
+    second or third, so that the frames fit in memory.
 
     Args:
         recording: as the browser sent it.
@@ -245,7 +245,7 @@ def replay(
         limits: what is accepted.
 
     Raises:
-        BadInput: when the recording is not one, or asks for too much.
+        BadInput: the recording is invalid, or asks for too much work.
     """
     limits = limits or Limits()
     if not isinstance(recording, Recording):

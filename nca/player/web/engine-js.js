@@ -1,6 +1,6 @@
-// The automaton in plain JavaScript: plays where nothing faster may run.
+// The automaton in plain JavaScript: the fallback when no faster engine can run.
 //
-// Sparse and exact. Dead space stays dead, so a step visits only cells that may matter. A cell
+// Sparse and exact. Empty areas stay empty, so a step visits only cells that can change. A cell
 // outside `pre` still takes part in its neighbours' post-update maximum: every firing cell within
 // 5 x 5 of one above the threshold is computed, 7 x 7 when the mask comes after the update only.
 import { fireValue, stepKey } from "./fire.js";
@@ -29,7 +29,7 @@ export class Grid {
     }
   }
 
-  // The border of a torus repeats the opposite side; n numbers per cell.
+  // On a torus, copies the opposite side into the border; n numbers per cell.
   wrap(array, n) {
     const { height, width, across } = this;
     const copy = (to, from) => array.copyWithin(to * n, from * n, (from + 1) * n);
@@ -41,7 +41,7 @@ export class Grid {
     array.copyWithin((height + 1) * across * n, across * n, 2 * across * n);
   }
 
-  // Nothing lives beyond the border.
+  // No cell beyond the border is alive.
   clearBorder(array) {
     const { height, width, across } = this;
     array.fill(0, 0, across).fill(0, (height + 1) * across);
@@ -49,9 +49,9 @@ export class Grid {
   }
 }
 
-// What the engines that hold their state in this machine's memory have in common.
+// Base class of the engines that hold their state in main memory.
 export class MemoryEngine {
-  // Cells [y, x0, x1) become `cell`, or empty; used by the brush, the seed and the damage buttons.
+  // Sets the cells of runs [y, x0, x1) to `cell`, or empties them: brush, seed, damage buttons.
   fill(runs, cell) {
     const { grid, state, live, model } = this;
     for (const [y, x0, x1] of runs) {
@@ -117,7 +117,7 @@ export class JSEngine extends MemoryEngine {
     this.model = model;
     this.angle = null;
     // Weights in blocks of four outputs, [outputs / 4][inputs][4], so that four sums stay in
-    // registers; doubles, because that is what JavaScript computes with.
+    // registers; doubles, because JavaScript computes in doubles.
     const { channels, padded, filters } = model;
     this.layers = model.layers.map(({ inputs, outputs, weight, bias }, index) => {
       const rows = index ? roundUp(inputs, 4) : filters * padded;
@@ -151,7 +151,7 @@ export class JSEngine extends MemoryEngine {
     this.touched();
   }
 
-  // After an edit, cells far from any living one may hold values: look everywhere once.
+  // After an edit, cells far from any living cell may hold values: the next step visits them all.
   touched() {
     this.everywhere = !this.model.prePost;
   }
@@ -202,7 +202,7 @@ export class JSEngine extends MemoryEngine {
     }
   }
 
-  // 3 x 3 maximum of a byte map, its border seen to first.
+  // 3 x 3 maximum of a byte map, after filling its border.
   #spread(from, to) {
     const { grid, model } = this;
     if (model.circular) grid.wrap(from, 1);
@@ -219,7 +219,7 @@ export class JSEngine extends MemoryEngine {
     if (model.circular) grid.wrap(to, 1);
   }
 
-  // What cells i and j would add to themselves, into `change` from `d` on.
+  // Writes the updates of cells i and j into `change`, from index `d` on.
   #update(i, j, d) {
     const { layers } = this;
     const { channels } = this.model;
@@ -259,7 +259,7 @@ export class JSEngine extends MemoryEngine {
   }
 }
 
-// One layer for two cells at once, whose numbers lie `half` apart: two cells by four outputs in
+// One layer for two cells at once, whose values lie `half` apart: two cells by four outputs in
 // registers is 2.5 times as fast as one cell by four.
 function linear({ rows, outputs, weight, bias }, x, y, half, relu) {
   for (let o = 0, w = 0; o < outputs; o += 4) {

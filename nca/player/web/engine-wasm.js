@@ -1,4 +1,4 @@
-// The automaton on WebAssembly SIMD (wasm/nca.ts): the engine that plays almost everywhere.
+// The automaton on WebAssembly SIMD (wasm/nca.ts): the default engine almost everywhere.
 import { Grid, MemoryEngine } from "./engine-js.js";
 import { stepKey } from "./fire.js";
 import { roundUp, turnedBank } from "./model.js";
@@ -6,7 +6,7 @@ import { roundUp, turnedBank } from "./model.js";
 const TILE = 16; // cells computed together; the same number stands in nca.ts
 const SLACK = 64; // bytes around each byte map: 16 are read and written at a time
 
-// The compiled module, or null where WebAssembly or its SIMD is missing, or a page forbids it.
+// The compiled module, or null when WebAssembly or its SIMD is missing or forbidden.
 export async function compileWasm(bytes) {
   try {
     return await WebAssembly.compile(bytes);
@@ -35,7 +35,7 @@ export class WasmEngine extends MemoryEngine {
     if (dense) this.setState(dense, this.grid.height, this.grid.width);
   }
 
-  // A new layout of the whole memory; the state and the weights are written into it.
+  // Lays out the whole memory anew, then writes the state and the weights into it.
   setState(dense, height, width) {
     const { model } = this;
     const grid = new Grid(height, width, model.padded);
@@ -44,7 +44,7 @@ export class WasmEngine extends MemoryEngine {
     const outputs = model.layers.map((layer) => roundUp(layer.outputs, 8));
     const inputs = model.layers.map((_, i) => (i ? outputs[i - 1] : model.filters * model.padded));
     const widest = Math.max(...inputs, ...outputs);
-    let end = 4096; // the runtime's own statics come first
+    let end = 4096; // the runtime's static data comes first
     const room = (bytes) => {
       const start = end;
       end = roundUp(end + bytes, 64);
@@ -75,7 +75,7 @@ export class WasmEngine extends MemoryEngine {
       for (let o = 0; o < layer.outputs; o++) {
         const block = (o >> 3) * inputs[l] * 8 + (o & 7);
         for (let i = 0; i < layer.inputs; i++) {
-          // The first layer's inputs are filter by filter, each with padded channels.
+          // The first layer's inputs are ordered by filter, each with padded channels.
           const row = l
             ? i
             : Math.floor(i / model.channels) * model.padded + (i % model.channels);

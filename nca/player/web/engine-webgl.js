@@ -1,9 +1,9 @@
 // The automaton on WebGL2: dense, for large grids on a real graphics card.
 //
-// The state is one RGBA32UI texture array, four channels per layer, floats as bits: that needs no
-// extension, and half floats would not be exact enough. A step is two passes, all layers at once:
-// `update` writes x + dx, `mask` zeroes what does not live. Weights lie in a float texture; they
-// are larger than the 16 kB that a uniform block is sure to hold.
+// The state is one RGBA32UI texture array, four channels per layer, floats stored as bits: this needs
+// no extension, and half floats would not be exact enough. A step is two passes, all layers at once:
+// `update` writes x + dx, `mask` zeroes cells that are not alive. Weights are in a float texture,
+// because they exceed the 16 kB that a uniform block is guaranteed to hold.
 import { stepKey } from "./fire.js";
 import { turnedBank } from "./model.js";
 import { tiles } from "./paint.js";
@@ -18,11 +18,11 @@ precision highp sampler2D;
 `;
 
 const VERTEX = `#version 300 es
-void main() { // one triangle that covers all
+void main() { // one triangle that covers the whole target
   gl_Position = vec4(gl_VertexID == 1 ? 3.0 : -1.0, gl_VertexID == 2 ? 3.0 : -1.0, 0.0, 1.0);
 }`;
 
-// Cell `at` of layer l of a state; outside is empty, or the other side of the torus.
+// Cell `at` of layer l of a state; outside the grid, empty or the other side of the torus.
 const cellOf = (model) => `
 uniform ivec2 size;
 vec4 cellOf(usampler2DArray from, ivec2 at, int l) {
@@ -54,7 +54,7 @@ function updateShader(model) {
   const layers = model.padded / 4;
   const perceived = model.filters * layers;
   const code = [];
-  // Every layer's weights as rows of texels: for 4 outputs a bias, then 4 texels per 4 inputs.
+  // Every layer's weights as rows of texels: per 4 outputs a bias, then 4 texels per 4 inputs.
   let at = model.filters * 9 * layers;
   let [from, inputs] = ["seen", perceived];
   model.layers.forEach((layer, index) => {
@@ -75,7 +75,7 @@ function updateShader(model) {
     at += outputs * (1 + 4 * inputs);
     [from, inputs] = [to, outputs];
   });
-  // Where nothing lives within 5 x 5, nothing can come; see engine-js.js.
+  // Without a living cell within 5 x 5, a cell stays empty; see engine-js.js.
   const near = model.prePost ? "anyAlive(state, at, 2)" : "true";
   return `${HEADER}
 uniform usampler2DArray state;
@@ -168,9 +168,9 @@ void main() {
 
 const LARGE = 160 * 160; // cells
 
-let gpu; // asked for once per page: a context is not free
+let gpu; // created once per page, because a context is expensive
 
-// Whether WebGL2 is there and drawn by hardware.
+// Whether WebGL2 is available and hardware-accelerated.
 function realGPU() {
   gpu ??= (() => {
     if (typeof document === "undefined") return false;
@@ -189,15 +189,15 @@ export class WebGLEngine {
 
   static label = "WebGL2";
 
-  // A graphics card pays off when there is much to do: below this, WebAssembly is as fast and
-  // leaves the card alone. A dense step costs a card the same however little is alive.
+  // A GPU pays off only on large grids: below this size WebAssembly is as fast and leaves the GPU
+  // free. A dense step costs the GPU the same however few cells are alive.
   static suits(height, width) {
     return height * width >= LARGE && realGPU();
   }
 
   static cannot(model, height, width) {
     if (typeof document === "undefined") return "there is no page";
-    // Four draw buffers are guaranteed, eight are nearly everywhere: asked again when it starts.
+    // Four draw buffers are guaranteed, eight are common: checked again when the engine starts.
     if (model.padded > 32) return "too many channels";
     const between = model.config.hidden;
     if (between.length > 2 || Math.max(...between) > 256) return "hidden layers too wide";
@@ -210,7 +210,7 @@ export class WebGLEngine {
     this.gl = this.canvas.getContext("webgl2", { alpha: false, antialias: false, depth: false });
     if (!this.gl) throw new Error("no WebGL2 here");
     this.canvas.addEventListener("webglcontextlost", (event) => {
-      event.preventDefault(); // else it never comes back
+      event.preventDefault(); // else the context is never restored
       this.gone = true;
       this.onLost?.();
     });
@@ -222,7 +222,7 @@ export class WebGLEngine {
     const dense = this.textures && model.channels === this.model.channels ? this.read() : null;
     const layers = model.padded / 4;
     if (gl.getParameter(gl.MAX_DRAW_BUFFERS) < layers) throw new Error("too few draw buffers");
-    // Weights change often while a job trains, the architecture does not.
+    // While a job trains, weights change often but the architecture does not.
     const shape = JSON.stringify([model.config, model.fireThreshold]);
     if (shape !== this.shape) {
       this.programs = {
@@ -259,7 +259,7 @@ export class WebGLEngine {
     return { program, where };
   }
 
-  // Filters and weights as texels, in the order that updateShader reads them.
+  // Filters and weights as texels, in the order in which updateShader reads them.
   #uploadWeights(angle) {
     const { gl, model } = this;
     const layers = model.padded / 4;
@@ -269,7 +269,7 @@ export class WebGLEngine {
       const last = index + 1 === model.layers.length;
       const outputs = last ? layers : Math.ceil(layer.outputs / 4);
       const weightOf = (o, i) => {
-        // The first layer's inputs are filter by filter, each with padded channels.
+        // The first layer's inputs are ordered by filter, each with padded channels.
         const k = Math.floor(i / model.padded);
         const c = i % model.padded;
         if (index === 0 && c >= model.channels) return 0;
@@ -311,7 +311,7 @@ export class WebGLEngine {
       gl.deleteTexture(texture);
       gl.deleteFramebuffer(buffer);
     }
-    // Three: `mask` reads the old state and the grown one, and writes the next.
+    // Three textures: `mask` reads the old and the updated state, and writes the next.
     this.textures = [this.#layered(), this.#layered(), this.#layered()];
     this.#upload(dense, 0, 0, width, height);
   }
@@ -332,7 +332,7 @@ export class WebGLEngine {
     return { texture, buffer };
   }
 
-  // A dense rectangle of cells into the current state.
+  // Writes a dense rectangle of cells into the current state.
   #upload(dense, x, y, width, height) {
     const { gl, layers } = this;
     const { channels } = this.model;
@@ -436,7 +436,7 @@ export class WebGLEngine {
     gl.drawArrays(gl.TRIANGLES, 0, 3);
   }
 
-  // In the task that painted, else the browser may have cleared the drawing already.
+  // In the same task as the painting, else the browser may have cleared the buffer already.
   draw(context) {
     context.drawImage(this.canvas, 0, 0);
   }

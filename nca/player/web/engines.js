@@ -1,10 +1,10 @@
-// Which engine plays which automaton. All have the same methods:
+// Chooses the engine for an automaton. All engines have the same methods:
 //   setModel(model), setState(dense, height, width), step(n, t, seed, angle), fill(runs, cell),
 //   read(), readCell(x, y), paint(view, ground), draw(context), dispose()
-// a name, the one below, and static:
-//   label: for people
-//   cannot(model, height, width, context): null, or why not
-//   suits(height, width): whether to try it unasked; left out where it always is
+// the field `name`, as below, and static members:
+//   label: shown to people
+//   cannot(model, height, width, context): null, or the reason why it cannot run
+//   suits(height, width): whether "auto" should try it; optional, true by default
 import { JSEngine } from "./engine-js.js";
 import { WasmEngine } from "./engine-wasm.js";
 import { WebGLEngine } from "./engine-webgl.js";
@@ -19,7 +19,7 @@ function preference(wanted, height, width) {
   return names.filter((name) => ENGINES[name].suits?.(height, width) ?? true);
 }
 
-// A ready engine, its model set, its state not. `avoid`: names that failed a moment ago.
+// An engine with its model set but no state. `avoid`: names of engines that have just failed.
 export function makeEngine(context, model, height, width, avoid = []) {
   for (const name of preference(context.wanted, height, width)) {
     const Engine = ENGINES[name];

@@ -1,4 +1,4 @@
-// What a visitor does to the grid, as [step, kind, ...numbers]: kept for rewinding and replays.
+// Edits of the grid, as events [step, kind, ...numbers]: kept for rewinding and replays.
 // An event at step s acts before step s. nca/player/replays.py does the same, cell for cell:
 //   erase x y radius | box x y width height | seed x y | angle radians | model version
 
@@ -40,9 +40,9 @@ const outline = '<rect x="4" y="4" width="16" height="16" rx="2" fill="none" opa
 export const solid = (d) => `<path d="${d}" fill="currentColor" stroke="none"/>`;
 const whole = "M6 4h12a2 2 0 0 1 2 2v12a2 2 0 0 1-2 2H6a2 2 0 0 1-2-2V6a2 2 0 0 1 2-2z";
 
-// What a button cuts away, in the order of the buttons and of the keys 1, 2, 3...: each shape has
-// the name and the cells of one in nca/damage_shapes.py, its words, an icon (a square without the
-// part that goes missing), and the event without its step. To add a shape, add it here.
+// The shapes of the damage buttons, in the order of the buttons and the keys 1, 2, 3...: each has
+// the name and the cells of one in nca/damage_shapes.py, its label, an icon (a square without the
+// erased part), and the event without its step. To add a shape, add it here.
 export const SHAPES = {
   "half-left": {
     label: "left half",

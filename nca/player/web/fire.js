@@ -8,7 +8,7 @@ export function lowbias32(h) {
   return (h ^ (h >>> 16)) >>> 0;
 }
 
-// All that a step adds to the hash; `seed` is the resolved 32-bit seed of one run.
+// The step's contribution to the hash; `seed` is the resolved 32-bit seed of one run.
 export function stepKey(seed, t) {
   return lowbias32((seed ^ lowbias32((t + GOLDEN) >>> 0)) >>> 0);
 }

@@ -1,6 +1,6 @@
-// Whether damage heals: the picture before it against the picture 200 steps after the last of it.
+// Whether damage heals: compares the picture before it with the one 200 steps after it.
 const LOOK_AFTER = 200; // steps
-const GROWN = 100; // steps: a younger body is still growing, and must not be what it was
+const GROWN = 100; // steps: before that the body still grows, so it should not return to its earlier state
 const HEALED = 10 ** -2.5; // mean squared error of RGBA over the whole grid, as in nca/healing.py
 
 export class Healing {
@@ -11,14 +11,14 @@ export class Healing {
     this.#before = null;
   }
 
-  // Before something is erased. The first damage decides what it is to look like again.
+  // Call it before cells are erased. The state before the first damage is the reference.
   watch(run) {
     this.#since = run.t;
     if (this.#before || run.t < GROWN) return;
     this.#before = run.engine.read().slice();
   }
 
-  // Looked at once, when it is time.
+  // True when the damage has not healed after LOOK_AFTER steps; checked once.
   failed(run) {
     if (!this.#before || run.t - this.#since < LOOK_AFTER) return false;
     const [before, now, channels] = [this.#before, run.engine.read(), run.model.channels];

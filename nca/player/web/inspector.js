@@ -1,7 +1,7 @@
-// The cell inspector: the channels of one cell as traces that run along with the automaton.
+// The cell inspector: plots the channels of one cell while the automaton runs.
 
 const LENGTH = 240; // samples kept
-const COLOURS = ["#e5484d", "#2f9e5b", "#3b82f6"]; // red, green, blue; alpha is drawn in ink
+const COLOURS = ["#e5484d", "#2f9e5b", "#3b82f6"]; // red, green, blue; alpha has the text colour
 
 export class Inspector {
   constructor(ui) {
@@ -10,7 +10,7 @@ export class Inspector {
     this.samples = [];
   }
 
-  // Watches a cell, or none.
+  // Watches a cell, or none when null.
   watch(cell) {
     const same = cell && this.cell && cell.x === this.cell.x && cell.y === this.cell.y;
     if (!same) this.samples = [];
@@ -23,7 +23,7 @@ export class Inspector {
     const { x, y } = this.cell;
     if (x >= run.width || y >= run.height) return this.watch(null);
     const last = this.samples.at(-1);
-    if (last && run.t < last.t) this.samples = []; // went back in time
+    if (last && run.t < last.t) this.samples = []; // the visitor rewound
     if (last?.t === run.t) this.samples.pop();
     this.samples.push({ t: run.t, values: run.engine.readCell(x, y) });
     if (this.samples.length > LENGTH) this.samples.shift();

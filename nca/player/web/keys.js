@@ -1,4 +1,4 @@
-// What keys do while the player has the focus; markup.js lists them for people.
+// The keyboard shortcuts while the player has the focus; the help text is in markup.js.
 import { SHAPES } from "./events.js";
 
 export function pressKey(player, event) {
@@ -6,7 +6,7 @@ export function pressKey(player, event) {
   const { target, key } = event;
   if (target.tagName === "SELECT") return;
   const arrow = key.startsWith("Arrow");
-  // Buttons and sliders keep the keys that work them.
+  // Buttons and sliders keep the keys that they use themselves.
   if (target.tagName === "INPUT" && (arrow || ["Home", "End"].includes(key))) return;
   if (target.tagName === "BUTTON" && (key === " " || key === "Enter")) return;
   const shape = Object.keys(SHAPES)[Number(key) - 1];

@@ -1,4 +1,4 @@
-// The player's HTML. Built once, never re-rendered: what changes is text, attributes and pixels.
+// The player's HTML. Built once, never re-rendered: only text, attributes and pixels change.
 import { ENGINES } from "./engines.js";
 import { SHAPES, solid } from "./events.js";
 
@@ -87,7 +87,7 @@ export function buildPlayer(host) {
   style.textContent = STYLE;
   root.innerHTML = MARKUP;
   root.prepend(style);
-  const found = new Map(); // looked up with every step
+  const found = new Map(); // cached, because it is looked up at every step
   const one = (selector) => {
     if (!found.has(selector)) found.set(selector, root.querySelector(selector));
     return found.get(selector);

@@ -1,4 +1,4 @@
-// What Python sends (`player_model`) as what the engines compute with.
+// Converts what Python sends (`player_model`) into what the engines compute with.
 
 export function decodeBase64(text) {
   const raw = atob(text);
@@ -10,7 +10,7 @@ export function decodeBase64(text) {
 export function encodeBase64(view) {
   const bytes = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
   let text = "";
-  // In pieces, because a function takes only so many arguments.
+  // In chunks, because the number of arguments of a call is limited.
   for (let i = 0; i < bytes.length; i += 8192) {
     text += String.fromCharCode(...bytes.subarray(i, i + 8192));
   }
@@ -34,7 +34,7 @@ export function parseModel(sent) {
     const [inputs, outputs] = [widths[i], widths[i + 1]];
     const layer = { inputs, outputs, weight: take(inputs * outputs), bias: take(outputs) };
     if (i + 2 === widths.length && config.step_size !== 1) {
-      // dx = step_size * (W h + b): folded in once instead of per cell.
+      // dx = step_size * (W h + b): step_size is multiplied in once instead of per cell.
       layer.weight = layer.weight.map((w) => w * config.step_size);
       layer.bias = layer.bias.map((b) => b * config.step_size);
     }
@@ -55,12 +55,13 @@ export function parseModel(sent) {
     circular: config.padding === "circular",
     prePost: config.alive_mask === "pre_post",
   };
-  // With the mask after the update only, a rule that lifts empty cells reaches the whole grid.
+  // With an alive mask only after the update, a rule may raise the alpha of empty cells above the
+  // threshold: then every cell of the grid must be computed.
   model.lifts = !model.prePost && !(updateOf(model, 0)[3] <= model.threshold);
   return model;
 }
 
-// The update network on a perception that is `value` everywhere.
+// The output of the update network for a perception of `value` in every entry.
 function updateOf(model, value) {
   let x = new Float64Array(model.layers[0].inputs).fill(value);
   model.layers.forEach(({ inputs, outputs, weight, bias }, index) => {
@@ -75,7 +76,7 @@ function updateOf(model, value) {
   return x;
 }
 
-// The bank with its second and third filter turned, laid out [filter][tap][padded channel].
+// The filter bank with the second and third filter rotated, as [filter][tap][padded channel].
 export function turnedBank(model, angle) {
   const { channels, padded, filters, bank } = model;
   const out = new Float32Array(filters * 9 * padded);
@@ -97,7 +98,7 @@ export function turnedBank(model, angle) {
   return out;
 }
 
-// One living cell in the middle, as nca/state.py makes it.
+// A seed state, one living cell in the middle, as in nca/state.py.
 export function seedCell(model) {
   const cell = new Float32Array(model.channels);
   cell.fill(1, 3);

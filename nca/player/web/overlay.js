@@ -1,4 +1,4 @@
-// What is drawn over the picture: the brush, flashes where something was done, the watched cell.
+// Drawn over the picture: the brush, flashes where cells were edited, the watched cell.
 
 const FLASH_MS = 350;
 
@@ -9,12 +9,12 @@ export class Overlay {
     this.ui = ui;
   }
 
-  // Lights up the cells of an edit for a moment.
+  // Highlights the cells of an edit for a moment.
   flash(runs) {
     if (runs?.length) this.flashes.push({ runs, since: performance.now() });
   }
 
-  // cell: the watched one; at: where the pointer or the cursor is; brush: a radius, or false.
+  // cell: the watched cell; at: the position of the pointer or cursor; brush: a radius, or false.
   draw(now, run, cell, at, brush) {
     const { over, picture } = this.ui;
     const ratio = Math.min(window.devicePixelRatio || 1, 2);
@@ -39,11 +39,11 @@ export class Overlay {
     }
   }
 
-  // On every tile, when all channels are shown.
+  // Drawn on every tile when all channels are shown.
   #drawFlashes(context, now, { width, height }, size) {
     const { picture } = this.ui;
     context.fillStyle = "#f59e0b";
-    const lit = new Set(); // a cell flashes once, however often the brush went over it
+    const lit = new Set(); // each cell once, however often the brush passed over it
     for (const { runs, since } of this.flashes.toReversed()) {
       context.globalAlpha = 0.5 * (1 - Math.max(0, now - since) / FLASH_MS) ** 2;
       for (const [y, x0, x1] of runs) {
@@ -61,7 +61,7 @@ export class Overlay {
     context.globalAlpha = 1;
   }
 
-  // Seen on any ground: dark under light.
+  // A light line on a dark one, visible on any background.
   #outline(context, weight, shape) {
     for (const [colour, extra] of [["rgb(0 0 0 / .55)", 1.5], ["#fff", 0]]) {
       context.strokeStyle = colour;

@@ -1,12 +1,12 @@
-// A state as a picture. `grid` says where a cell's numbers are: data[start + y*row + x*cell + c].
+// Paints a state. `grid` locates a cell's values: data[start + y*row + x*cell + c].
 
 const CLAMP = (v) => (v < 0 ? 0 : v > 1 ? 1 : v);
-// Channels: their own colour or warm above zero, cool below, the ground's own grey at zero.
+// Channels: their own colour or warm above zero, cool below, the background grey at zero.
 const OWN = [[0.86, 0.16, 0.18], [0.1, 0.6, 0.25], [0.13, 0.35, 0.9]];
 const WARM = [0.91, 0.35, 0.05];
 const COOL = [0.1, 0.42, 0.88];
 
-// How many tiles across and down show all channels at once.
+// The numbers of tiles across and down that show all channels.
 export function tiles(channels) {
   const across = Math.ceil(Math.sqrt(channels));
   return { across, down: Math.ceil(channels / across) };
@@ -18,7 +18,7 @@ export function pictureSize(view, grid) {
   return { width: grid.width * across, height: grid.height * down };
 }
 
-// view: "rgba", "alpha", "all" or a channel number; ground: the grey behind, in [0, 1].
+// view: "rgba", "alpha", "all" or a channel number; ground: the background grey, in [0, 1].
 export function paintInto(image, view, ground, grid) {
   if (view === "rgba") return paintColour(image, ground, grid);
   if (view !== "all") {
@@ -50,7 +50,7 @@ function paintColour(image, ground, { data, start, row, cell, height, width }) {
       }
       const behind = ground * (1 - CLAMP(a));
       const q = p * 4;
-      out[q] = (r + behind) * 255; // a clamped array: it rounds and clips
+      out[q] = (r + behind) * 255; // a clamped array rounds and clips
       out[q + 1] = (g + behind) * 255;
       out[q + 2] = (b + behind) * 255;
       out[q + 3] = 255;

@@ -1,4 +1,4 @@
-// The player: its clock and its controls. `mountPlayer` is the only door.
+// The player: its animation loop and controls. `mountPlayer` is the only entry point.
 import { compileWasm } from "./engine-wasm.js";
 import { ENGINES } from "./engines.js";
 import { SHAPES } from "./events.js";
@@ -15,11 +15,11 @@ import { Run } from "./run.js";
 // Steps per 60th of a second.
 const SPEEDS = [1 / 60, 1 / 10, 1 / 3, 1, 2, 4, Infinity];
 const SPEED_NAMES = ["1/s", "6/s", "20/s", "60/s", "120/s", "240/s", "max"];
-const SPEED = 2; // at first; faster, a body is grown and healed before anybody has seen it
-const SLOW_MS = 2000; // after damage by hand, up to 60 steps/s
+const SPEED = 2; // the default; at higher speeds growth and healing are over too soon to watch
+const SLOW_MS = 2000; // how long to play slower after damage, at speeds up to 60 steps/s
 const SLOW = 0.4;
-const FRAME_MS = 20; // at full speed, steps are added while frames take no longer
-const WORK_MS = 13; // and never more than this is computed in one frame
+const FRAME_MS = 20; // at full speed, steps per frame increase while frames are shorter than this
+const WORK_MS = 13; // the most computing time in one frame
 const BROKEN = "This automaton grew beyond all bounds. Start again, or go back with the slider.";
 const EMPTY = "Nothing is alive any more. Start again, plant a seed, or go back with the slider.";
 const UNHEALED = "This damage has not healed.";
@@ -57,9 +57,9 @@ class Player {
     if (options.model) this.setModel(options.model, options.seed);
   }
 
-  // ------------------------------------------------------------------ what Python and tests call
+  // ------------------------------------------------------------------ called by Python and tests
 
-  // A `player_model`. Newer weights of the same series flow into the running automaton.
+  // Shows a `player_model`. Newer weights of the same series replace those of the running automaton.
   setModel(sent, seed) {
     if (!sent?.weights) return;
     const { run, ui } = this;
@@ -76,7 +76,7 @@ class Player {
     if (same) {
       const lost = run.broken;
       run.swap(model);
-      // Nothing is left to go on with; better weights deserve another try.
+      // The state has diverged: start again from a seed with the newer weights.
       if (lost) {
         this.reset();
         this.play();
@@ -95,7 +95,7 @@ class Player {
     this.inspector.watch(null);
     this.cursor = null;
     this.#calm();
-    // Who asked for less motion sees it grown, and lets it go on if they like.
+    // With reduced motion, show the grown automaton, paused.
     if (this.still) this.run.advance(STILL_STEPS);
     const label = `${this.sent.title}, growing on ${width} by ${height} cells`;
     ui.picture.setAttribute("aria-label", label);
@@ -103,7 +103,7 @@ class Player {
     this.wake();
   }
 
-  // The same automaton from a seed on a grid of another size.
+  // Starts the same automaton from a seed on a grid of another size.
   setGrid(height, width = height) {
     this.#start(this.run.model, height, width);
   }
@@ -144,14 +144,14 @@ class Player {
     this.say("Started again from a seed");
   }
 
-  // Back (or forward again) to a step that is still remembered.
+  // Goes back, or forward again, to a step in the history.
   goTo(t) {
     this.run.goTo(t);
     this.#calm();
     this.redraw();
   }
 
-  // Nothing is said, and nothing watched, about what was before.
+  // Drops the note and the healing check, which concern the state before.
   #calm() {
     this.healing.forget();
     this.#note("");
@@ -170,18 +170,18 @@ class Player {
   plant(x, y) {
     const { run } = this;
     if (!(x >= 0 && y >= 0 && x < run.width && y < run.height)) return;
-    this.healing.forget(); // what grows of it was not there before
+    this.healing.forget(); // what grows from the seed was not in the reference
     this.#flash(run.act("seed", x, y));
   }
 
-  // Cuts away one of SHAPES.
+  // Applies the damage of one of SHAPES.
   damage(shape) {
     const event = SHAPES[shape]?.event(this.run.height, this.run.width, this.random);
     if (event) this.#hurt(...event);
   }
 
   setAngle(degrees) {
-    this.healing.forget(); // it turns
+    this.healing.forget(); // the picture rotates, so it cannot match the reference
     this.run.act("angle", (degrees * Math.PI) / 180);
     this.redraw();
   }
@@ -203,7 +203,7 @@ class Player {
     this.#showState();
   }
 
-  // "auto", "wasm", "webgl2" or "js"; the state stays. Returns what plays.
+  // "auto", "wasm", "webgl2" or "js"; the state is kept. Returns the name of the engine in use.
   useEngine(wanted) {
     const name = this.run.use(wanted);
     this.redraw();
@@ -214,10 +214,10 @@ class Player {
     return this.run.model ? this.run.recording(steps) : null;
   }
 
-  // What Python sent as a `command`: {"kind": "damage", "shape": "half-left"} and the like.
+  // Runs a `command` from Python, such as {"kind": "damage", "shape": "half-left"}.
   command(what) {
     if (!what || !this.run.model) return;
-    // "wound" was its name in earlier versions.
+    // Earlier versions named this kind "wound".
     if (["damage", "wound"].includes(what.kind)) this.damage(what.shape);
     else if (what.kind === "seed") this.plant(what.x, what.y);
     else if (what.kind === "angle") this.setAngle(what.degrees);
@@ -236,7 +236,7 @@ class Player {
     this.run.engine?.dispose();
   }
 
-  // ------------------------------------------------------------------ the clock
+  // ------------------------------------------------------------------ animation loop
 
   wake() {
     if (this.frame || !this.#mayRun()) return;
@@ -245,14 +245,14 @@ class Player {
     this.frame = requestAnimationFrame((now) => this.#tick(now));
   }
 
-  // Nothing runs in a hidden tab, off the screen, or after the page took the element away.
+  // Nothing runs in a hidden tab, off the screen, or after the element was removed from the page.
   #mayRun() {
     const { host } = this;
     return !this.gone && this.run.model && this.seen && !document.hidden && host.isConnected;
   }
 
   #tick(now) {
-    // As long as `frame` is set, nothing that happens in here asks for another one.
+    // While `frame` is set, calls of `wake` from here do not request another frame.
     if (!this.#mayRun()) {
       this.frame = 0;
       return;
@@ -283,7 +283,7 @@ class Player {
     const start = performance.now();
     let [done, spent] = [0, 0];
     while (done < wanted && spent < WORK_MS) {
-      // Small steps in fours, because reading the clock costs too; large ones singly.
+      // Fast steps four at a time, because reading the clock takes time too; slow steps one at a time.
       const n = Math.min(wanted - done, spent / (done || 1) < 1 && done ? 4 : 1);
       this.run.advance(n);
       done += n;
@@ -291,7 +291,7 @@ class Player {
     }
     if (done < wanted) {
       this.perFrame = done;
-      this.owed = 0; // too slow for this speed: a smooth picture rather than a backlog
+      this.owed = 0; // too slow for this speed: drop the backlog to keep frames regular
     }
     this.rates.steps += done;
     this.#afterSteps();
@@ -305,7 +305,7 @@ class Player {
     this.#paint();
   }
 
-  // One sentence over the picture, with a button that starts again; an empty one goes away.
+  // Shows a sentence over the picture, with a button that restarts; an empty one hides it.
   #note(text) {
     const { notice, says } = this.ui;
     if (!text) this.unhealed = false;
@@ -356,7 +356,7 @@ class Player {
     this.wake();
   }
 
-  // The cursor, the flashes, the watched cell.
+  // Draws the cursor, the flashes and the watched cell.
   drawOver(now = performance.now()) {
     const at = this.pointer.at ?? this.cursor;
     this.overlay.draw(now, this.run, this.inspector.cell, at, this.tool === "erase" && this.brush);
@@ -366,7 +366,7 @@ class Player {
     const dark = matchMedia("(prefers-color-scheme: dark)");
     this.system = dark;
     const follow = (this.follow = () => {
-      // Gradio marks its theme on the body; a page of its own follows the system.
+      // Gradio sets its theme as a class of the body; an exported page follows the system.
       const marked = document.body.classList.contains("dark");
       const own = document.querySelector("gradio-app, .gradio-container");
       this.host.dataset.theme = marked || (!own && dark.matches) ? "dark" : "light";
@@ -400,7 +400,7 @@ class Player {
     this.ui.input("grid").replaceChildren(...names.map(([text, value]) => new Option(text, value)));
   }
 
-  // What changes with every step; the rest is shown when it changes.
+  // Updates what changes at every step; the rest is updated when it changes.
   #showTime() {
     const { ui, run } = this;
     const time = ui.input("time");
@@ -464,7 +464,7 @@ class Player {
 
   #listen() {
     const { root } = this.ui;
-    // The shadow root outlives a player that is mounted again on the same element.
+    // The shadow root stays when a player is mounted again on the same element.
     this.listening = new AbortController();
     const { signal } = this.listening;
     root.addEventListener("click", (event) => {
@@ -475,7 +475,7 @@ class Player {
     root.addEventListener("keydown", (event) => pressKey(this, event), { signal });
     this.onVisible = () => {
       this.wake();
-      // Nobody says when an element is taken away; what is gone for long does not come back.
+      // There is no event for the removal of an element: destroy the player when it stays removed.
       clearTimeout(this.leaving);
       if (!this.host.isConnected) {
         this.leaving = setTimeout(() => this.host.isConnected || this.destroy(), GONE_MS);
@@ -498,7 +498,7 @@ class Player {
     } else if (name === "speed") this.setSpeed(value);
     else if (name === "brush") {
       this.brush = value;
-      this.brushChosen = true; // another automaton does not change it any more
+      this.brushChosen = true; // from now on, other models do not change it
       this.#showState();
     } else if (name === "angle") this.setAngle(value);
     else if (name === "view") this.setView(target.value);
@@ -510,7 +510,7 @@ class Player {
     }
   }
 
-  // A slider says more than large grids can follow: the newest wish once per frame.
+  // A slider sends events faster than large grids can be computed: use the newest once per frame.
   #seek(t) {
     if (this.wish === undefined) {
       requestAnimationFrame(() => {

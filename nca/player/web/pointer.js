@@ -1,10 +1,10 @@
-// Fingers and mice on the picture: erase along a drag, plant, look at a cell.
+// Touch and mouse input on the picture: erase along a drag, plant a seed, inspect a cell.
 
 const DOUBLE_MS = 350;
 const DOUBLE_PX = 16;
 
 export class Pointer {
-  // Where it is, in picture cells {px, py} and grid cells {x, y}; null when it is nowhere.
+  // The position, in picture cells {px, py} and grid cells {x, y}; null when there is none.
   at = null;
   down = false;
 
@@ -17,7 +17,7 @@ export class Pointer {
       picture.addEventListener(name, (event) => this.#lift(event));
     }
     picture.addEventListener("contextmenu", (event) => {
-      if (this.touch) event.preventDefault(); // a finger held down is no right click
+      if (this.touch) event.preventDefault(); // a long press must not open the context menu
     });
   }
 
@@ -50,14 +50,14 @@ export class Pointer {
     this.down = true;
     player.cursor = null;
     if (twice || player.tool === "seed") {
-      // The first press of a double-click has already cleared the place for the seed.
+      // The first press of a double-click has already erased the cells around the seed.
       player.plant(at.x, at.y);
       this.down = false;
       this.pressed = null;
     } else if (player.tool === "look") player.inspect({ x: at.x, y: at.y });
     else {
       player.erase(at.x, at.y);
-      this.heldAt = player.run.t; // done for this step
+      this.heldAt = player.run.t; // already erased at this step
     }
     player.wake();
   }
@@ -71,7 +71,7 @@ export class Pointer {
     player.wake();
   }
 
-  // A fast drag skips cells: erase along the way, unless it jumped to another channel's tile.
+  // A fast drag skips cells: erase along the line, unless the pointer moved to another tile.
   #eraseTo(at) {
     const { player, last } = this;
     const { run, brush } = player;
@@ -86,7 +86,7 @@ export class Pointer {
     }
   }
 
-  // A brush held still keeps the hole open.
+  // A brush held still erases again at every step.
   hold() {
     const { player } = this;
     if (!this.down || player.tool !== "erase" || player.run.t === this.heldAt) return;

@@ -1,7 +1,7 @@
-// A life: the automaton's state at step t, what was done to it, and the way back.
+// One run of an automaton: its state at step t, the events so far, and the history for rewinding.
 //
-// Every 50 steps a keyframe is kept (only cells that hold something), and every event, so that any
-// earlier step can be computed again and the last 600 can be sent to the server.
+// A keyframe (only the cells that are not empty) is kept every 50 steps, and every event is kept, so
+// that earlier steps can be computed again and the last 600 can be sent to the server.
 import { makeEngine } from "./engines.js";
 import { runsOf } from "./events.js";
 import { encodeBase64, seedCell, seedState } from "./model.js";
@@ -9,15 +9,15 @@ import { encodeBase64, seedCell, seedState } from "./model.js";
 const KEYFRAME_EVERY = 50;
 const HISTORY_BYTES = 64 * 2 ** 20;
 const RECORDED_STEPS = 600;
-const LARGEST = 1e6; // a state beyond this has left every picture behind; the server says the same
+const LARGEST = 1e6; // larger values mean that the state has diverged; as MAX_VALUE in replays.py
 
-// The cells of a dense state that hold something: {cells, values}, or null when out of bounds.
+// The cells of a dense state that are not empty: {cells, values}, or null when it has diverged.
 function pack(dense, channels) {
   const cells = new Uint32Array(dense.length / channels);
   const values = new Float32Array(dense.length);
   let n = 0;
   for (let cell = 0, i = 0; cell < cells.length; cell++, i += channels) {
-    let most = 0; // NaN compares with nothing: it must fail the test below, not pass it
+    let most = 0; // comparisons with NaN are false: NaN must fail the test below
     for (let c = 0; c < channels; c++) {
       const much = Math.abs(dense[i + c]);
       if (!(much <= most)) most = much;
@@ -43,7 +43,7 @@ const bytesOf = ({ packed }) => packed.cells.byteLength + packed.values.byteLeng
 const randomSeed = () => Math.floor(Math.random() * 2 ** 32);
 
 export class Run {
-  // context: {wasm, wanted} as engines.js takes it.
+  // context: {wasm, wanted}, see engines.js.
   constructor(context) {
     this.context = context;
     this.angle = 0;
@@ -54,7 +54,7 @@ export class Run {
   start(model, height, width, seed = randomSeed()) {
     this.models = new Map([[model.version, model]]);
     this.pending = null;
-    // Another architecture or size may play best, or only, on another engine.
+    // Another architecture or size may need, or be faster on, another engine.
     const fits = (other) => JSON.stringify([other?.config, this.height, this.width]);
     const before = fits(this.model);
     Object.assign(this, { model, height, width });
@@ -63,7 +63,7 @@ export class Run {
     this.reset(seed);
   }
 
-  // The seed again, under another fire seed.
+  // Restarts from a seed state with another fire seed.
   reset(seed = randomSeed()) {
     const newest = this.pending;
     this.#begin(seedState(this.model, this.height, this.width), 0, seed);
@@ -85,7 +85,7 @@ export class Run {
     this.engine.onRestored = () => this.use(this.context.wanted);
   }
 
-  // Goes on with the same state on another engine: "auto" or a name.
+  // Continues with the same state on another engine: "auto" or a name.
   use(wanted) {
     const dense = this.engine.read();
     this.context.wanted = wanted;
@@ -95,7 +95,7 @@ export class Run {
     return this.engine.name;
   }
 
-  // The graphics card took the state away: compute it again from the last keyframe, without it.
+  // The GPU lost the state: compute it again from the last keyframe, on another engine.
   lost() {
     this.avoid = ["webgl2"];
     const old = this.engine;
@@ -108,22 +108,22 @@ export class Run {
     this.goTo(this.t);
   }
 
-  // Newest weights of the same architecture flow in; the state stays.
+  // Replaces the weights with newer ones of the same architecture; the state is kept.
   swap(model) {
     if (model.version === this.model.version) return;
-    // Who looks at the past keeps it, and the future: the weights wait until life goes on.
+    // While an earlier step is shown, keep the history: the weights wait until new steps are computed.
     this.pending = this.t === this.end ? null : model;
     if (this.pending) return;
     this.models.set(model.version, model);
     this.act("model", model.version);
   }
 
-  // Does something to the grid now and remembers it.
+  // Applies an event at the current step and records it.
   act(kind, ...numbers) {
     this.#forgetFuture();
     const event = [this.t, kind, ...numbers];
     const last = this.events.at(-1);
-    // A dial that is being turned while paused counts once.
+    // Turning the dial while paused counts as one event.
     if (kind === "angle" && last?.[0] === this.t && last[1] === "angle") this.events.pop();
     this.events.push(event);
     if (kind === "seed") this.empty = false;
@@ -144,7 +144,7 @@ export class Run {
     return null;
   }
 
-  // n steps further; keyframes on the way.
+  // Computes n steps, keeping keyframes.
   advance(n) {
     if (n > 0) this.#forgetFuture();
     if (n > 0 && this.pending) this.swap(this.pending);
@@ -184,7 +184,7 @@ export class Run {
     for (const version of this.models.keys()) if (!used.has(version)) this.models.delete(version);
   }
 
-  // After going back, doing anything new begins another future.
+  // After rewinding, a new event or model discards the steps that came later.
   #forgetFuture() {
     if (this.t === this.end) return;
     this.keyframes = this.keyframes.filter((frame) => frame.t <= this.t);
@@ -197,7 +197,7 @@ export class Run {
     return this.keyframes[0]?.t ?? 0;
   }
 
-  // The state at a step between `first` and `end`, as it was, that step's events included.
+  // Goes to a step from `first` to `end`, with that step's events applied.
   goTo(t) {
     t = Math.max(this.first, Math.min(Math.round(t), this.end));
     const frame = this.keyframes.findLast((candidate) => candidate.t <= t);
@@ -223,7 +223,7 @@ export class Run {
     this.t = t;
   }
 
-  // What the server needs to compute the last 600 steps again; nca/player/replays.py reads it.
+  // What the server needs to compute the last 600 steps again, for nca/player/replays.py.
   recording(steps = RECORDED_STEPS) {
     const start = this.keyframes.find((frame) => frame.t >= this.t - steps && frame.t <= this.t);
     const frame = start ?? this.keyframes.findLast((candidate) => candidate.t <= this.t);
