@@ -1,6 +1,6 @@
-"""The library's reference as HTML pages, from its docstrings: `make docs`.
+"""Builds the library's API reference as HTML pages from its docstrings: `make docs`.
 
-`python docs/build_api.py FOLDER` writes them elsewhere than into build/docs.
+`python docs/build_api.py FOLDER` writes them to FOLDER instead of build/docs.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import pdoc
 import pdoc.render
 
 ROOT = Path(__file__).parents[1]
-APPLICATION = {"__main__", "cli", "ui"}  # programs, not a library: --help and the page explain them
+APPLICATION = {"__main__", "cli", "ui"}  # programs: --help and the page explain them
 
 
 def main(folder: Path) -> None:
-    """Write one page for `nca`, with the public names, and one for each of its modules."""
+    """Write one page for `nca`, with its public names, and one for each of its modules."""
     sys.path.insert(0, str(ROOT))
     nca = import_module("nca")
     names = [module.name for module in pkgutil.iter_modules(nca.__path__)]

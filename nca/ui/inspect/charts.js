@@ -1,9 +1,9 @@
 // Line charts: <line-charts data-charts="...">, side by side, under one legend.
-// A click on the legend hides a line, a double click or one with alt or shift isolates it.
+// A click on the legend hides a line; a double click, or a click with alt or shift, isolates it.
 // data-charts is { name, series: [[name, colour, weight]], charts: [{ title, x, lines }], guide,
-// at, cut, seek }: lines as in series, null where there is no value; a line across at guide, marks
-// at the steps at and cut; a click asks for its step where seek selects the slider of steps.
-// It lives in a shadow root, because Gradio morphs what a component holds into its new value.
+// at, cut, seek }: `lines` in the order of `series`, null for a missing value; `guide`: the
+// value of a horizontal line; `at`, `cut`: steps that are marked; `seek`: selector of the slider that
+// a click moves. Drawn in a shadow root, because Gradio patches a component's content in place.
 const STYLE = `
   :host { display: block; }
   .legend { display: flex; flex-wrap: wrap; gap: 6px; margin-bottom: 10px; }
@@ -38,7 +38,7 @@ const STYLE = `
   .hair { stroke: var(--body-text-color-subdued); stroke-dasharray: 2 3; visibility: hidden; }
   .hair.shown { visibility: visible; }`;
 const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [360, 210, 38, 10, 8, 22];
-const hiddenIn = new Map(); // by name, so that a legend stays as it was when its charts change
+const hiddenIn = new Map(); // by name, so that hidden lines stay hidden when the charts change
 
 const make = (tag, attributes = {}, ...children) => {
   const svg = ['svg', 'g', 'path', 'line', 'text'].includes(tag);
@@ -99,7 +99,7 @@ class LineCharts extends HTMLElement {
     this.draw();
   }
 
-  // The mark of the step on the slider moves along with it.
+  // The mark of the current step follows the slider.
   follow = (event) => {
     if (this.seek && event.target.closest?.(this.seek)) this.mark(Number(event.target.value));
   };
@@ -109,7 +109,7 @@ class LineCharts extends HTMLElement {
     this.draw();
   }
 
-  // This line alone, or all of them again when it is alone already.
+  // Shows only this line, or all lines when only this one is shown.
   isolate(name) {
     const others = this.series.map(([other]) => other).filter((other) => other !== name);
     const alone = !this.hiddenNames.has(name) && others.every((o) => this.hiddenNames.has(o));
@@ -141,7 +141,7 @@ class LineCharts extends HTMLElement {
     if (Number.isFinite(this.at)) this.mark(this.at);
   }
 
-  // The lowest and highest value of the lines shown, and a little room.
+  // The lowest and highest value of the visible lines, with a margin.
   reach(chart, shown) {
     let [low, high] = Number.isFinite(this.guide) ? [this.guide, this.guide] : [Infinity, -Infinity];
     chart.lines.forEach((line, i) => shown[i] && line.forEach((v) => {
@@ -203,7 +203,7 @@ class LineCharts extends HTMLElement {
     }
   }
 
-  // The point of the drawn lines that is nearest to the pointer.
+  // The point of the visible lines that is nearest to the pointer.
   nearest(chart, event, svg) {
     const box = svg.getBoundingClientRect();
     const [px, py] = [(event.clientX - box.left) / box.width * WIDTH, (event.clientY - box.top) / box.height * HEIGHT];

@@ -1,4 +1,4 @@
-// The picture of a step: a click, or Enter at the crosshair, chooses a cell.
+// The picture of a step: a click, or Enter with the crosshair, selects a cell.
 let cursor = null;
 const life = () => element.querySelector('.life');
 const side = () => ({ rows: Number(life().dataset.rows), columns: Number(life().dataset.columns) });
@@ -14,7 +14,7 @@ const point = () => {
 element.addEventListener('click', (event) => {
   if (!event.target.closest('.life')) return;
   const { rows, columns } = side();
-  if (event.detail) { // a pointer; the keyboard clicks at the crosshair
+  if (event.detail) { // a click with a pointer; one from the keyboard uses the crosshair's position
     const box = life().getBoundingClientRect();
     const within = (share, most) => Math.max(0, Math.min(most - 1, Math.floor(share * most)));
     cursor = {

@@ -1,4 +1,4 @@
-// The drawing pad: pointer events (mouse, pen, finger) on a transparent canvas of 256 x 256.
+// The drawing pad: pointer events (mouse, pen, touch) on a transparent canvas of 256 x 256 pixels.
 const canvas = element.querySelector('canvas');
 const pen = canvas.getContext('2d');
 const undo = [];
@@ -39,7 +39,7 @@ const stroke = (from, to) => {
 canvas.addEventListener('pointerdown', (event) => {
   if (event.button) return;
   event.preventDefault();
-  try { canvas.setPointerCapture(event.pointerId); } catch { /* the pointer is already gone */ }
+  try { canvas.setPointerCapture(event.pointerId); } catch { /* the pointer has been released already */ }
   remember();
   last = at(event);
   stroke(last, last);
