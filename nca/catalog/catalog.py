@@ -29,7 +29,7 @@ class CatalogEntry:
 
     Attributes:
         ref: its name.
-        title: for people.
+        title: for display.
         folder: where it is.
         note: a word or two on where it comes from.
     """
@@ -123,7 +123,7 @@ class Catalog:
             return self.queue.view(key, ref.id).folder
         if ref.kind is Kind.COLLECTION:
             return self.collection.folder(key, ref.id)
-        # Compared with what is there, never joined to a path.
+        # Compared with the names that exist, never joined to a path.
         for entry in self.shipped():
             if entry.ref == ref:
                 return entry.folder
@@ -133,7 +133,7 @@ class Catalog:
         """A checkpoint, or a snapshot of a training.
 
         Raises:
-            BadInput: this visitor may not open it, or it is not sound.
+            BadInput: this visitor may not open it, or it is invalid.
         """
         ref, limits = _parsed(ref), self.settings.limits
         folder = self.folder(key, ref)
@@ -179,17 +179,17 @@ class Catalog:
         Args:
             key: of the visitor.
             name: `user/name` or `user/name@revision`.
-            token: of the visitor, for what not everybody may read; False for none.
+            token: of the visitor, for private and gated repos; False for none.
 
         Returns:
             Its name here, and a sentence for the visitor, which may be empty.
 
         Raises:
-            BadInput: it cannot be had, or is not sound.
+            BadInput: it cannot be fetched, or is invalid.
         """
         with ExitStack() as stack:
             hub = self.hub
-            if token:  # what only this visitor may see does not lie in the cache of all
+            if token:  # what only this visitor may see must not be in the shared cache
                 cache = stack.enter_context(TemporaryDirectory())
                 hub = replace(hub, cache=Path(cache))
             pulled = pull(hub, str(name or ""), token=token)
@@ -200,7 +200,7 @@ class Catalog:
         """Take an uploaded checkpoint zip into a visitor's collection.
 
         Raises:
-            BadInput: it is too large, or not the zip of a sound checkpoint.
+            BadInput: it is too large, or not the zip of a valid checkpoint.
         """
         if not path or Path(path).stat().st_size > self.settings.limits.zip_bytes:
             raise BadInput("Please upload the zip of one checkpoint.")

@@ -1,7 +1,7 @@
 """Checkpoints that visitors fetched from the Hub or uploaded: few, small, each with one owner.
 
-They lie in `<home>/collection/<hash of the visitor's key>/<id>/`, a checkpoint folder and
-`about.json`. A copy of what was pulled, because the Hub's cache is shared and may make room.
+Each is in `<home>/collection/<hash of the visitor's key>/<id>/`, a checkpoint folder with an
+`about.json`. What was pulled is copied, because the Hub's cache is shared and deletes old files.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class CollectionItem:
 
     Attributes:
         id: 128 bits as hex.
-        title: what it says of itself.
+        title: from its metadata.
         origin: `user/name` on the Hub, or empty when it was uploaded.
         folder: a checkpoint folder.
     """
@@ -51,7 +51,7 @@ class Collection:
 
     Args:
         home: of the garden.
-        limits: what a checkpoint may be, and how many days it is kept.
+        limits: on a checkpoint, on a collection, and on the days that it is kept.
     """
 
     def __init__(self, home: Path, limits: Limits) -> None:
@@ -64,14 +64,14 @@ class Collection:
 
     def folder(self, key: str, name: str) -> Path:
         """The folder of one of the visitor's checkpoints; BadInput for any other."""
-        # Compared with what is there, never joined to a path.
+        # Compared with the names that exist, never joined to a path.
         for item in self.items(key):
             if item.id == name:
                 return item.folder
         raise BadInput(NOT_YOURS)
 
     def add_pulled(self, key: str, pulled: Pulled) -> str:
-        """Keep what was pulled; its id, that of before when it is there already."""
+        """Keep a pulled checkpoint; returns its id, the old one if it is there already."""
         owner, source = self._owner(key), f"{pulled.repo_id}@{pulled.commit}"
         with self._guard:
             for _, item in self._entries(owner):
@@ -89,7 +89,7 @@ class Collection:
         return self._add(owner, fill, about)
 
     def add_upload(self, key: str, data: bytes) -> str:
-        """Keep the checkpoint in an uploaded zip; its id. BadInput when it is not a sound one."""
+        """Keep the checkpoint in an uploaded zip; returns its id. BadInput when it is invalid."""
         return self._add(
             self._owner(key),
             lambda folder: unzip_checkpoint(data, folder, self.limits).info.title,
@@ -97,7 +97,7 @@ class Collection:
         )
 
     def public_source(self, folder: Path) -> tuple[str | None, str | None]:
-        """Which repo and commit a folder of a collection is a copy of; Nones when not public."""
+        """The repo and commit that a folder is a copy of; (None, None) when it is not public."""
         about = read_json(folder / ABOUT) or {}
         repo, _, commit = str(about.get("source", "")).partition("@")
         return (repo, commit) if commit and not about.get("private") else (None, None)
@@ -112,7 +112,7 @@ class Collection:
         return key_hash(key)
 
     def _add(self, owner: str, fill: Callable[[Path], str], about: dict[str, Any]) -> str:
-        """Fill a folder beside the others, then put it in place complete."""
+        """Fill a temporary folder, then move it to the owner's collection; returns its id."""
         beside, name = self.root / f".new-{secrets.token_hex(8)}", secrets.token_hex(16)
         try:
             beside.mkdir(parents=True, mode=0o700)
@@ -129,7 +129,7 @@ class Collection:
         return name
 
     def _entries(self, owner: str) -> list[tuple[float, CollectionItem]]:
-        """What lies in one folder, with its time, the newest first; nothing that is too old."""
+        """An owner's checkpoints with their times, newest first; without those that are too old."""
         entries, oldest = [], time.time() - self.limits.job_days * 86_400
         for folder in (self.root / owner).glob("[0-9a-f]*"):
             try:
@@ -145,7 +145,7 @@ class Collection:
         return sorted(entries, key=lambda entry: entry[0], reverse=True)
 
     def _make_room(self, owner: str) -> None:
-        """Delete what is too old, too many or too much."""
+        """Delete what is too old, and the oldest beyond the limits on number and bytes."""
         now, entries = time.time(), []
         for path in self.root.glob(".new-*"):  # left by a server that was killed
             if now - path.stat().st_mtime > 3600:

@@ -1,4 +1,4 @@
-"""What a push sends: a copy of the checkpoint, with a film of its life and the player."""
+"""The files of a push: a copy of the checkpoint, with its preview and the player."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 def push_bundle(folder: Path, limits: Limits) -> Generator[Path]:
     """A checkpoint folder for a push, deleted after the block; `folder` is only read.
 
-    A training that still runs has no film of itself yet, and no checkpoint holds its player.
+    The preview is made if it is missing, as in a training that still runs; the player always.
     """
     with tempfile.TemporaryDirectory() as name:
         copy = Path(name)
@@ -34,6 +34,6 @@ def push_bundle(folder: Path, limits: Limits) -> Generator[Path]:
             save_preview(copy, loaded.nca, loaded.info, loaded.size)
         try:
             write_atomic(copy / "player.html", export_html(copy).encode())
-        except (OSError, ValueError):  # the checkpoint travels without it too
+        except (OSError, ValueError):  # the checkpoint can be pushed without it
             log.exception("No player was made")
         yield copy

@@ -57,7 +57,7 @@ class CheckpointRef:
 
     @property
     def is_snapshot(self) -> bool:
-        """Whether it stands for a training as it was after some iterations."""
+        """Whether it names a snapshot of a training."""
         return self.iteration is not None
 
     @property

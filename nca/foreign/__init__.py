@@ -1,4 +1,4 @@
-"""Automata that other programs trained, as NCAs of this library.
+"""Import automata that other programs trained.
 
 Three kinds of file are read, none of which can run code: the JSON models that the Distill article
 publishes, a PyTorch state dict of 1x1 convolutions or linear layers, and the parameters of CAX; the
@@ -20,7 +20,7 @@ from nca.model import NCA
 
 __all__ = ["load_foreign"]
 
-TRIAL_STEPS, TRIAL_GRID, TRIAL_LIVES = 200, 72, 2
+TRIAL_STEPS, TRIAL_GRID, TRIAL_ITEMS = 200, 72, 2
 _PICKLES = (".pt", ".pth", ".ckpt", ".bin", ".pkl")
 _CONVERT = (
     "can run any code when it is read; where you trust it, convert it with "
@@ -36,23 +36,23 @@ def load_foreign(
     limits: Limits | None = None,
     **unsaid: Any,
 ) -> tuple[NCA, CheckpointInfo]:
-    """An automaton from another program's file, and what a checkpoint says of it.
+    """An automaton from another program's file, and its metadata for a checkpoint.
 
     Args:
         path: a `.json` of Distill's, or a `.safetensors` or `.npz` of PyTorch or CAX.
         title: of the checkpoint; the file's name when not given.
-        order: what follows what in the perception: "channel" (all filters of the first channel
-            first, as grouped convolutions do), "filter" (the first filter of all channels first),
-            or "auto": as the file says, or else as its seed grows.
+        order: of the perception's outputs: "channel" (all filters of the first channel first, as
+            grouped convolutions do), "filter" (the first filter of all channels first), or
+            "auto": the order that the file states, or else the one in which a seed grows.
         filters: in the file's order: identity, sobel_x, sobel_y, nine_point, five_point (two
             Laplacians). Only where the file holds no filters; the first three by default, for
             CAX with sobel_y before sobel_x, as there.
-        limits: of the file.
-        unsaid: what no file says, fields of `NCAConfig`: fire_rate, alive_threshold, alive_mask,
-            padding, seed_hidden, step_size.
+        limits: on the file.
+        unsaid: settings that no file states, fields of `NCAConfig`: fire_rate, alive_threshold,
+            alive_mask, padding, seed_hidden, step_size.
 
     Raises:
-        BadInput: the file cannot be read as an automaton, or says too little.
+        BadInput: the file cannot be read as an automaton, or does not state enough.
 
     Example:
         >>> import torch
@@ -88,14 +88,14 @@ def _read(path: Path, filters: tuple[str, ...] | None, limits: Limits) -> Rule:
 
 
 def _in_order(built: dict[str, NCA], order: str) -> NCA:
-    """The automaton with the order that was asked for, that the file says or that grows."""
+    """The automaton in the requested order, else in the file's, else in the one that grows."""
     if order != "auto":
         if order not in built:
             raise BadInput(
                 f"This file itself says that its order is not {order}; leave out --order."
             )
         return built[order]
-    # With one filter, say, both orders are the same.
+    # Both orders can be the same, for example with one filter.
     nca, *others = built.values()
     if all(_equal(nca, other) for other in others):
         return nca
@@ -115,8 +115,8 @@ def _equal(one: NCA, other: NCA) -> bool:
 
 
 def _grows(nca: NCA) -> bool:
-    """Whether seeds live, stay finite and leave a part of the grid empty."""
-    x = nca.grow(nca.seed(TRIAL_LIVES, TRIAL_GRID), TRIAL_STEPS)
+    """Whether a seed survives, and all stay finite and leave a part of the grid empty."""
+    x = nca.grow(nca.seed(TRIAL_ITEMS, TRIAL_GRID), TRIAL_STEPS)
     if not bool(x.isfinite().all()):
         return False
     living = (x[..., 3] > nca.config.alive_threshold).double().mean(dim=(1, 2))

@@ -1,4 +1,4 @@
-"""Reading strangers' files: bounded, no code run, every array finite and of a known type."""
+"""Read untrusted files: bounded, without running code, only finite arrays of known types."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MOST_DIMENSIONS = 4
 
 
 def read_file(path: Path, limits: Limits) -> bytes:
-    """The bytes of a plain file.
+    """The bytes of a regular file.
 
     Raises:
         BadInput: there is none, or it is larger than a file of a checkpoint may be.
@@ -42,7 +42,8 @@ def read_arrays(data: bytes, kind: str, limits: Limits) -> dict[str, Tensor]:
     """Names and arrays of a `.safetensors` or `.npz`, as float64.
 
     Raises:
-        BadInput: damaged, too large unpacked, or an array that is not finite floats in range.
+        BadInput: the file is damaged or too large when unpacked, or an array does not hold finite
+            floats in range.
     """
     arrays = _safetensors(data) if kind == ".safetensors" else _npz(data, limits)
     if not arrays:
@@ -61,7 +62,7 @@ def read_arrays(data: bytes, kind: str, limits: Limits) -> dict[str, Tensor]:
 
 
 def _shown(name: str) -> str:
-    """A stranger's name as it can stand in a sentence."""
+    """An untrusted name, cut and quoted for a sentence."""
     return f"The array {name[:60]!r}"
 
 
@@ -73,7 +74,7 @@ def _safetensors(data: bytes) -> dict[str, Tensor]:
         ours = METADATA in metadata
         few = len(named) <= MOST_ARRAYS
         arrays = parse_safetensors(data) if few and not ours else {}
-    # Types that torch lacks are a KeyError; a header that is no mapping an AttributeError.
+    # Types that torch lacks raise KeyError; a header that is not a mapping, AttributeError.
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise BadInput("This .safetensors file is damaged; please save it again.") from None
     if ours:

@@ -1,7 +1,7 @@
-"""What the files of Distill, PyTorch and CAX mean.
+"""Read the rule in a file of Distill, PyTorch or CAX.
 
 Distill's models and the program that runs them, public/ca.js of distillpub/post--growing-ca, are
-under the Apache Licence 2.0. CAX is maxencefaldor/cax; what is said of it here is of version 0.3.
+under the Apache Licence 2.0. CAX is maxencefaldor/cax; this module reads version 0.3.
 """
 
 from __future__ import annotations
@@ -81,11 +81,11 @@ def from_pytorch(arrays: dict[str, Tensor], filters: tuple[str, ...] | None) -> 
     """A state dict: `*.weight` [out, in] or [out, in, 1, 1], `*.bias` [out], and 3x3 filters.
 
     Filters, if there are any, are depthwise [n, 1, 3, 3], or shared by all channels: [K, 1, 3, 3],
-    [K, 3, 3] or single ones [3, 3]. Where one is missing, the identity comes first, as in
-    torch.cat([x, ...]). Several follow each other in the order of their names.
+    [K, 3, 3] or single ones [3, 3]. If one is missing, it is the identity and comes first, as in
+    torch.cat([x, ...]). Several arrays follow each other in the order of their names.
 
     Raises:
-        BadInput: an array that has no place in this, or layers that do not fit together.
+        BadInput: an array is none of these, or the layers do not fit together.
     """
     weights: dict[str, Tensor] = {}
     kernels: dict[str, Tensor] = {}
@@ -114,7 +114,7 @@ def from_pytorch(arrays: dict[str, Tensor], filters: tuple[str, ...] | None) -> 
 
 
 def is_cax(arrays: dict[str, Tensor]) -> bool:
-    """Whether weights are named as in JAX: kernels."""
+    """Whether weights are named "kernel", as in JAX."""
     return any(_jax_name(name).endswith("kernel") for name in arrays)
 
 
@@ -122,12 +122,12 @@ def from_cax(arrays: dict[str, Tensor], filters: tuple[str, ...] | None) -> Rule
     """CAX's growing example: `nnx.state(cs, nnx.Param)`, flattened into names.
 
     Kernels are [1, 1, in, out] or [in, out], the perception's [3, 3, 1, C * K], channel by channel.
-    RGBA are the last four channels, only alpha is 1 in the seed, and cells rest by a dropout layer,
-    which makes those that fire move further. Without the perception's kernel it is the example's:
-    identity and the two gradients, along y first.
+    RGBA are the last four channels, and only alpha is 1 in the seed. A dropout layer decides which
+    cells fire and scales up their updates. If the perception's kernel is missing, it is that of the
+    example: identity and the two gradients, along y first.
 
     Raises:
-        BadInput: an array that has no place in this, or layers that do not fit together.
+        BadInput: an array is none of these, or the layers do not fit together.
     """
     weights: dict[str, Tensor] = {}
     kernels: dict[str, Tensor] = {}
@@ -163,7 +163,7 @@ def from_cax(arrays: dict[str, Tensor], filters: tuple[str, ...] | None) -> Rule
 
 
 def _jax_name(name: str) -> str:
-    """A flattened name without what some versions of Flax put behind it."""
+    """A flattened name without the suffix that some versions of Flax add."""
     return re.sub(r"[./](raw_)?value$", "", name)
 
 
@@ -173,7 +173,7 @@ def _jax_name(name: str) -> str:
 def _chain(weights: dict[str, Tensor], biases: dict[str, Tensor]) -> list[Layer]:
     """The layers, first to last, with their biases, which are taken out of `biases`.
 
-    By their numbers where these fit, else by the only order in which their shapes do.
+    In the order of their names if their shapes fit, else in the only order in which they do.
     """
     if not 2 <= len(weights) <= _MOST_LAYERS:
         raise BadInput(
@@ -229,14 +229,14 @@ def _columns(
     filters: tuple[str, ...] | None,
     usual: tuple[str, ...],
 ) -> tuple[dict[str, Columns], Tensor | None]:
-    """The possible meanings of the first layer's inputs, and what is added to them.
+    """The possible meanings of the first layer's inputs, and the bias that is added to them.
 
     Args:
         layers: of the file.
         kernels: its filters, name -> [n, 3, 3].
         biases: what is left of its biases; those of filters are taken out.
-        filters: their names, if the caller says them.
-        usual: their names, if nobody does.
+        filters: the names of the filters, if the caller gives them.
+        usual: the names of the filters otherwise.
     """
     inputs, channels = layers[0][0].shape[1], len(layers[-1][0])
     if kernels and filters is not None:
@@ -281,7 +281,7 @@ def _depthwise(
     channels: int,
     identity: bool,
 ) -> tuple[dict[str, Columns], Tensor | None]:
-    """Grouped convolutions, one behind the other: each is channel by channel."""
+    """The columns of concatenated grouped convolutions, each ordered channel by channel."""
     blocks = [kernels[name] for name in names]
     added = [_bias_of(name, biases, len(kernels[name])) for name in names]
     if identity:

@@ -1,4 +1,4 @@
-"""A stranger's rule, whatever its layout, and the NCA that follows it."""
+"""A rule from another program, in any layout, and the NCA with the same rule."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FILTERS: dict[str, Tensor] = {
     "nine_point": fixed_filters("nine_point")[3].double(),
     "five_point": fixed_filters("five_point")[3].double(),
 }
-_CLOSE = 1e-6  # of a filter's largest value: what float32 leaves of a difference
+_CLOSE = 1e-6  # of a filter's largest value: tolerance for float32 rounding
 _MOST_LEARNED = 4  # filters per channel of an NCA
 
 
@@ -27,7 +27,7 @@ class Columns:
     """What the inputs of the first layer are: one 3x3 filter over one channel each.
 
     Attributes:
-        channels: int64 [N], a channel of the file.
+        channels: int64 [N], the channel in the file.
         kernels: float64 [N, 3, 3], as torch.conv2d applies them.
     """
 
@@ -42,9 +42,9 @@ class Rule:
     Attributes:
         made_by: what the file is, for the model card.
         layers: weight [out, in] and bias [out] or None, first to last.
-        columns: "channel", "filter" or both, and the columns that this order means.
+        columns: the columns for each possible order, "channel", "filter" or both.
         rgba: which channels of the file are red, green, blue and alpha.
-        dropout: a cell that fires moves 1 / fire rate as far, as behind a dropout layer.
+        dropout: the update of a firing cell is scaled by 1 / fire rate, as by a dropout layer.
         cell: fields of `NCAConfig` that the other program decides.
         perception_bias: float64 [N], added to the columns.
     """
@@ -64,7 +64,7 @@ class Rule:
 
 
 def bank_columns(channels: int, bank: Tensor, order: str) -> Columns:
-    """Columns where every channel is seen through the same filters.
+    """Columns where the same filters apply to every channel.
 
     Args:
         channels: C.
@@ -80,13 +80,13 @@ def bank_columns(channels: int, bank: Tensor, order: str) -> Columns:
 
 
 def build(rule: Rule, columns: Columns, cell: dict[str, Any], limits: Limits) -> NCA:
-    """The NCA that steps as the rule does, rounded to float32 once.
+    """The NCA with the same steps as the rule, rounded to float32 once.
 
     Args:
         rule: what the file says.
         columns: one of `rule.columns`.
         cell: fields of `NCAConfig` besides those that follow from the weights.
-        limits: of the weights.
+        limits: on the weights.
 
     Raises:
         BadInput: it has more channels, layers or filters than an NCA, or a value out of range.
@@ -114,7 +114,7 @@ def build(rule: Rule, columns: Columns, cell: dict[str, Any], limits: Limits) ->
     weight, bias = layers[-1]
     layers[-1] = (weight[there], None if bias is None else bias[there])
     if rule.dropout:
-        # Equal arithmetic: what fires moves further, so that the mean is that of all firing.
+        # As by dropout: updates are scaled up, so that their mean is that of all cells firing.
         scale = 1 / config.fire_rate
         weight, bias = layers[-1]
         layers[-1] = (weight * scale, None if bias is None else bias * scale)
@@ -148,15 +148,15 @@ def _bank(laplacian: Laplacian) -> Tensor:
 
 
 def _coefficients(kernels: Tensor, laplacian: Laplacian) -> Tensor:
-    """How much of each filter of the bank is in each kernel, least squares: [N, K]."""
+    """Least-squares coefficients of each kernel over the filters of the bank: [N, K]."""
     basis = _bank(laplacian).flatten(1).T
     found = torch.linalg.lstsq(basis, kernels.flatten(1).T).solution.T
-    # What is left of rounding would only make small weights of zeros.
+    # Rounding errors would only turn zeros into small weights.
     return found.where(found.abs() > _CLOSE * found.abs().amax(1, keepdim=True), 0.0)
 
 
 def _laplacian(kernels: Tensor) -> Laplacian | None:
-    """The bank that all these kernels are weighted sums of, by its Laplacian; None for none."""
+    """The Laplacian of the bank whose weighted sums these kernels are; None when there is none."""
     banks: tuple[Laplacian, ...] = ("none", "five_point", "nine_point")
     for laplacian in banks:
         sums = (_coefficients(kernels, laplacian) @ _bank(laplacian).flatten(1)).view_as(kernels)
@@ -166,7 +166,7 @@ def _laplacian(kernels: Tensor) -> Laplacian | None:
 
 
 def _folded(weight: Tensor, columns: Columns, channels: int, laplacian: Laplacian) -> Tensor:
-    """The first layer over the fixed bank, filter by filter: float64 [out, K * C]."""
+    """The first layer for the fixed bank, filter by filter: float64 [out, K * C]."""
     shares = _coefficients(columns.kernels, laplacian)  # [N, K]
     first = weight.new_zeros(len(weight), shares.shape[1], channels)
     for column, channel in enumerate(columns.channels.tolist()):

@@ -1,7 +1,7 @@
 """Checkpoints on the Hugging Face Hub: push, pull, browse, and the Space itself.
 
-A `Hub` says where and within which bounds; every call takes the token of whoever asks, and
-forgets it. The names below load on first use: the Hub's client and torch take seconds.
+A `Hub` holds the address and the limits; every call takes the caller's token and does not keep it.
+The names below load on first use, because importing the Hub's client and torch takes seconds.
 """
 
 from importlib import import_module

@@ -1,7 +1,7 @@
-"""Where the Hub is, the bounds within which it is used, and whose token goes along.
+"""The Hub's address, the limits on its use, and the token that is sent.
 
-Nothing keeps a token. `token=False` asks without one, which is how a server asks for a visitor
-who has not signed in; `None` is the machine's own, only for its owner's library and commands.
+Nothing keeps a token. `token=False` sends none, as a server does for a visitor who has not signed
+in. `None` sends the machine's own, only for library calls and commands of its owner.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?"
 _REVISION = r"[A-Za-z0-9](?:[A-Za-z0-9._/-]{0,98}[A-Za-z0-9_])?"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _HOSTS = ("huggingface.co", "www.huggingface.co", "hf.co")
-_VIEWS = ("tree", "blob", "resolve", "raw", "commit", "commits")  # a revision follows in addresses
-_BLANK = " \t\r\n\u00a0\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"  # around what is pasted
+_VIEWS = ("tree", "blob", "resolve", "raw", "commit", "commits")  # a revision follows
+_BLANK = " \t\r\n\u00a0\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"  # stripped from what is pasted
 _HOW_TO_NAME = "Please write a name on the Hub as user/name, or user/name@revision."
 
 
 @dataclass(frozen=True)
 class Hub:
-    """A Hub, and the bounds within which it is used. It holds no token.
+    """A Hub and the limits on its use. It holds no token.
 
     Attributes:
         endpoint: its address; $HF_ENDPOINT or huggingface.co when empty.
         cache: where pulled files are kept; the machine's own Hub cache when not given.
-        limits: what a checkpoint may be.
+        limits: on a checkpoint.
         space: `user/name` of a Space of the garden that cards link to.
-        pull_seconds: at most, for one pull or one look into the gallery.
-        push_seconds: at most, for one push.
+        pull_seconds: time limit of one pull or one search in the gallery.
+        push_seconds: time limit of one push.
         preview_bytes: a larger `preview.gif` is left out of a pull.
-        cache_bytes: what `cache` may grow to before the oldest goes.
+        cache_bytes: size of `cache` above which its oldest revisions are deleted.
     """
 
     endpoint: str = ""
@@ -78,11 +78,11 @@ class Hub:
         return HfApi(self.endpoint, token=token, library_name=LIBRARY)
 
     def guard(self, seconds: float, bytes_left: int, uploads: bool = False) -> Guard:
-        """The bounds of one visit to this Hub."""
+        """The limits on one visit to this Hub."""
         return Guard(self.endpoint, seconds, bytes_left, uploads)
 
     def split(self, text: str) -> tuple[str, str | None]:
-        """`user/name` or `user/name@revision` in two, also given as the address of a page.
+        """Name and revision in `user/name`, `user/name@revision` or the address of a page.
 
         Raises:
             BadInput: it is anything else; only ASCII letters, digits and . _ - are in names.
@@ -100,13 +100,13 @@ class Hub:
         return name, revision
 
     def _from_address(self, text: str) -> tuple[str, str | None]:
-        """Name and revision in what people copy, of which nothing is checked yet."""
+        """Name and revision in what people paste, not yet checked."""
         text = text.strip(_BLANK).removeprefix("hf://").removeprefix("models/")
         _, separator, rest = text.rpartition("://")
         address = re.split(r"[?#]", rest)[0].rstrip("/").split("/")
         own = urlsplit(self.endpoint)
         parts = rest.rstrip("/").split("/")
-        if separator or len(address) > 2:  # with two parts, a user may be called like a host
+        if separator or len(address) > 2:  # of two parts, the first may be a user
             below = own.path.strip("/").split("/") if own.path else []
             if [part.lower() for part in address[:1]] == [own.netloc.lower()]:
                 parts = address[1:]
@@ -136,12 +136,12 @@ class Hub:
 
 @contextmanager
 def visit(guard: Guard, about: str, after: str = "") -> Generator[None]:
-    """Talk to the Hub in the `with` block: bounded, without bars, its errors in plain words.
+    """Use the Hub in the `with` block: with limits, no progress bars, errors as BadInput.
 
     Args:
-        guard: the bounds.
+        guard: the limits.
         about: the repo, or what is asked for; named in errors.
-        after: added to the sentence of an error, when the caller can say more.
+        after: a sentence that is added to errors.
     """
     with in_plain_words(about, after), disable_progress_bars(), guard():
         _use_guarded_client()
@@ -149,7 +149,7 @@ def visit(guard: Guard, about: str, after: str = "") -> Generator[None]:
 
 
 def account(hub: Hub, *, token: Token) -> str:
-    """The name of whoever a token belongs to; BadInput when the Hub does not accept it."""
+    """The name of the account that a token belongs to; BadInput when the Hub refuses it."""
     token = writing_token(token)
     with visit(hub.guard(hub.pull_seconds, 2**18), "this account"):
         name = hub.api(token).whoami()["name"]
@@ -162,7 +162,7 @@ def is_commit(text: str | None) -> TypeGuard[str]:
 
 
 def reading_token(token: Token) -> Token:
-    """A token that can be sent; one with a line break would be quoted in the client's error."""
+    """A token that is safe to send: the client's error would quote one with a line break."""
     if not isinstance(token, str):
         return None if token is None else False
     token = token.strip()
@@ -172,7 +172,7 @@ def reading_token(token: Token) -> Token:
 
 
 def writing_token(token: Token) -> str:
-    """The token itself; None is looked up on the machine, and none at all is BadInput."""
+    """The token as text; None means the machine's own. BadInput when there is none."""
     if token is None:
         token = get_token() or None
         if token is None:
@@ -184,7 +184,7 @@ def writing_token(token: Token) -> str:
 
 
 def _not_expected(record: logging.LogRecord) -> bool:
-    """Whether a line of the client's log tells anything; that it leaves Xet out is on purpose."""
+    """A log filter for the client's message that Xet is not used, which is on purpose."""
     return "as a binary IO buffer is not supported by Xet" not in str(record.msg)
 
 
@@ -193,10 +193,10 @@ _guarded = False
 
 
 def _use_guarded_client() -> None:
-    """Let the Hub's library talk through a client that knows guards, from the first visit on.
+    """Make the Hub's library use a client that applies guards, from the first visit on.
 
     Not at import: a program that only loads a folder keeps its own client, and needs no proxy.
-    Once: to change the client later would close it under others.
+    Only once: a later change would close the client while other threads use it.
     """
     global _guarded
     with _SETTING_UP:

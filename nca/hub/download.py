@@ -1,4 +1,4 @@
-"""Pull a checkpoint: small, strict, pinned to a commit, and kept for when the Hub is away."""
+"""Pull a checkpoint: checked, pinned to a commit, and cached for when the Hub is out of reach."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from nca.model import NCA
 from nca.preview import PREVIEW
 
 TOTAL_BYTES = 2 * 2**20  # received for one pull, without the preview
-_ANSWERS = 512 * 1024  # of that, for the Hub's answers around the files
+_ANSWERS = 512 * 1024  # of that, for the Hub's answers besides the files
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".joblib", ".dill")
 
 
@@ -33,9 +33,9 @@ class Pulled:
 
     Attributes:
         folder: the checkpoint folder, in the cache; do not write there.
-        repo_id: its name now, which differs from the one asked for when it was renamed.
+        repo_id: its present name, which differs from the requested one after a rename.
         commit: the revision it is pinned to.
-        private: not everybody may see it.
+        private: whether it is private or gated.
         note: a sentence for the reader when it is an older copy, because the Hub was out of reach.
     """
 
@@ -47,20 +47,20 @@ class Pulled:
 
 
 def pull(hub: Hub, repo_id: str, *, revision: str | None = None, token: Token = False) -> Pulled:
-    """A checkpoint from the Hub, in the cache, after every check a stranger's file needs.
+    """Pull an untrusted checkpoint from the Hub into the cache, with all checks.
 
-    Sizes are known, and refused, before anything is fetched; only files that a checkpoint has are
-    fetched. When the Hub is out of reach, the copy of an earlier pull is given, with a note.
+    Sizes are checked before anything is downloaded, and only files that belong to a checkpoint
+    are. When the Hub is out of reach, the copy of an earlier pull is returned, with a note.
 
     Args:
-        hub: where from.
+        hub: the Hub to pull from.
         repo_id: `user/name` or `user/name@revision`.
         revision: a branch, tag or commit, when `repo_id` names none.
         token: for private and gated repos.
 
     Raises:
-        BadInput: there is no such checkpoint, or it is not sound.
-        Unreachable: the Hub gives no answer, and nothing is in the cache. A BadInput too.
+        BadInput: there is no such checkpoint, or it is invalid.
+        Unreachable: a BadInput; the Hub does not answer, and there is no copy in the cache.
     """
     repo_id, named = hub.split(repo_id)
     wanted = named or hub.split(f"{repo_id}@{revision or 'main'}")[1] or "main"
@@ -100,7 +100,7 @@ def from_pretrained(
         endpoint: None is $HF_ENDPOINT or huggingface.co.
 
     Raises:
-        BadInput: there is no such checkpoint, or it is not sound.
+        BadInput: there is no such checkpoint, or it is invalid.
     """
     if Path(repo_id_or_folder).is_dir():
         return load_checkpoint(repo_id_or_folder).nca
@@ -109,7 +109,7 @@ def from_pretrained(
 
 
 def download(hub: Hub, repo_id: str, names: Iterable[str], commit: str, token: Token) -> Path:
-    """Fetch files of one commit into the cache, within a guard; the folder they are in."""
+    """Download files of one commit into the cache, within a guard; returns their folder."""
     folder = None
     for name in names:
         path = hf_hub_download(
@@ -130,14 +130,14 @@ def download(hub: Hub, repo_id: str, names: Iterable[str], commit: str, token: T
 
 
 def keep_picture(path: Path) -> None:
-    """Let a fetched picture stay in the cache only when it is a sound and small one."""
+    """Keep a downloaded picture in the cache only if it is valid and small; else BadInput."""
     if not is_small_picture(path.read_bytes()):
         path.unlink()
         raise BadInput(f"{path.name} is not a sound picture.")
 
 
 def _fetch(hub: Hub, repo_id: str, revision: str, token: Token) -> Pulled:
-    """The files of a revision, their sizes checked, their content not yet."""
+    """Download the files of a revision; their sizes are checked, their content is not."""
     guard: Guard = hub.guard(hub.pull_seconds, TOTAL_BYTES)
     with visit(guard, repo_id):
         info = hub.api(token).model_info(repo_id, revision=revision, files_metadata=True)
@@ -151,7 +151,7 @@ def _fetch(hub: Hub, repo_id: str, revision: str, token: Token) -> Pulled:
     size = sizes.get(PREVIEW)
     if isinstance(size, int) and size <= hub.preview_bytes:
         guard.bytes_left += hub.preview_bytes
-        # Last, and optional: an automaton grows without a preview too.
+        # Last, and optional: a checkpoint is complete without a preview.
         with suppress(BadInput), visit(guard, repo_id):
             download(hub, repo_id, [PREVIEW], info.sha, token)
             keep_picture(folder / PREVIEW)
@@ -159,7 +159,7 @@ def _fetch(hub: Hub, repo_id: str, revision: str, token: Token) -> Pulled:
 
 
 def _check_sizes(hub: Hub, repo_id: str, sizes: dict[str, int | None]) -> None:
-    """Refuse what cannot be a checkpoint before any of it is fetched."""
+    """Refuse what cannot be a checkpoint before any of it is downloaded."""
     if WEIGHTS not in sizes:
         if any(name.lower().endswith(_PICKLES) for name in sizes):
             raise BadInput(
@@ -182,7 +182,7 @@ def _check_sizes(hub: Hub, repo_id: str, sizes: dict[str, int | None]) -> None:
 
 
 def _record(hub: Hub, repo_id: str, revision: str) -> Path:
-    """Where it is written which commit a name stood for at the last sound pull."""
+    """The file that says which commit a name stood for at the last valid pull."""
     return _repo_dir(hub, repo_id) / "nca-garden" / f"{quote(revision, safe='')}.json"
 
 
@@ -191,7 +191,7 @@ def _repo_dir(hub: Hub, repo_id: str) -> Path:
 
 
 def _remember(hub: Hub, pulled: Pulled, repo_id: str, revision: str) -> None:
-    """Write the record of a sound pull; without one there is only no copy for worse days."""
+    """Record a valid pull; errors are ignored, because only the offline copy depends on it."""
     about = {
         "repo_id": pulled.repo_id,
         "commit": pulled.commit,
@@ -205,7 +205,7 @@ def _remember(hub: Hub, pulled: Pulled, repo_id: str, revision: str) -> None:
 
 
 def _forget(folder: Path) -> None:
-    """Take what is not sound out of the cache, so that the next pull fetches it anew."""
+    """Delete an invalid checkpoint from the cache, so that the next pull downloads it again."""
     with suppress(OSError):
         for path in folder.iterdir():
             path.resolve().unlink(missing_ok=True)
@@ -213,9 +213,9 @@ def _forget(folder: Path) -> None:
 
 
 def _last_pull(hub: Hub, repo_id: str, revision: str, own: bool) -> Pulled | None:
-    """The copy of the last sound pull, None when there is none.
+    """The copy of the last valid pull, None when there is none.
 
-    A private one is only for the machine's owner: without the Hub, nobody can say whether a
+    A private one is only for the machine's owner: without the Hub, it is not known whether a
     visitor may see it.
     """
     try:
@@ -230,10 +230,10 @@ def _last_pull(hub: Hub, repo_id: str, revision: str, own: bool) -> Pulled | Non
 
 
 def _make_room(hub: Hub, keep: str) -> None:
-    """Let the oldest revisions go when the garden's own cache has grown too large."""
+    """Delete the oldest revisions when the garden's own cache is too large."""
     if hub.cache is None:
         return
-    with suppress(Exception):  # then room is made at the next pull
+    with suppress(Exception):  # the next pull tries again
         found = scan_cache_dir(hub.cache)
         excess, going = found.size_on_disk - hub.cache_bytes, []
         revisions = [revision for repo in found.repos for revision in repo.revisions]

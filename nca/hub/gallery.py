@@ -1,4 +1,4 @@
-"""What others shared: the list, and a picture of each."""
+"""The gallery: the list of shared checkpoints, and a picture of each."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class HubEntry:
 
     Attributes:
         repo_id: `user/name`.
-        title: from its card, else its name; a stranger's text.
-        likes: how many people like it.
+        title: from its card, else its name; untrusted text.
+        likes: the number of likes.
         modified: when it last changed.
         commit: the revision that this describes.
         url: its page.
@@ -50,19 +50,19 @@ def discover(
     limit: int = 24,
     token: Token = False,
 ) -> list[HubEntry]:
-    """What others shared under our tags, newest or most liked first.
+    """Checkpoints on the Hub with our tags, newest or most liked first.
 
     Repos that are marked as not for all audiences are left out.
 
     Args:
-        hub: where.
+        hub: the Hub to search.
         query: words of the name; None for all.
         sort: "last_modified" or "likes".
-        limit: at most so many, up to 100.
-        token: of whoever looks; their private ones show too.
+        limit: the largest number of entries, 1 to 100.
+        token: of the caller, whose private checkpoints are listed too.
 
     Raises:
-        BadInput: the list cannot be had; Unreachable, a kind of it, when trying later may help.
+        BadInput: the list cannot be fetched; its subclass Unreachable if a later try may help.
     """
     if sort not in ("last_modified", "likes"):
         raise BadInput("Please sort by last_modified or likes.")
@@ -85,7 +85,7 @@ def discover(
 def thumbnail(hub: Hub, entry: HubEntry, *, token: Token = False) -> bytes | None:
     """The preview GIF of an entry, else its target PNG, else None; kept in the cache.
 
-    It is checked to be a GIF or PNG of bounded size, so that it may be handed to a browser.
+    It is a valid GIF or PNG of bounded size, so that it is safe to send to a browser.
     """
     if not is_commit(entry.commit):
         return None

@@ -1,7 +1,7 @@
-"""Bounds on a visit to the Hub: which hosts, how many bytes, how many seconds.
+"""Limits on a visit to the Hub: which hosts, how many bytes, how many seconds.
 
 The Hub's client follows redirects anywhere, reads bodies of any length and sleeps as long as a
-server asks it to. A `Guard` ends all of that through the hooks of its HTTP client.
+server asks it to. A `Guard` prevents all of that through the hooks of its HTTP client.
 """
 
 from __future__ import annotations
@@ -17,30 +17,31 @@ import httpx2
 
 from nca.config import BadInput
 
-# The Hub sends the bytes of large files from hosts of its own below these names.
+# The Hub serves large files from subdomains of these.
 HUB_DOMAINS = ("huggingface.co", "hf.co")
 SOCKET_SECONDS = 10.0
 UNREACHABLE = "The Hub cannot be reached from here; please check the connection and try again."
 TOO_SLOW = "The Hub takes too long to answer; please try again later."
 _GUARD: ContextVar[Guard | None] = ContextVar("nca_hub_guard", default=None)
-# What these headers say becomes part of a path in the cache.
+# The values of these headers become parts of paths in the cache.
 _PATH_HEADERS = ("etag", "x-linked-etag", "x-repo-commit")
 _XET_HEADERS = ("x-xet-hash", "x-xet-refresh-route")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class Unreachable(BadInput):
-    """The Hub gives no usable answer now; later it may. A copy from the cache will do."""
+    """The Hub gives no usable answer now, but may later; a cached copy can be used instead."""
 
 
 class Guard:
-    """Bounds one visit: all requests made `with guard:` in this thread.
+    """Limits one visit: all requests made in a `with guard():` block in this thread.
 
     Args:
-        endpoint: the Hub; its host, and the Hub's own domains, are the only ones talked to.
-        seconds: for all of the visit.
+        endpoint: the Hub; its host, and the Hub's own domains, are the only ones contacted.
+        seconds: for the whole visit.
         bytes_left: how much may be received, bodies of errors and redirects included.
-        uploads: also send files where the Hub says, over https, but never with a token.
+        uploads: whether files may also be sent to hosts that the Hub names, over https and
+            never with a token.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class Guard:
         request.extensions["timeout"] = dict.fromkeys(("connect", "read", "write", "pool"), wait)
         # Compressed, a few bytes could unpack to gigabytes.
         request.headers["accept-encoding"] = "identity"
-        # All visitors share one client: no cookie of one goes along with another.
+        # All visitors share one client: a cookie of one must not be sent for another.
         request.headers.pop("cookie", None)
         if not self._is_hub(request.url) and (
             not self.uploads or request.url.scheme != "https" or "authorization" in request.headers
@@ -95,7 +96,7 @@ class Guard:
             value = response.headers.get(name, "")
             if not re.fullmatch(r'(W/)?"?[\w.:=+-]*"?', value) or ".." in value:
                 raise BadInput(f"The Hub's answer has an unusable {name} header.")
-        # Without these the client fetches over plain HTTP, which passes here, and not over Xet.
+        # Without these the client downloads over HTTP, which is checked here, and not over Xet.
         for name in _XET_HEADERS:
             response.headers.pop(name, None)
         declared = response.headers.get("content-length", "0")
@@ -109,7 +110,7 @@ class Guard:
     def _is_hub(self, url: httpx2.URL) -> bool:
         if _origin(url) == self.origin:
             return True
-        # A mirror sends its visitors on to the Hub's own hosts; a Hub on a test bench does not.
+        # A mirror redirects to the Hub's own hosts, over https; a Hub of a test does not.
         host, both = url.host.lower(), url.scheme == self.origin[0] == "https"
         return both and any(host == name or host.endswith("." + name) for name in HUB_DOMAINS)
 
@@ -133,9 +134,9 @@ class _Counted(httpx2.SyncByteStream):
 
 
 class GuardedClient(httpx2.Client):
-    """A client for `huggingface_hub` as it makes it itself, with the guard's hooks besides.
+    """The HTTP client that `huggingface_hub` makes by itself, with the guard's hooks added.
 
-    Outside a `with guard():` block it behaves as ever; others in this process use it too.
+    Outside a `with guard():` block it behaves as before, because other code uses it too.
 
     Args:
         before: the hooks of the library's own client, which come first.
@@ -152,9 +153,9 @@ class GuardedClient(httpx2.Client):
         )
 
     def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
-        """Send a request; within a guard, a Hub that is out of reach is not tried again.
+        """Send a request; within a guard, one that finds no connection is not tried again.
 
-        A connection that was there and broke is: the library repeats such a request.
+        The library repeats a request whose connection broke later.
         """
         try:
             return super().send(request, **options)

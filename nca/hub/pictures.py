@@ -1,4 +1,4 @@
-"""Is this a small GIF or PNG? Read from its structure, without decoding a pixel."""
+"""Check a small GIF or PNG by its structure, without decoding pixels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def is_small_picture(data: bytes) -> bool:
-    """Whether a stranger's picture can be handed to a browser: PNG or GIF, at most SIDE x SIDE.
+    """Whether an untrusted picture is safe for a browser: PNG or GIF, at most SIDE x SIDE.
 
     A GIF has at most FRAMES frames, each within its screen, and nothing after its end.
     """

@@ -1,4 +1,4 @@
-"""What goes wrong with the Hub, as one sentence that says what to do.
+"""Errors of the Hub's client, each as one sentence that says what to do.
 
 No sentence quotes a server or an exception: either could repeat a token.
 """
@@ -28,19 +28,19 @@ def in_plain_words(about: str, after: str = "") -> Generator[None]:
 
     Args:
         about: the repo, or what was asked for.
-        after: added to the sentence, when the caller can say more.
+        after: a sentence that is added.
     """
     try:
         yield
-    # Everything: a hostile answer makes the client raise KeyError, TypeError and AssertionError
-    # too. From None: what the client's errors quote stays out of every traceback.
+    # Every Exception: a hostile answer makes the client raise KeyError, TypeError and
+    # AssertionError too. From None: what the client's errors quote stays out of every traceback.
     except Exception as error:
         sentence = explain_hub_error(error, about)
         raise (type(sentence)(f"{sentence} {after}") if after else sentence) from None
 
 
 def explain_hub_error(error: BaseException, about: str) -> BadInput:
-    """The BadInput, or Unreachable, that says `error` of the Hub's client in plain words."""
+    """The BadInput, or Unreachable, that explains `error` of the Hub's client."""
     if isinstance(error, BadInput):
         return error
     # Uploads and failed look-ups wrap the error that tells more.
@@ -60,7 +60,7 @@ def explain_hub_error(error: BaseException, about: str) -> BadInput:
         return BadInput("The disk is full; please make room and try again.")
     if isinstance(error, OSError) and error.errno is not None:
         return BadInput("The garden's copy of the Hub's files cannot be read or written here.")
-    # The client's library has no class of error for these two.
+    # The HTTP library has no class of its own for an unusable proxy.
     if isinstance(error, ImportError | ValueError) and re.search("(?i)proxy|socks", str(error)):
         return BadInput(BAD_PROXY)
     return BadInput(f"The Hub's answer about {about} cannot be understood.")

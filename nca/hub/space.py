@@ -1,4 +1,4 @@
-"""Which files of a checkout make a Space: the project, and nothing that only lies beside it."""
+"""Which files of a checkout belong to a Space: those of the project and no others."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SUFFIXES = frozenset(
 )
 SKIPPED = ("__pycache__", "node_modules", "build", "dist", "runs")
 FILE_BYTES = 10 * 2**20
-# Binary files, which the Hub takes only into its large-file storage.
+# Binary files, which the Hub accepts only in its large-file storage.
 LARGE_FILES = (".gif", ".png", ".safetensors", ".wasm", ".webp")
 ATTRIBUTES = "".join(f"*{end} filter=lfs diff=lfs merge=lfs -text\n" for end in LARGE_FILES)
 
@@ -38,7 +38,8 @@ def space_files(root: Path) -> dict[str, bytes]:
     Links are not followed.
 
     Raises:
-        BadInput: `root` is no checkout of the garden, its README no Space's, or a file too large.
+        BadInput: `root` is not a checkout of the project, its README is not that of a Space, or a
+            file is too large.
     """
     paths = [root / name for name in TOP]
     for folder in FOLDERS:

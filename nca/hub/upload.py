@@ -22,7 +22,7 @@ from nca.hub.space import LARGE_FILES, belongs, space_files
 from nca.model import NCA
 
 Progress = Callable[[float, str], None]
-MORE_FILES = ("player.html", "scores.png", "healing.png")  # pushed when there, never pulled
+MORE_FILES = ("player.html", "scores.png", "healing.png")  # pushed if present, never pulled
 _UNTOUCHED = "Your checkpoint is unchanged and can be pushed again."
 
 
@@ -31,9 +31,9 @@ class PushResult:
     """Where a push went.
 
     Attributes:
-        repo_id: its name there.
+        repo_id: `user/name`.
         url: its page, or that of the pull request.
-        commit: None when the Hub had exactly this already.
+        commit: its id; None when the Hub already had exactly this.
     """
 
     repo_id: str
@@ -52,20 +52,20 @@ def push(
     pull_request: bool = False,
     progress: Progress | None = None,
 ) -> PushResult:
-    """Put a checkpoint folder on the Hub in one commit, with a card made for its place there.
+    """Put a checkpoint folder on the Hub in one commit, with a model card for its repo.
 
     Args:
-        hub: where.
+        hub: the Hub to push to.
         folder: a checkpoint folder; it is only read.
-        repo_id: `user/name`; made when missing.
+        repo_id: `user/name`; created when missing.
         token: with write access to it.
-        private: only you see it; a repo that is there already must agree.
+        private: create a private repo; one that exists must be private.
         licence: of the picture, one of `nca.card.LICENCES`.
-        pull_request: propose it to a repo that is there already.
+        pull_request: open a pull request on a repo that exists.
         progress: called with a fraction and a few words.
 
     Raises:
-        BadInput: it is no sound checkpoint, or the Hub does not take it; nothing is changed here,
+        BadInput: it is not a valid checkpoint, or the Hub refuses it; nothing is changed here,
             and pushing again is safe.
     """
     token, repo_id = writing_token(token), hub.repo(repo_id)
@@ -81,13 +81,13 @@ def push(
         try:
             info = api.model_info(repo_id)
         except RepositoryNotFoundError as error:
-            if pull_request or error.response.status_code == 403:  # gated, and not for us
+            if pull_request or error.response.status_code == 403:  # gated, without access for us
                 raise
             report(0.1, "Making the repo")
             api.create_repo(repo_id, private=private, exist_ok=True)
             info = api.model_info(repo_id)
         _check_ours(info, private and not pull_request)
-        repo_id = hub.repo(info.id)  # another one, when it was renamed
+        repo_id = hub.repo(info.id)  # differs after a rename
         files = _files_of(hub, checkpoint, repo_id, licence)
         additions = _additions(files, token)
         for i, addition in enumerate(additions):
@@ -123,18 +123,18 @@ def push_to_hub(
 
     Args:
         nca: the automaton.
-        repo_id: `user/name`; made when missing.
-        info: what the checkpoint says of itself; the repo's name is the title when not given.
+        repo_id: `user/name`; created when missing.
+        info: the checkpoint's metadata; by default the repo's name is the title.
         target: premultiplied RGBA, float32 [H, W, 4].
         metrics: anything JSON can hold; `scores` go into the card.
-        private: only you see it.
+        private: create a private repo; one that exists must be private.
         licence: of the picture, one of `nca.card.LICENCES`.
-        pull_request: propose it to a repo that is there already.
+        pull_request: open a pull request on a repo that exists.
         token: None is the machine's own (HF_TOKEN, or the token file).
         endpoint: None is $HF_ENDPOINT or huggingface.co.
 
     Raises:
-        BadInput: the Hub does not take it.
+        BadInput: the Hub refuses it.
     """
     hub = Hub(endpoint or "")
     title = hub.repo(repo_id).partition("/")[2][:80]
@@ -163,18 +163,18 @@ def deploy_space(
 ) -> PushResult:
     """Put the project itself on the Hub as a Gradio Space, in one commit.
 
-    Project files that are there but no longer here go; other files there stay.
+    Project files on the Hub that no longer exist here are deleted; other files there stay.
 
     Args:
-        hub: where.
+        hub: the Hub to push to.
         root: a checkout of the project; `nca.hub.space` says what of it is uploaded.
-        repo_id: `user/name` of the Space; made when missing.
+        repo_id: `user/name` of the Space; created when missing.
         token: with write access to it.
-        private: when it is made, only you see it.
+        private: create a private Space; one that exists stays as it is.
         progress: called with a fraction and a few words.
 
     Raises:
-        BadInput: `root` is not the project, or the Hub does not take it.
+        BadInput: `root` is not the project, or the Hub refuses it.
     """
     token, repo_id = writing_token(token), hub.repo(repo_id)
     report = progress or _silent
@@ -210,7 +210,7 @@ def deploy_space(
 def _files_of(
     hub: Hub, checkpoint: Checkpoint, repo_id: str, licence: str | None
 ) -> dict[str, bytes]:
-    """What is pushed; the card and config.json are written afresh from what was checked."""
+    """The files to push; the card and config.json are made from the checked metadata."""
     info, folder = checkpoint.info, checkpoint.folder
     paths = [path for name in (*FILES, *MORE_FILES) if (path := folder / name).is_file()]
     for path in paths:
@@ -226,8 +226,8 @@ def _files_of(
 def _additions(files: dict[str, bytes], token: str) -> list[CommitOperationAdd]:
     """The files to commit; BadInput when one of them holds the token.
 
-    As streams, because those the client sends over plain HTTP, where the guard sees them, and not
-    over Xet, which gains nothing at this size and not every server has.
+    They are streams, because the client sends streams over plain HTTP, where the guard checks
+    them, and not over Xet. Xet gains nothing at this size, and not every server has it.
     """
     for name, data in files.items():
         if token.encode() in data:
@@ -236,15 +236,15 @@ def _additions(files: dict[str, bytes], token: str) -> list[CommitOperationAdd]:
 
 
 def _send(api: HfApi, repo_id: str, addition: CommitOperationAdd, **options: Any) -> None:
-    """Send one file ahead of the commit, if it is one that the Hub keeps as a large file.
+    """Send one file before the commit, if the Hub stores it as a large file.
 
-    One by one, in this thread: several at once the client sends from threads without a guard.
+    One at a time, in this thread: the client sends several from threads without a guard.
     """
     api.preupload_lfs_files(repo_id, [addition], free_memory=False, **options)
 
 
 def _check_ours(info: ModelInfo, private: bool) -> None:
-    """Refuse to write over somebody's other model, or in public what was meant to be private."""
+    """Refuse to overwrite a model of another kind, or to publish what should be private."""
     names = {s.rfilename for s in info.siblings or ()} - {".gitattributes", "README.md"}
     if names and LIBRARY not in {info.library_name, *(info.tags or ())}:
         raise BadInput(f"{info.id} holds something else; please choose another name.")
@@ -253,4 +253,4 @@ def _check_ours(info: ModelInfo, private: bool) -> None:
 
 
 def _silent(_fraction: float, _text: str) -> None:
-    """Progress that nobody asked for."""
+    """Ignore progress."""

@@ -1,9 +1,9 @@
 """Jobs: a queue of trainings, each in its own process and folder; see `JobQueue`.
 
-Own rows in SQLite instead of a queue library, because the libraries hand out work but cannot end
-it: huey's `revoke` only keeps a task from starting, and its consumer, like those of litequeue and
-persist-queue, knows no owner and no position in the queue, and starts a task again while an orphan
-of the last server may still be writing. What is left of them once that is added is one INSERT.
+The queue is a table of our own in SQLite, because queue libraries can start tasks but not end them:
+huey's `revoke` only keeps a task from starting. Its consumer, like those of litequeue and
+persist-queue, has no owners and no positions in the queue, and restarts a task while an orphan of
+the last server may still be writing. With all that added, a library would save us one INSERT.
 """
 
 from nca.jobs.environment import clean_environment

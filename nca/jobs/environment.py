@@ -1,4 +1,4 @@
-"""What a worker inherits of the server's environment."""
+"""Which variables of the server's environment a worker inherits."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 
 from nca._compat import let_threads_sleep
 
-# By what it is for: the system and its folders, languages, libraries that compute and where they
-# keep what they compile, compilers (of Triton's kernels), Python, Windows, and our own.
+# Variables of the system and its folders, of languages, of numerical libraries and their caches,
+# of compilers (for Triton's kernels), of Python, of Windows, and our own.
 _KEPT = re.compile(
     r"PATH|HOME|USER|LOGNAME|SHELL|TZ|TMPDIR|LANG|LANGUAGE|LC_\w+|XDG_\w+|SSL_CERT_\w+"
     r"|LD_LIBRARY_PATH|LD_PRELOAD|DYLD_LIBRARY_PATH|DYLD_FALLBACK_LIBRARY_PATH|GLIBC_TUNABLES"
@@ -27,11 +27,11 @@ _SECRET = re.compile(r"TOKEN|SECRET|KEY|PASS|OAUTH|CREDENTIAL", re.IGNORECASE)
 
 
 def clean_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """What a worker may know of the server's environment: what it needs to compute, no secrets.
+    """The variables that a worker gets: what it needs to compute, no secrets.
 
-    PYTHONPATH begins with where this package is, so that `python -P -m nca...` finds it anywhere.
+    PYTHONPATH begins with the folder of this package, so that `python -P -m nca...` works anywhere.
     """
-    # An allow-list, because a secret can hide behind any name; then the usual names once more.
+    # An allow-list, because a secret may have any name; then names like secrets are dropped too.
     kept = {k: v for k, v in environ.items() if _KEPT.fullmatch(k) and not _SECRET.search(k)}
     paths = [str(Path(__file__).resolve().parents[2]), kept.get("PYTHONPATH", "")]
     let_threads_sleep(kept)

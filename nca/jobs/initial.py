@@ -16,7 +16,7 @@ class InitialCheckpoint:
 
     Attributes:
         checkpoint: loaded, and so checked.
-        source: how the training names it.
+        source: its title, iteration and repo, as the training stores them.
         weights: a safetensors file, for the job's folder.
     """
 
@@ -26,14 +26,14 @@ class InitialCheckpoint:
 
     @property
     def nca(self) -> NCAConfig:
-        """The architecture, which stays."""
+        """The architecture, which the training keeps."""
         return self.checkpoint.nca.config
 
     def target(self) -> Target:
         """The picture it was trained on, with its own title.
 
         Raises:
-            BadInput: it has none, or one that no training of this garden could have had.
+            BadInput: it has none, or one that cannot be a target here.
         """
         picture, made = self.checkpoint.target, self.checkpoint.info.target
         if picture is None:
@@ -53,8 +53,8 @@ def initial_checkpoint(
 
     Args:
         checkpoint: loaded, and so checked.
-        repo: `user/name` where it is public on the Hub, for the model card.
-        revision: the commit it is there.
+        repo: `user/name` if it is public on the Hub, for the model card.
+        revision: its commit there.
     """
     info = checkpoint.info
     source = InitialSource(title=info.title, iteration=info.iteration, repo=repo, revision=revision)

@@ -41,8 +41,8 @@ log = logging.getLogger(__name__)
 
 DATABASE = "garden.sqlite3"
 BUSY = "The server's database is busy; please try again in a moment."
-_READERS = 64  # metrics files remembered
-SPARE_BYTES = 20_000_000  # free disk that a training needs to save itself
+_READERS = 64  # metrics readers kept in memory
+SPARE_BYTES = 20_000_000  # free disk that a training needs to save its files
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,9 @@ class JobView:
 
     Attributes:
         id: the job.
-        title: for people.
+        title: for display.
         state: queued, running, finished, stopped, failed or interrupted.
-        stopping: it is to stop and still saves.
+        stopping: it was asked to stop and has not ended yet.
         ahead: jobs before it on its device, 0 when it runs or is done.
         wait_seconds: expected wait in the queue; None when nothing is known.
         iteration: updates done.
@@ -63,9 +63,10 @@ class JobView:
         initial: title of its initial checkpoint, None for a new automaton.
         seconds_left: None before the first iteration.
         message: a sentence, or None.
-        can_resume: whether `resume` would go on, without more iterations.
+        can_resume: whether `resume` would continue it without a larger number of iterations.
         created: seconds since 1970.
-        deleted_at: when it will be deleted by itself, seconds since 1970; None while it is active.
+        deleted_at: when it will be deleted automatically, in seconds since 1970; None while it
+            is active.
         folder: pictures, snapshots and the checkpoint, as far as they exist.
     """
 
@@ -95,14 +96,14 @@ class JobView:
 
 @dataclass(frozen=True)
 class Health:
-    """Whether the jobs are looked after.
+    """The state of the queue and of its supervisor.
 
     Attributes:
         status: ok; standby while another server process leads; disk_full; or failing when the
             database or the supervisor does not answer.
         queue_length: trainings that run or wait, None when the database does not answer.
         worker_alive: whether every running training has its process; None when none runs.
-        free_disk_bytes: below the home, None when that cannot be found out.
+        free_disk_bytes: on the disk of the home; None when unknown.
     """
 
     status: Literal["ok", "standby", "disk_full", "failing"]
@@ -112,10 +113,10 @@ class Health:
 
 
 class _NeverBack:
-    """A clock that stands still while the machine's is behind what was already noted.
+    """A clock that stands still while the machine's is behind a time already recorded.
 
-    What ends while the machine's clock is wrong would otherwise count as old, and be deleted,
-    as soon as it is right again.
+    Otherwise a job that ends while the machine's clock is behind would count as old, and be
+    deleted, as soon as the clock is right again.
     """
 
     def __init__(self, clock: Callable[[], float], latest: float) -> None:
@@ -139,8 +140,8 @@ class JobQueue:
     A second process on the same home reads but does not write; it takes over when the first ends.
 
     Args:
-        home: made when missing; on a local disk, with room for a database.
-        limits: queue, turns, days.
+        home: created when missing; on a local disk, with room for a database.
+        limits: on the queue, turns and days.
         devices: what may train here, the default first; found when None.
         clock: seconds since 1970.
 
@@ -155,7 +156,7 @@ class JobQueue:
         devices: Sequence[str] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        # Absolute, because workers get it, and the server may change its folder.
+        # Absolute, because workers get it, and the server may change its working folder.
         self.home, self.limits = Path(home).expanduser().absolute(), limits or Limits()
         self.devices = tuple(devices or find_devices())
         try:
@@ -175,7 +176,7 @@ class JobQueue:
         self._readers_guard = threading.Lock()
 
     def close(self, timeout: float = 10.0) -> None:
-        """Let running jobs save and end; the next start goes on with them."""
+        """Let running jobs save and end; the next server continues them."""
         self._supervisor.close(timeout)
         self._store.close()
 
@@ -200,7 +201,7 @@ class JobQueue:
 
         Raises:
             BadInput: the spec, the picture or the weights do not fit, the visitor has an active
-                job, the queue is full, or the disk is.
+                job, or the queue or the disk is full.
         """
         self._check_lead()
         owner = key_hash(key)
@@ -219,7 +220,7 @@ class JobQueue:
             if initial is not None:
                 write_atomic(folder / INITIAL, initial)
             with self._store.transaction():
-                self._admit(owner)  # again, because others came meanwhile
+                self._admit(owner)  # again, because another job may be new
                 self._store.add(
                     Row(
                         id=job_id,
@@ -254,7 +255,7 @@ class JobQueue:
         self._supervisor.wake()
 
     def resume(self, key: str, job_id: str, iterations: int | None = None) -> None:
-        """Go on with a stopped or failed training, at the end of the queue.
+        """Continue a stopped or failed training, at the end of the queue.
 
         Args:
             key: the visitor's.
@@ -265,7 +266,7 @@ class JobQueue:
         with _explained(), self._store.transaction():
             row = self._owned(key, job_id)
             if row.state in ACTIVE:
-                if row.requested == "stop":  # stopping still: go on after that
+                if row.requested == "stop":  # still stopping: continue after that
                     self._store.update(row.id, requested="yield")
                 return
             folder = self._supervisor.folders / row.id
@@ -293,9 +294,9 @@ class JobQueue:
         self._supervisor.wake()
 
     def delete(self, key: str, job_id: str) -> None:
-        """Delete a job with its picture and all it has grown, at once, also while it trains.
+        """Delete a job and all its files at once, even while it trains.
 
-        On a full disk the files go first, because the database needs room to note anything.
+        On a full disk the files are deleted first, because the database needs room to write.
         """
         self._check_lead()
         row = self._owned(key, job_id)
@@ -338,7 +339,7 @@ class JobQueue:
         return reader.read(points)
 
     def health(self) -> Health:
-        """How the queue is; answers within seconds also when nothing else does."""
+        """The state of the queue; answers within seconds even when nothing else does."""
         try:
             free = shutil.disk_usage(self.home).free
         except OSError:
@@ -356,7 +357,7 @@ class JobQueue:
         return Health(status, None if rows is None else len(rows), alive, free)
 
     def _active_soon(self) -> list[Row] | None:
-        """The active rows, None when the database does not give them soon."""
+        """The active rows; None when the database does not answer soon."""
         if not self._store.guard.acquire(timeout=2):
             return None
         try:
@@ -431,9 +432,9 @@ class JobQueue:
         )
 
     def _wait(self, ahead: list[Row]) -> float | None:
-        """Seconds until these jobs are done or have had their turn, from the running one's speed.
+        """Expected seconds until these jobs end or have had their turn, from measured speed.
 
-        None while nothing runs long enough to know.
+        None while no speed is known.
         """
         reports = [read_progress(self._supervisor.folders / row.id) for row in ahead]
         rates = [_rate(row, progress) for row, progress in zip(ahead, reports, strict=True)]
@@ -448,7 +449,7 @@ class JobQueue:
 
 
 def _open_store(home: Path) -> Store:
-    """The database; a damaged one is put aside, and a new one is filled from the folders.
+    """The database; a damaged one is renamed, and a new one is filled from the folders.
 
     Raises:
         OSError, sqlite3.Error: it cannot be opened, or is damaged while another server uses it.
@@ -469,13 +470,13 @@ def _open_store(home: Path) -> Store:
 
 
 def _rate(row: Row, progress: Progress) -> float:
-    """Work per second as measured on this job, 0 when it was not."""
+    """Work per second measured on this job; 0 when unknown."""
     return row.work * progress.iterations_per_second
 
 
 @contextmanager
 def _explained() -> Generator[None]:
-    """Turn the errors of a full disk and of a database in use into their sentences."""
+    """Turn errors of a full disk or a locked database into BadInput."""
     try:
         yield
     except (OSError, sqlite3.Error) as error:
@@ -485,14 +486,14 @@ def _explained() -> Generator[None]:
 
 
 def _sentence(error: BaseException) -> str | None:
-    """What to tell a visitor of an error that is not the visitor's; None when nothing is known."""
+    """The sentence for a full disk or a locked database; None for any other error."""
     if is_disk_full(error):
         return FULL_DISK
     return BUSY if is_locked(error) else None
 
 
 def _check_target(png: bytes, grid: int, limits: Limits) -> None:
-    """The picture comes from our own code; still, only a PNG of the right size gets in."""
+    """Accept only a PNG of the right size, although it comes from our own code."""
     fits = (
         isinstance(png, bytes)
         and len(png) <= limits.upload_bytes
@@ -505,7 +506,7 @@ def _check_target(png: bytes, grid: int, limits: Limits) -> None:
 
 
 def _check_initial(initial: bytes | None, spec: JobSpec, limits: Limits) -> None:
-    """Accept only sound weights of the spec's architecture."""
+    """Accept only valid weights of the spec's architecture."""
     if (initial is None) != (spec.initial is None):
         raise BadInput("Please choose again which automaton to begin with.")
     if initial is not None:

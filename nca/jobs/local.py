@@ -1,4 +1,4 @@
-"""Training in a folder by the calling process, without a queue: what the command line does."""
+"""Train in a folder in the calling process, without a queue, as the command line does."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def train_in(
     initial: bytes | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> bool:
-    """Train in a folder, or go on with the training in it, with a progress bar on stderr.
+    """Train in a folder, or continue the training in it, with a progress bar on stderr.
 
     Nothing is written beside the folder. Trainings whose folders have the same parent take turns
     on a device.
 
     Args:
-        folder: made when missing; a training of the same spec but for its device and number of
-            iterations goes on.
+        folder: created when missing; a training in it is continued if its spec differs at most
+            in the device and the number of iterations.
         spec: the training.
         png: its target picture, see `nca.jobs.spec.Target`.
         initial: the weights it begins with, a safetensors file, if `spec.initial` names any.
@@ -53,8 +53,8 @@ def train_in(
         Whether it reached the last iteration of the spec.
 
     Raises:
-        BadInput: another process or other settings train there, training diverged, or the disk
-            is full; what was saved is kept.
+        BadInput: another process trains there, the folder holds a training with other settings,
+            training diverged, or the disk is full; what was saved is kept.
     """
     folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
@@ -81,9 +81,10 @@ def train_in(
 
 
 def device_lock(folder: Path, name: str) -> Path | None:
-    """The lock file that trainings beside `folder` share for a device.
+    """The lock file for a device, shared by all trainings with the same parent folder.
 
-    It is in the user's state folder, because the folder's parent may not be ours to write in.
+    It is in the user's state folder, because the parent folder may not be writable. None when
+    the user has no state folder.
 
     Args:
         folder: of a training.
@@ -97,7 +98,7 @@ def device_lock(folder: Path, name: str) -> Path | None:
 
 
 def _prepare(folder: Path, spec: JobSpec, png: bytes, initial: bytes | None) -> None:
-    """Write what the training is made from, unless another one is there."""
+    """Write the training's inputs; BadInput when the folder holds another training."""
     if (folder / RESUME).exists() and not _continues(folder, spec, initial):
         raise BadInput(
             f"{folder} holds a training with other settings; repeat those, or choose another --out."
@@ -109,7 +110,7 @@ def _prepare(folder: Path, spec: JobSpec, png: bytes, initial: bytes | None) -> 
 
 
 def _continues(folder: Path, spec: JobSpec, initial: bytes | None) -> bool:
-    """Whether the job in `folder` is this one but for its device and number of iterations."""
+    """Whether the job in `folder` differs at most in device and number of iterations."""
     plain = [
         job.model_dump(exclude={"device": True, "train": {"iterations"}})
         for job in (read_spec(folder), spec)

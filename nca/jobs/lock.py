@@ -13,7 +13,7 @@ _BINARY = getattr(os, "O_BINARY", 0)  # Windows
 
 
 class LocksUnsupported(OSError):
-    """The file system has no locks, as some network and cloud drives; the message is a sentence."""
+    """The file system has no locks, like some network drives; the message is one sentence."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(
@@ -119,7 +119,7 @@ def _lock(handle: int, path: Path) -> bool:
 
 
 def _write_process(handle: int, text: bytes) -> None:
-    """Write who holds the lock, from the second byte on: Windows lets nobody read a locked byte."""
+    """Write the holder after the first byte: on Windows, a locked byte cannot be read."""
     os.ftruncate(handle, 0)
     os.lseek(handle, 0, os.SEEK_SET)
     os.write(handle, text)

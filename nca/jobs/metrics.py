@@ -18,9 +18,9 @@ class MetricsWriter:
     """Appends one line per iteration: `{"iteration": 12, "log10_loss": -1.5}`.
 
     Args:
-        path: the file; lines after `iteration`, and a torn last line, are dropped from it.
+        path: the file; lines after `iteration`, and an incomplete last line, are dropped from it.
         iterations: how many will be done; decides which are written.
-        iteration: where training goes on from.
+        iteration: from which training continues.
     """
 
     def __init__(self, path: Path, iterations: int, iteration: int = 0) -> None:
@@ -31,7 +31,7 @@ class MetricsWriter:
         self.cut(iteration)
 
     def add(self, iteration: int, log10_loss: float) -> None:
-        """Note an iteration; one that is not new means that training was rolled back to it."""
+        """Record an iteration; one that is not new means that training was rolled back to it."""
         rolled_back, self._last = iteration <= self._last, iteration
         if rolled_back:
             self.cut(iteration)
@@ -40,14 +40,14 @@ class MetricsWriter:
             self._lines.append(to_json(line))
 
     def flush(self) -> None:
-        """Append what was noted."""
+        """Append the recorded lines to the file."""
         if self._lines:
             with self.path.open("ab") as file:
                 file.write(b"".join(self._lines))
             self._lines.clear()
 
     def cut(self, iteration: int) -> None:
-        """Forget everything after `iteration`."""
+        """Drop everything after `iteration`."""
         self.flush()
         if not self.path.exists():
             return
@@ -58,7 +58,7 @@ class MetricsWriter:
 
 
 def _iteration(line: bytes) -> float:
-    """The iteration of a line, infinity when the line is torn."""
+    """The iteration of a line, infinity when the line is damaged."""
     point = _point(line)
     return float("inf") if point is None else point[0]
 
@@ -74,7 +74,7 @@ def _point(line: bytes) -> tuple[int, float] | None:
 
 
 class MetricsReader:
-    """Reads what was appended since it last looked; safe to use from several threads."""
+    """Reads what was appended since the last read; safe to use from several threads."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -111,7 +111,7 @@ class MetricsReader:
                 data = file.read()
         except OSError:
             return self._forget()
-        data = data[: data.rfind(b"\n") + 1]  # the last line may still be on its way
+        data = data[: data.rfind(b"\n") + 1]  # the last line may be incomplete
         self._offset += len(data)
         for line in data.splitlines(True):
             if (point := _point(line)) is not None:

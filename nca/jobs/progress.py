@@ -33,8 +33,8 @@ class Progress(_Report):
         message: a sentence for the owner, or None.
         initial: title of the checkpoint it began with; None for a new automaton.
         seconds: of training so far, all runs together.
-        device: as torch writes it.
-        threads: of the CPU.
+        device: its name in torch.
+        threads: number of CPU threads.
     """
 
     iteration: int = Field(default=0, ge=0)
@@ -62,12 +62,12 @@ class Result(_Report):
 
 
 def read_progress(folder: Path) -> Progress:
-    """The progress in a job's folder; that of a training not begun where there is none."""
+    """The progress in a job's folder; the defaults when there is none."""
     return _read(Progress, folder / PROGRESS) or Progress()
 
 
 def read_result(folder: Path) -> Result | None:
-    """The result in a job's folder; None where there is none that can be read."""
+    """The result in a job's folder; None when there is no readable one."""
     return _read(Result, folder / RESULT)
 
 

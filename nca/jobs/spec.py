@@ -1,7 +1,7 @@
-"""What a job is on disk: its spec, its folder's files, its way of ending.
+"""A job on disk: its spec, the files in its folder, and its exit codes.
 
 Server and worker share nothing but this folder, so anything that can run the worker on it can be
-an executor. Only small things are imported here: a server asks for a job's state often.
+an executor. Only small modules are imported here, so that a job's state can be read without torch.
 """
 
 from __future__ import annotations
@@ -56,23 +56,24 @@ FULL_DISK = "The disk is full; please delete something. What was saved before is
 
 
 class Exit(IntEnum):
-    """How a worker process ends; the numbers of sysexits.h where one fits."""
+    """How a worker process ends; a number from sysexits.h where one fits."""
 
     FINISHED = 0
     FAILED = 1
     BUSY = 69  # another process writes this folder
     DISK_FULL = 74
-    PAUSED = 75  # it was asked to stop, saved, and can go on
+    PAUSED = 75  # it was asked to stop, saved, and can be resumed
 
 
 @dataclass(frozen=True)
 class Target:
-    """What a training is to grow.
+    """The target of a training.
 
     Attributes:
         config: how it was made.
-        png: it, `config.grid` cells wide and high, as `nca.target.target_to_png` writes it.
-        title: of the training, for people.
+        png: the target, `config.grid` pixels wide and high, as `nca.target.target_to_png`
+            writes it.
+        title: of the training, for display.
     """
 
     config: TargetConfig
@@ -92,7 +93,7 @@ class Target:
         Args:
             config: size, padding, and the emoji where there is no picture.
             picture: bytes, a path or a drawing, see `nca.target.image_target`.
-            title: the emoji, or "Picture", where it is None.
+            title: the emoji, or "Picture", when None.
             limits: of uploads.
 
         Raises:
@@ -141,10 +142,10 @@ class JobSpec(BaseModel):
 
         Args:
             recipe: the recipe or its name.
-            target: what to grow; gives the title.
-            seed: of the weights and all draws.
+            target: the target; it gives the title.
+            seed: of the initial weights and all random draws.
             device: auto, cpu, cuda or cuda:N.
-            initial: the checkpoint to begin with; its architecture replaces the recipe's.
+            initial: the initial checkpoint; its architecture replaces the recipe's.
             changes: settings that replace the recipe's, by their names in `NCAConfig` and
                 `TrainConfig`.
 
@@ -181,7 +182,7 @@ class JobSpec(BaseModel):
 
     @property
     def work(self) -> float:
-        """Multiplications of one iteration, roughly: to guess how long it takes from another's."""
+        """Multiplications per iteration, roughly, to estimate its time from another job's."""
         widths = (self.nca.filters * self.nca.channels, *self.nca.hidden, self.nca.channels)
         cell = sum(a * b for a, b in zip(widths, widths[1:], strict=False))
         steps = (self.train.steps_min + self.train.steps_max) / 2
@@ -218,11 +219,11 @@ def state_folder() -> Path | None:
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Whether an error says that nothing more can be written, in a file or in SQLite."""
+    """Whether an error of a file or of SQLite means that the disk is full."""
     if isinstance(error, OSError):
         return error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
     if isinstance(error, sqlite3.Error):
-        # The primary code; an I/O error is what SQLite says when its shared memory cannot grow.
+        # The primary code. SQLite reports an I/O error when its shared memory cannot grow.
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         return code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
     return False
@@ -239,7 +240,7 @@ def read_initial(folder: Path) -> bytes | None:
 
 
 def read_spec(folder: Path) -> JobSpec:
-    """The spec in a job's folder; BadInput when there is none that fits."""
+    """The spec in a job's folder; BadInput when there is no valid one."""
     values = read_json(folder / SPEC)
     if values is None:
         raise BadInput(f"This folder holds no job: it has no readable {SPEC}.")
@@ -270,7 +271,7 @@ def snapshots(folder: Path) -> list[tuple[int, Path]]:
 
 
 def snapshot_pictures(folder: Path, iteration: int) -> tuple[Path, Path]:
-    """Where the pool and the batch of a snapshot are pictured.
+    """The paths of a snapshot's pictures of the pool and of the batch.
 
     Snapshots of earlier versions have no such files.
     """

@@ -34,15 +34,15 @@ _FORMER_COLUMNS = {"wish": "requested", "place": "position"}  # of earlier versi
 
 @dataclass(frozen=True)
 class Row:
-    """A job as the queue sees it.
+    """A job's row in the queue.
 
     Attributes:
         id: unguessable; also the folder's name.
         owner: SHA-256 of the visitor's key, hex.
-        title: for people.
+        title: for display.
         device: the queue it waits in.
-        state: what is happening.
-        requested: what becomes of it when its worker has ended.
+        state: one of `State`.
+        requested: what to do with it when its worker has ended; None when nothing is.
         position: order in the queue; a smaller one goes first.
         work: cost of one iteration, see `JobSpec.work`.
         iterations: updates requested.
@@ -79,7 +79,7 @@ def is_locked(error: BaseException) -> bool:
 
 
 def move_aside(path: Path) -> Path:
-    """Give a damaged database another name, with what belongs to it; returns the name."""
+    """Rename a damaged database and its -wal and -shm files; returns the new path."""
     aside = path.with_name(f"{path.name}.damaged-{time.time_ns()}")
     for end in ("", "-wal", "-shm"):
         part = path.with_name(path.name + end)
@@ -91,12 +91,12 @@ def move_aside(path: Path) -> Path:
 class Store:
     """The table of jobs.
 
-    `with store.guard:` keeps other threads out; `with store.transaction():` also makes what is
-    written all or nothing.
+    `with store.guard:` keeps other threads out; `with store.transaction():` also makes the
+    writes atomic.
     """
 
     def __init__(self, path: Path) -> None:
-        """Open the file, or make it.
+        """Open the file, or create it.
 
         Raises:
             sqlite3.Error: it is damaged (`is_damaged`) or cannot be used.
@@ -114,17 +114,17 @@ class Store:
         self.keep_reserve()
 
     def keep_reserve(self) -> None:
-        """Set room aside for the notes that must be made on a full disk, if there is any."""
+        """Reserve room for the updates that must succeed on a full disk, if there is any."""
         if self._reserve.exists():
             return
         try:
             if shutil.disk_usage(self._reserve.parent).free > 8 * RESERVE_BYTES:
-                write_atomic(self._reserve, os.urandom(RESERVE_BYTES))  # not to be compressed
+                write_atomic(self._reserve, os.urandom(RESERVE_BYTES))  # not compressible
         except OSError:
             pass
 
     def _free_reserve(self) -> bool:
-        """Give that room back; False when there was none."""
+        """Free the reserved room; False when there was none."""
         try:
             self._reserve.unlink()
         except OSError:
@@ -140,7 +140,7 @@ class Store:
         self._rename_columns()
 
     def _rename_columns(self) -> None:
-        """Bring the table of an earlier version up to date."""
+        """Rename the columns of a table of an earlier version."""
         if not self._columns() & _FORMER_COLUMNS.keys():
             return
         with self.transaction():
@@ -153,7 +153,7 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Generator[None]:
-        """All or nothing, and nobody else in between; may be nested."""
+        """An atomic transaction that keeps other threads out; may be nested."""
         with self.guard:
             if self._db.in_transaction:
                 yield
@@ -168,7 +168,7 @@ class Store:
                 raise
 
     def add(self, row: Row) -> None:
-        """A new job."""
+        """Add a job."""
         values = vars(row)
         names, marks = ", ".join(values), ", ".join(f":{name}" for name in values)
         with self.guard:
@@ -182,22 +182,22 @@ class Store:
             try:
                 self._db.execute(sql, values | {"job": job_id})
             except sqlite3.Error as error:
-                # What has ended must be noted also when the disk is full.
+                # The end of a job must be recorded even when the disk is full.
                 if self._db.in_transaction or not is_disk_full(error) or not self._free_reserve():
                     raise
                 self._db.execute(sql, values | {"job": job_id})
 
     def remove(self, job_id: str) -> None:
-        """Forget a job."""
+        """Delete a job's row."""
         with self.guard:
             self._db.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
 
     def get(self, job_id: str) -> Row | None:
-        """One job, None when there is none of this name."""
+        """One job, None when there is none with this id."""
         return next(iter(self._select("id = ?", job_id)), None)
 
     def row(self, job_id: str) -> Row:
-        """One job that is known to be there."""
+        """One job that must exist; KeyError when it does not."""
         if (row := self.get(job_id)) is None:
             raise KeyError(job_id)
         return row
@@ -222,11 +222,11 @@ class Store:
             return self._db.execute("SELECT coalesce(max(changed), 0) FROM jobs").fetchone()[0]
 
     def ids(self) -> set[str]:
-        """The names of all jobs."""
+        """The ids of all jobs."""
         return {row.id for row in self._select("1")}
 
     def next_position(self) -> int:
-        """The end of the queue."""
+        """The position at the end of the queue."""
         with self.guard:
             return self._db.execute("SELECT coalesce(max(position), 0) + 1 FROM jobs").fetchone()[0]
 

@@ -1,7 +1,7 @@
 """Runs the queue: one worker process per device, first come, first served.
 
 Exactly one server process supervises a home; the others wait to take over. After a crash of the
-server, rows, locks and `result.json` hold all that the next one needs to go on.
+server, rows, locks and `result.json` hold all that the next one needs to continue.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ log = logging.getLogger(__name__)
 LEAD = "garden.lock"  # held by the server that supervises the home
 TICK = 0.2  # seconds between two polls of a running worker
 IDLE = 30.0  # seconds between two polls when there is none; new jobs wake the thread
-STUCK_SECONDS = IDLE + 30.0  # a thread that has not looked for so long hangs
+STUCK_SECONDS = IDLE + 30.0  # a thread that has not polled for so long hangs
 ORPHAN_SECONDS = 3.0  # how long a dead server's worker may go on saving
 START_SECONDS = 300.0  # how long a worker may take to start before its turn counts anyway
-STEADY_SECONDS = 600.0  # a crash after so long is not the one before repeating itself
+STEADY_SECONDS = 600.0  # a crash after so long does not repeat the one before
 BUSY_LIMIT = 5  # starts in a row that find another process in the job's folder
 ONCE_MORE = "The training process ended unexpectedly; it goes on from the last snapshot."
 REBUILT = "The server's list of trainings was damaged; press Resume to go on with this one."
@@ -49,9 +49,9 @@ class _Child:
     job: str
     process: subprocess.Popen[bytes]
     started: float
-    progress_before: int  # when progress had been written last before it started
-    trains: float | None = None  # since when it trains
-    stopping: float | None = None  # since when it is to stop
+    progress_before: int  # when the progress file was last written before its start, ns
+    trains: float | None = None  # when training began
+    stopping: float | None = None  # when it was asked to stop
 
 
 class Supervisor:
@@ -72,10 +72,10 @@ class Supervisor:
         self._store, self._limits, self._clock = store, limits, clock
         self._lock = FileLock(home / LEAD)
         self._children: dict[str, _Child] = {}  # by device
-        self._orphans: dict[str, float] = {}  # by job: since when we wait for its worker
+        self._orphans: dict[str, float] = {}  # by job: when the wait for its worker began
         self._busy: dict[str, int] = {}  # by job: starts in a row that ended with Exit.BUSY
         self._wake, self._closing = threading.Event(), threading.Event()
-        self._looked = time.monotonic()  # when the thread last went round
+        self._looked = time.monotonic()  # when the thread last polled
         self._lead()
         self._thread = threading.Thread(target=self._loop, name="garden", daemon=True)
         self._thread.start()
@@ -87,11 +87,11 @@ class Supervisor:
 
     @property
     def alive(self) -> bool:
-        """Whether the thread still looks after the jobs."""
+        """Whether the thread still runs and polls."""
         return self._thread.is_alive() and time.monotonic() - self._looked < STUCK_SECONDS
 
     def works(self, job: str) -> bool:
-        """Whether a worker process of this supervisor is at work on a job."""
+        """Whether a worker process of this supervisor runs a job."""
         children = list(self._children.values())
         return any(child.job == job and child.process.poll() is None for child in children)
 
@@ -100,9 +100,9 @@ class Supervisor:
         self._wake.set()
 
     def close(self, timeout: float = 10.0) -> None:
-        """Let all workers save and end, and wait for them; the next server goes on with them.
+        """Let all workers save and end, and wait for them; the next server continues their jobs.
 
-        One that needs longer goes on saving by itself, and the next server waits for it.
+        A worker that needs longer goes on saving by itself, and the next server waits for it.
         """
         self._closing.set()
         self.wake()
@@ -163,9 +163,9 @@ class Supervisor:
         return True
 
     def _add_or_delete(self, folder: Path) -> None:
-        """Deal with a folder that has no row: either it was never written, or the database is new.
+        """Handle a folder without a row: either the row was never written, or the database is new.
 
-        Nothing that has trained is deleted.
+        A training that has saved a resume file is never deleted.
         """
         words = job_logger(log, folder.name)
         if not (folder / RESUME).exists():
@@ -203,7 +203,7 @@ class Supervisor:
     # ------------------------------------------------------------------ running workers
 
     def _poll(self) -> None:
-        """Look after every running worker."""
+        """Check every running worker: whether it has ended, and whether it must."""
         for device, child in list(self._children.items()):
             row = self._store.row(child.job)
             code = child.process.poll()
@@ -223,7 +223,7 @@ class Supervisor:
         written = _written(self.folders / row.id / PROGRESS)
         if child.trains is None and written != child.progress_before:
             child.trains = now
-        # From the first progress on, so that every turn gets somewhere, however slow the start.
+        # From the first progress on, so that every turn makes progress, however slow the start.
         since = child.started + START_SECONDS if child.trains is None else child.trains
         if now - since < turn:
             return False
@@ -231,7 +231,7 @@ class Supervisor:
         return any(other.device == row.device and other.id != row.id for other in waiting)
 
     def _end(self, child: _Child, row: Row) -> None:
-        """End a worker: by a request if its work is wanted, and by force when that takes long."""
+        """End a worker: by a request, or by force if its job is deleted or it takes too long."""
         now = time.monotonic()
         if row.requested == "delete":
             child.process.kill()
@@ -241,7 +241,7 @@ class Supervisor:
         else:
             speed = read_progress(self.folders / row.id).iterations_per_second or 0.05
             if now - child.stopping > 30 + 3 / speed:
-                child.process.kill()  # hung; the last resume file is whole
+                child.process.kill()  # hung; the last resume file is complete
 
     def _request_stop(self, child: _Child) -> None:
         """Let a worker save and end."""
@@ -286,7 +286,7 @@ class Supervisor:
         for row in self._store.active():
             if row.device in busy or row.requested == "delete":
                 continue
-            if row.state != "queued":  # a worker has been in its folder, and may still be
+            if row.state != "queued":  # a worker has used its folder, and may still
                 if not self._is_free(row):
                     busy.add(row.device)
                     continue
@@ -299,7 +299,7 @@ class Supervisor:
             self._spawn(row)
 
     def _is_free(self, row: Row) -> bool:
-        """Whether nobody writes the job's folder; a worker that lost its server may finish."""
+        """Whether no process writes the job's folder; an orphaned worker gets time to save."""
         process = holder(self.folders / row.id / LOCK)
         if process is None:
             self._orphans.pop(row.id, None)
@@ -316,7 +316,7 @@ class Supervisor:
             return
         for name in (RESULT, STOP):
             (folder / name).unlink(missing_ok=True)
-        # -P: the working folder is no place to import from. It stays the server's, so that
+        # -P: nothing is imported from the working folder. That folder stays the server's, so that
         # relative paths in the environment mean the same to the worker.
         command = [sys.executable, "-P", "-m", "nca.jobs.worker", str(folder)]
         try:
@@ -327,7 +327,7 @@ class Supervisor:
                     stdin=subprocess.DEVNULL,
                     stdout=log_file,
                     stderr=log_file,
-                    # Ctrl-C in a terminal is for the server.
+                    # Ctrl-C in a terminal is for the server only.
                     start_new_session=True,
                     creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
                 )
@@ -364,7 +364,7 @@ def _written(path: Path) -> int:
 
 
 def _kill_worker(process: int) -> None:
-    """End a worker that another server started; nothing else that may have its number."""
+    """Kill a worker that another server started, but no other process that has its id now."""
     try:
         command = Path(f"/proc/{process}/cmdline").read_bytes()
     except OSError:
@@ -377,7 +377,7 @@ def _kill_worker(process: int) -> None:
 
 
 def _explain_exit(code: int) -> str:
-    """A sentence for a worker that could not write its own."""
+    """A sentence for a worker that could not write a result."""
     if code == -9:  # SIGKILL, which Windows has no name for
         return (
             "The training process was ended by the system twice, most likely because memory ran "

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-# What people set to keep numerical libraries from taking a whole machine.
+# Variables that limit the threads of numerical libraries.
 VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 CGROUPS = Path("/sys/fs/cgroup")
 MEMBERSHIP = Path("/proc/self/cgroup")
@@ -17,7 +17,7 @@ def thread_count(
     cgroups: Path = CGROUPS,
     membership: Path = MEMBERSHIP,
 ) -> int:
-    """The least of the cores this process may run on, its CPU quota, and what the user has set.
+    """The smallest of the cores for this process, its CPU quota, and what the user has set.
 
     Args:
         environ: searched for `VARIABLES`; a list such as "4,2" counts as its first number.
@@ -25,7 +25,7 @@ def thread_count(
         membership: which of them this process is in, as Linux lists them.
 
     Returns:
-        At least 1. A quota of 1.5 cores is one thread: two would be stopped a quarter of the time.
+        At least 1. A quota of 1.5 cores is one thread: two would be throttled 1/4 of the time.
     """
     bounds = [_affinity()]
     quota = cpu_quota(cgroups, membership)
@@ -39,7 +39,7 @@ def thread_count(
 
 
 def cpu_quota(cgroups: Path = CGROUPS, membership: Path = MEMBERSHIP) -> float | None:
-    """The cores' worth of time that the control groups allow; None when there is no limit."""
+    """The CPU quota of the control groups, in cores; None when there is no limit."""
     quotas = []
     for line in _text(membership).splitlines():
         _, _, rest = line.partition(":")
@@ -60,7 +60,7 @@ def _affinity() -> int:
 
 
 def _upwards(root: Path, path: str) -> list[Path]:
-    """A group's folder and those around it; in a container perhaps only `root` is there."""
+    """A group's folder and its parents up to `root`; a container may have only `root`."""
     parts = [part for part in path.split("/") if part not in ("", ".", "..")]
     return [root.joinpath(*parts[:count]) for count in range(len(parts), -1, -1)]
 

@@ -1,4 +1,4 @@
-"""What the worker does: train, and write what the page shows and what a resume needs."""
+"""A worker's training loop, and the files it writes for the page and for a resume."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ PREVIEW_EVERY = 4  # steps between its frames
 
 
 class Throttle:
-    """Runs something now and then, within a share of the time.
+    """Runs an action from time to time, within a share of the time.
 
     Args:
         every: seconds between two runs, at least.
@@ -80,14 +80,14 @@ class Throttle:
 
 
 def snapshot_iterations(iterations: int) -> set[int]:
-    """When weights are kept for the scrubber: evenly, and more often where most happens, early."""
+    """Iterations of the snapshots: evenly spaced, and more of them early, when most changes."""
     evenly = (round(iterations * k / 30) for k in range(1, 31))
     early = (round(iterations * share) for share in (0.002, 0.005, 0.01, 0.02))
     return {i for i in (*evenly, *early) if i > 0}
 
 
 class Training:
-    """One worker's training, from where its folder stands.
+    """One worker's training, continued from the state of its folder.
 
     Args:
         folder: holds job.json and target.png; all else is written here.
@@ -98,7 +98,7 @@ class Training:
             requested, or the device is taken.
         device_lock: the lock file of a device, from its name; None trains without. One training
             at a time holds it.
-        clock: seconds, never going back.
+        clock: seconds that never go back.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class Training:
         self.growing = Throttle(12.0, 0.08, clock)
 
     def run(self) -> bool:
-        """Train to the end; False when `stop` ended it before. Everything is saved."""
+        """Train to the end; False when `stop` ended it early. Everything is saved."""
         device, self.message = pick_device(self.spec.device)
         if self.message:
             self.on_notice(self.message)
@@ -145,13 +145,13 @@ class Training:
                 return True
             self._report_waiting()
             return lock.acquire(give_up=self.stop)
-        except OSError:  # it keeps two trainings from slowing each other down, no more
+        except OSError:  # the lock only keeps trainings from slowing each other
             return True
 
     def _train(self, device: str) -> bool:
         spec, folder = self.spec, self.folder
         if device == "cpu":
-            torch.set_num_threads(thread_count())  # a resume file brings its own count
+            torch.set_num_threads(thread_count())  # a resume file sets its own count
         target = target_from_png((folder / TARGET).read_bytes())
         resumes = (folder / RESUME).exists()
         initial = None if resumes or spec.initial is None else self._initial()
@@ -179,7 +179,7 @@ class Training:
         return finished
 
     def _note(self, report: IterationReport) -> None:
-        """After an iteration: metrics, and whatever is due."""
+        """Record an iteration: its metrics, and whatever else is due."""
         self.loss = report.loss if math.isfinite(report.loss) else self.loss
         self.speed = report.iterations_per_second
         self.message = report.message or self.message
@@ -224,7 +224,7 @@ class Training:
         )
 
     def _save(self, preview: bool = False) -> None:
-        """The resume file first, then the checkpoint, for whoever wants to grow it meanwhile."""
+        """Save the resume file, then the checkpoint, which can be grown while training runs."""
         save_resume(self.trainer, self.folder / RESUME)
         metrics = {"iteration": self.trainer.iteration, "seconds": self._seconds()}
         if self.loss is not None:
@@ -233,7 +233,7 @@ class Training:
         save_checkpoint(self.folder, nca, self._info(), target, metrics, preview)
 
     def _snapshot(self, report: IterationReport) -> None:
-        """Keep the weights, and the pool and the batch in small pictures."""
+        """Save a snapshot: the weights, and small pictures of the pool and the batch."""
         path = self.folder / SNAPSHOTS / f"{report.iteration:07d}.safetensors"
         pool, batch = snapshot_pictures(self.folder, report.iteration)
         states, columns = self._pool(report, SNAPSHOT_POOL_COLUMNS**2), SNAPSHOT_POOL_COLUMNS
@@ -242,15 +242,15 @@ class Training:
         before, after = report.before.cpu(), report.after.cpu()
         items = range(min(SNAPSHOT_BATCH_ITEMS, len(before)), 0, -1)
         write_atomic(batch, _bounded_picture(before_after(before[:n], after[:n]) for n in items))
-        # Last, because a snapshot is there once its weights are.
+        # Last, because a snapshot exists once its weights do.
         write_atomic(path, weights_to_bytes(self.trainer.nca, self._info()))
-        # A training that was made longer has snapshots at other places: thin out the densest.
+        # A training that was extended has more snapshots: delete where they are densest.
         while len(found := snapshots(self.folder)) > SNAPSHOT_LIMIT:
             gaps = [found[i + 1][0] - found[i - 1][0] for i in range(1, len(found) - 1)]
             self._delete_snapshot(*found[1 + gaps.index(min(gaps))])
 
     def _delete_snapshot(self, iteration: int, path: Path) -> None:
-        """The weights and their pictures, which may not be there."""
+        """Delete a snapshot's weights, and its pictures if it has any."""
         path.unlink()
         for picture in snapshot_pictures(self.folder, iteration):
             picture.unlink(missing_ok=True)
@@ -263,7 +263,7 @@ class Training:
         """Write how far training is, for the page."""
         self.metrics.flush()
         done, total = self.trainer.iteration, self.spec.train.iterations
-        # Measured with everything around an iteration, unlike the trainer's own speed.
+        # Includes the time between iterations, unlike the trainer's own speed.
         pace = (self.clock() - self.began) / max(1, done - self.began_at)
         progress = Progress(
             iteration=done,
@@ -287,7 +287,7 @@ class Training:
         self.on_notice(words)
 
     def _draw(self, report: IterationReport) -> None:
-        """The pool and the batch as they are."""
+        """Draw the pool and the batch as they are now."""
         save_picture(contact_sheet(self._pool(report, SHEET_ITEMS)), self.folder / POOL)
         before, after = report.before[:BATCH_ITEMS].cpu(), report.after[:BATCH_ITEMS].cpu()
         save_picture(before_after(before, after), self.folder / BATCH)
@@ -300,7 +300,7 @@ class Training:
 
     @torch.no_grad()
     def _grow(self) -> None:
-        """The life of one automaton from its seed, as a moving picture; given up when stopping."""
+        """Animate a rollout from the seed in the preview file; given up when `stop` is true."""
         nca = self.trainer.nca
         grid = self.trainer.target.shape[0], self.trainer.target.shape[1]
         x, frames = nca.seed(1, grid), []

@@ -1,7 +1,7 @@
 """Compile the CPU engine before anybody waits for it: `python -m nca.jobs.warm_up`.
 
 Numba compiles at the first use on a machine, which takes seconds, and keeps the result on the
-disk. A process of its own does it while the page already answers.
+disk. A separate process compiles while the page already answers.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The training process: `python -m nca.jobs.worker FOLDER`.
 
-It writes only its folder and the device locks beside it. SIGTERM, SIGINT, a file named `stop` or
+It writes only to its folder and the device locks beside it. SIGTERM, SIGINT, a file named `stop` or
 the end of its parent end it after the current iteration, with everything saved. How it ended is in
 `result.json` and in the exit code (`nca.jobs.spec.Exit`).
 """
@@ -40,7 +40,7 @@ class Stop:
         self._requested = threading.Event()
 
     def request(self, *_: object) -> None:
-        """Request it; also a signal handler."""
+        """Request a stop; also a signal handler."""
         self._requested.set()
 
     def __call__(self) -> bool:
@@ -67,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
         words.error("the job's folder is missing")
         return Exit.BUSY
     lock = FileLock(folder / LOCK)
-    # Patient for a second, because `holder` takes the lock for a moment.
+    # Try for a second, because `holder` takes the lock for a moment.
     until = time.monotonic() + 1
     try:
         if not lock.acquire(lambda: time.monotonic() > until):
@@ -92,10 +92,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _train(folder: Path, stop: Stop) -> tuple[Exit, str | None]:
-    """Train, and say in a sentence what went wrong if something did."""
+    """Train; returns the exit code, and a sentence if something went wrong."""
     try:
         spec = read_spec(folder)
-        # Here, because torch takes seconds to import and a stop should count from the start.
+        # Imported here: torch takes seconds, and a stop must be noticed from the start.
         from nca.jobs.training import Training
         from nca.trainer import Diverged
     except BadInput as error:
@@ -125,14 +125,14 @@ OUT_OF_MEMORY = "Memory ran out; try a smaller batch, pool, grid or network."
 
 
 def _bound_log() -> None:
-    """Start the log again when a library has filled it; it was opened for appending."""
+    """Empty the log when a library has filled it; this works because it is open for appending."""
     status = os.fstat(2)
     if stat.S_ISREG(status.st_mode) and status.st_size > LOG_BYTES:
         os.ftruncate(2, 0)
 
 
 def _lower_priority() -> None:
-    """Let the page go first, and if memory runs out, let it be this process that ends."""
+    """Let the page go first, and let the system end this process first if memory runs out."""
     if hasattr(os, "nice"):  # not on Windows
         os.nice(max(0, NICENESS - os.nice(0)))
     try:
