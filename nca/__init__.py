@@ -41,7 +41,7 @@ __all__ = [
     "save_gif",
     "to_rgb",
 ]
-_HOME = {
+_MODULES = {
     "checkpoint": (
         "Checkpoint",
         "load_checkpoint",
@@ -74,7 +74,7 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    for module, names in _HOME.items():
+    for module, names in _MODULES.items():
         if name in names:
             return getattr(import_module(f"nca.{module}"), name)
     raise AttributeError(f"module 'nca' has no attribute {name!r}")

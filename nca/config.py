@@ -120,14 +120,14 @@ class TrainConfig(_Frozen):
     pool_size: int = Field(default=1024, ge=1, le=8192)
     reseed: Literal["worst", "random", "worst_after"] = Field(
         default="worst",
-        description="Which items become seeds; worst_after: once judged",
+        description="Which batch items become seeds; worst_after: the worst after the rollout",
     )
     reseed_count: int = Field(default=1, ge=0, le=64)
     reseed_kept: float = Field(
         default=1.0,
         ge=0,
         le=1,
-        description="Share of grown seeds the pool takes in at the end; all at first",
+        description="Share of grown seeds kept in the pool at the last iteration; falls from 1",
     )
     damage_count: int = Field(
         default=0, ge=0, le=64, description="Batch items damaged before a rollout"
@@ -149,13 +149,13 @@ class TrainConfig(_Frozen):
         default=0.0,
         ge=0,
         le=1,
-        description="Seeds whose largest alpha is below this in their first steps are punished",
+        description="Adds a loss for seeds whose largest alpha is below this in their first steps",
     )
     steps_min: int = Field(default=64, ge=1, le=512)
     steps_max: int = Field(default=95, ge=1, le=512)
     loss_at: Literal["last", "random", "mean_last"] = "last"
     loss_window: int = Field(
-        default=1, ge=1, le=256, description="Steps 'random' or 'mean_last' look at"
+        default=1, ge=1, le=256, description="Last steps that 'random' or 'mean_last' use"
     )
     optimiser: Literal["adam", "muon"] = "adam"
     learning_rate: float = Field(default=2e-3, ge=1e-7, le=0.1)

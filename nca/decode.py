@@ -312,7 +312,7 @@ def _read(file: BinaryIO, pixels: int, crop: bool) -> Any:
     if not _SIGNATURE.match(data):
         raise _Refused("format")
     try:
-        image = Image.open(io.BytesIO(_without_notes(data)), formats=FORMATS)
+        image = Image.open(io.BytesIO(_without_text(data)), formats=FORMATS)
         for frame in range(min(getattr(image, "n_frames", 1), _BLANK_FRAMES)):
             if frame:
                 image.seek(frame)
@@ -328,7 +328,7 @@ def _read(file: BinaryIO, pixels: int, crop: bool) -> Any:
     raise _Refused("hidden")
 
 
-def _without_notes(data: bytes) -> bytes:
+def _without_text(data: bytes) -> bytes:
     """A PNG without its text chunks and any too large colour profile; other formats unchanged.
 
     Pillow refuses pictures with long texts, and some programs write megabytes of them.

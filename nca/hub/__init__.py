@@ -29,7 +29,7 @@ __all__ = [
     "push_to_hub",
     "thumbnail",
 ]
-_HOME = {
+_MODULES = {
     "client": ("Hub", "account"),
     "download": ("Pulled", "from_pretrained", "pull"),
     "gallery": ("HubEntry", "discover", "thumbnail"),
@@ -39,7 +39,7 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
-    for module, names in _HOME.items():
+    for module, names in _MODULES.items():
         if name in names:
             return getattr(import_module(f"nca.hub.{module}"), name)
     raise AttributeError(f"module 'nca.hub' has no attribute {name!r}")

@@ -183,7 +183,7 @@ def writing_token(token: Token) -> str:
     return found
 
 
-def _not_expected(record: logging.LogRecord) -> bool:
+def _is_not_about_xet(record: logging.LogRecord) -> bool:
     """A log filter for the client's message that Xet is not used, which is on purpose."""
     return "as a binary IO buffer is not supported by Xet" not in str(record.msg)
 
@@ -203,5 +203,5 @@ def _use_guarded_client() -> None:
         if not _guarded:
             before = {name: list(hooks) for name, hooks in get_session().event_hooks.items()}
             set_client_factory(lambda: GuardedClient(before))
-            logging.getLogger("huggingface_hub._commit_api").addFilter(_not_expected)
+            logging.getLogger("huggingface_hub._commit_api").addFilter(_is_not_about_xet)
             _guarded = True

@@ -112,7 +112,7 @@ class Health:
     free_disk_bytes: int | None
 
 
-class _NeverBack:
+class _NonDecreasingClock:
     """A clock that stands still while the machine's is behind a time already recorded.
 
     Otherwise a job that ends while the machine's clock is behind would count as old, and be
@@ -161,7 +161,7 @@ class JobQueue:
         self.devices = tuple(devices or find_devices())
         try:
             self._store = _open_store(self.home)
-            self._clock = _NeverBack(clock, self._store.latest())
+            self._clock = _NonDecreasingClock(clock, self._store.latest())
             self._supervisor = Supervisor(self.home, self._store, self.limits, self._clock)
         except LocksUnsupported as error:
             raise BadInput(f"{error} NCA_GARDEN_HOME names it.") from error

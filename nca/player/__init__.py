@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from nca.player.models import nca_from_player, player_model
     from nca.player.replays import Recording, read_recording, replay
 
-_HOME = {
+_MODULES = {
     "NCAPlayer": "component",
     "Recording": "replays",
     "export_html": "export",
@@ -33,6 +33,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name not in _MODULES:
         raise AttributeError(f"module 'nca.player' has no attribute {name!r}")
-    return getattr(import_module(f"nca.player.{_HOME[name]}"), name)
+    return getattr(import_module(f"nca.player.{_MODULES[name]}"), name)
