@@ -254,7 +254,7 @@ SHAPES: dict[str, Mask] = {
 }
 HALVES = ("half-left", "half-right", "half-top", "half-bottom")
 # Never trained on; healing is judged by these. Four shapes, and ages in steps at which training
-# never does damage at once, because it only damages states that have grown for a whole rollout.
+# never does damage, because it only damages states that have grown for a whole rollout.
 HELD_OUT = ("limb", "scrub", "scatter", "hold")
 HELD_OUT_AGES = (30, 60)
 assert not set(HELD_OUT) & set(get_args(DamageShape))
