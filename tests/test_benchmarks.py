@@ -9,12 +9,15 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
+import healing_variants  # noqa: E402
 import others  # noqa: E402
 from systems import DENSE, Process, Work  # noqa: E402
 
 from nca.checkpoint import save_checkpoint  # noqa: E402
 from nca.config import NCAConfig  # noqa: E402
+from nca.evaluate import Plan  # noqa: E402
 from nca.model import NCA  # noqa: E402
+from nca.target import emoji_target  # noqa: E402
 
 
 @pytest.mark.parametrize("system", ["ours", *DENSE])
@@ -26,6 +29,24 @@ def test_a_system_trains_and_grows(system):
             assert answer["seconds"] > 0
     finally:
         process.close()
+
+
+def test_every_healing_variant_is_a_training_of_its_own(tmp_path, monkeypatch):
+    made = [healing_variants.configs(arm, 30) for arm in healing_variants.ARMS]
+    assert len(set(made)) == len(made) and {train.iterations for _, train in made} == {30}
+    # A quarter of 12 cells: what is run and kept is what the table shows.
+    monkeypatch.setattr(healing_variants, "KEPT", tmp_path / "kept.jsonl")
+    monkeypatch.setattr(healing_variants, "emoji_target", lambda emoji: emoji_target(emoji, 8, 2))
+    monkeypatch.setattr(healing_variants, "FAMILIES", {"hole": None})
+    monkeypatch.setattr(
+        healing_variants, "Plan", lambda **plan: Plan(lives=1, births=2, growth=(4, 200),
+        wound_at=4, healing=2, strokes=0, turned_for=2, families=("hole",), healing_for=20,
+        **(plan | {"persistence": 210})),
+    )  # fmt: skip
+    found = healing_variants.run("20 channels", "🌵", 0, 2, 1)
+    table = healing_variants.table([json.loads(json.dumps(found))]).splitlines()
+    assert len(table) == 3 and table[2].startswith("| 20 channels | 1 | ")
+    assert table[0].count("|") == table[2].count("|")
 
 
 def test_ours_and_distills_are_scored_by_the_same_families(tmp_path, monkeypatch, capsys):
