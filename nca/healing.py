@@ -24,6 +24,7 @@ HEALED = -2.5
 FLOOR, CEILING = -12.0, 12.0  # an exact copy and a broken state still have a score
 YARDSTICK = 72  # cells of the grid's shorter side that radii are given for; they scale with it
 BODIES = 20  # undamaged bodies of a family; trials take turns on them
+MAP_STEPS = 200  # until a hole of the healing map is judged
 LOOK_EVERY = 20  # steps between two looks at what heals, for the recovery time
 
 
@@ -310,7 +311,7 @@ def healing_map(
     radii: Sequence[float] = (2, 3, 5, 7),
     spacing: int = 2,
     age: int = 200,
-    steps: int = 200,
+    steps: int = MAP_STEPS,
     progress: Callable[[int, int], object] = lambda done, total: None,
 ) -> HealingMap:
     """Punch a hole at every second cell of a grown body, one at a time, and see whether it heals.
@@ -323,7 +324,7 @@ def healing_map(
         spacing: cells from one spot to the next.
         age: steps at which holes are punched.
         steps: until they are judged, against the same body without a hole.
-        progress: told after every radius how many of the radii are done.
+        progress: told after every 64 holes how many such parts of all are done.
     """
     body = nca.grow(nca.seed(1, size), age, seed)
     rest = nca.grow(body, steps, seed, t0=age)[..., :4].double()
@@ -333,10 +334,11 @@ def healing_map(
     spots = (alive & grid).nonzero()
     rows = torch.arange(size[0])[:, None]
     columns = torch.arange(size[1])[None]
-    results = []
-    for done, radius in enumerate(radii):
-        healed = []
-        for part in spots.split(64):  # a whole body's trials at once would fill the memory
+    parts = spots.split(64)  # a whole body's trials at once would fill the memory
+    results: list[Tensor] = []
+    for number, radius in enumerate(radii):
+        healed: list[Tensor] = []
+        for part in parts:
             y, x = part[:, 0].view(-1, 1, 1), part[:, 1].view(-1, 1, 1)
             holes = (rows - y) ** 2 + (columns - x) ** 2 <= radius**2
             hit = erase(body.expand(len(part), -1, -1, -1), holes)
@@ -344,6 +346,6 @@ def healing_map(
             seeds = item_seeds(seed, 1).expand(len(part))
             later = nca.grow(hit, steps, seeds, t0=age)[..., :4].double()
             healed.append(_log10_mean((later - rest).square()) < HEALED)
+            progress(number * len(parts) + len(healed), len(parts) * len(radii))
         results.append(torch.cat(healed) if healed else torch.zeros(0, dtype=torch.bool))
-        progress(done + 1, len(radii))
     return HealingMap(size, tuple(radii), spots, torch.stack(results, 1), alive)

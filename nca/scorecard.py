@@ -14,7 +14,7 @@ from statistics import median
 from typing import Any
 
 import torch
-from PIL import Image, ImageColor, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont
 from tqdm import tqdm
 
 from nca.chart import INK, PAPER, chart, sheet
@@ -114,22 +114,30 @@ def _png(picture: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def map_picture(found: HealingMap, cell: int = 6) -> Image.Image:
-    """A healing map with its legend: RGB, every cell of the grid `cell` pixels wide.
+def map_cells(found: HealingMap) -> Image.Image:
+    """A healing map with a pixel for each cell, transparent where there is no body: RGBA."""
+    colours = [(*colour, 255) for colour, _ in map_legend(found)]
+    palette = torch.tensor([*colours, (0, 0, 0, 0)], dtype=torch.uint8)
+    return Image.fromarray(palette[found.levels()].numpy())  # level -1, no body, is the last
 
-    A cell is coloured by the widest hole that heals there, red where not even the smallest does.
-    """
-    height, width = found.size
-    colours = _levels(len(found.radii))
-    palette = torch.tensor([*colours, ImageColor.getrgb(PAPER)], dtype=torch.uint8)
-    cells = Image.fromarray(palette[found.levels()].numpy())  # -1, no body, is the last: paper
-    page = Image.new("RGB", (max(width * cell, 220), height * cell + 18 * len(colours) + 8), PAPER)
-    page.paste(cells.resize((width * cell, height * cell), Image.Resampling.NEAREST))
-    pen, font = ImageDraw.Draw(page), ImageFont.load_default(12)
+
+def map_legend(found: HealingMap) -> list[tuple[tuple[int, int, int], str]]:
+    """The colours of a healing map, RGB, from the worst, and what each means."""
     words = [f"does not heal from radius {found.radii[0]:g}"]
     words += [f"heals up to radius {radius:g}" for radius in found.radii]
-    for line, (colour, text) in enumerate(zip(colours, words, strict=True)):
-        y = height * cell + 18 * line
+    return list(zip(_levels(len(found.radii)), words, strict=True))
+
+
+def map_picture(found: HealingMap, cell: int = 6) -> Image.Image:
+    """A healing map on white above its legend: RGB, every cell of the grid `cell` pixels wide."""
+    cells, legend = map_cells(found), map_legend(found)
+    width, height = cells.width * cell, cells.height * cell
+    page = Image.new("RGB", (max(width, 220), height + 18 * len(legend) + 8), PAPER)
+    larger = cells.resize((width, height), Image.Resampling.NEAREST)
+    page.paste(larger, mask=larger)
+    pen, font = ImageDraw.Draw(page), ImageFont.load_default(12)
+    for line, (colour, text) in enumerate(legend):
+        y = height + 18 * line
         pen.rectangle((8, y + 3, 20, y + 15), fill=colour)
         pen.text((28, y + 2), text, fill=INK, font=font)
     return page

@@ -9,7 +9,9 @@ import pytest
 from PIL import Image
 
 from nca.checkpoint import load_checkpoint
+from nca.healing import healing_map
 from nca.render import to_rgba8
+from nca.scorecard import map_cells
 from tests.ui.visit import Visit
 
 LIZARD = "checkpoints/lizard-regenerating"
@@ -132,3 +134,15 @@ def test_damage_on_a_phone(visit):
     assert page.fits()
     page.snap("inspect-390")
     assert page.errors == []
+
+
+def test_the_healing_map_is_the_librarys(visit):
+    page = opened(visit, 390, has_touch=True)
+    page.page.get_by_role("button", name="Show where it heals").click()
+    page.until(lambda: page.page.locator("#inspect-map img").count(), PATIENCE)
+    found = healing_map(load_checkpoint(LIZARD).nca, (72, 72))
+    assert (picture(page, "#inspect-map img") == np.asarray(map_cells(found))).all()
+    assert f"{found.share:.0%} of them closed" in page.page.locator("#inspect-map").inner_text()
+    assert page.page.locator("#inspect-map li").count() == 5
+    assert page.page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.snap("inspect-map-390")

@@ -9,8 +9,9 @@ from torch import Tensor
 from nca.anatomy import perception_pictures, weight_pictures
 from nca.chart import COLOURS
 from nca.evaluate import HEALED, Scores
+from nca.healing import MAP_STEPS, HealingMap
 from nca.model import NCA
-from nca.scorecard import lines
+from nca.scorecard import lines, map_cells, map_legend
 from nca.ui.inspect.life_views import line_charts, number, pixels, section, short
 from nca.ui.markup import count, figure
 
@@ -64,6 +65,29 @@ def curves(scores: Scores) -> str:
         f"{scores.lives} lives: below the line at {number(HEALED)} damage counts as healed, "
         "which an automaton that was never damaged in training rarely reaches.",
         f'<div class="curves">{shown}</div>',
+    )
+
+
+def healing_map(found: HealingMap) -> str:
+    """Where the body heals, each cell coloured by the widest hole that closes there."""
+    legend = "".join(
+        f'<li><i style="background:rgb{colour}"></i>{text}</li>'
+        for colour, text in map_legend(found)
+    )
+    safe = found.safe_radius()
+    words = (
+        "A hole is cut at every second cell of the grown body, one at a time, and looked at "
+        f"{MAP_STEPS} steps later. {found.share:.0%} of them closed. "
+    )
+    if safe:
+        words += f"Nearly everywhere it heals holes of radius {number(safe)}, in cells."
+    else:
+        words += f"Even holes of radius {number(found.radii[0])}, in cells, stay in many places."
+    shown = pixels(map_cells(found), "The body, coloured by how wide a hole heals at each cell")
+    return section(
+        "Where it heals",
+        words,
+        f'<div class="healing-map"><figure>{shown}</figure><ul>{legend}</ul></div>',
     )
 
 

@@ -14,6 +14,7 @@ from nca.checkpoint import WEIGHTS
 from nca.config import BadInput
 from nca.damage_shapes import HALVES, SHAPES
 from nca.evaluate import Plan, evaluate
+from nca.healing import healing_map
 from nca.jobs import JobView
 from nca.life import Life, live
 from nca.scorecard import recorded
@@ -74,6 +75,8 @@ class InspectTab:
         strips: the hidden channels over time.
         curves: error after damage, while growing and in the long run.
         score: the button that measures these curves.
+        map: where the body heals.
+        draw_map: the button that computes this map.
         perceived: the target through the filters.
         ranges: the range of each channel.
         weights: the weights of every layer.
@@ -91,6 +94,8 @@ class InspectTab:
     strips: gr.HTML
     curves: gr.HTML
     score: gr.Button
+    map: gr.HTML
+    draw_map: gr.Button
     perceived: gr.HTML
     ranges: gr.HTML
     weights: gr.HTML
@@ -113,6 +118,7 @@ class InspectTab:
         """The components that change with the checkpoint."""
         return [
             *self.life_outputs, self.shelf, self.perceived, self.weights, self.curves, self.score,
+            self.map, self.draw_map,
         ]  # fmt: skip
 
 
@@ -143,6 +149,10 @@ def build(context: PageContext) -> Callable[[], None]:
         trigger_mode="once", concurrency_limit=1, show_progress="full",
         show_progress_on=tab.curves,
     )  # fmt: skip
+    listen(
+        tab.draw_map.click, handlers.draw_map, [visitor, tab.life], [tab.map, tab.draw_map],
+        trigger_mode="once", concurrency_limit=1, show_progress="full", show_progress_on=tab.map,
+    )  # fmt: skip
     return lambda: None
 
 
@@ -172,6 +182,8 @@ def lay_out() -> InspectTab:
         strips = gr.HTML("", elem_id="inspect-strips")
         curves = gr.HTML("", elem_id="inspect-curves")
         score = gr.Button("Score it now", visible=False, elem_id="inspect-score")
+        map_box = gr.HTML("", elem_id="inspect-map")
+        draw_map = gr.Button("Show where it heals", visible=False, elem_id="inspect-draw-map")
         with gr.Row(equal_height=False):
             with gr.Column(min_width=320):
                 perceived = gr.HTML("", elem_id="inspect-perceived")
@@ -180,7 +192,7 @@ def lay_out() -> InspectTab:
                 weights = gr.HTML("", elem_id="inspect-weights")
     return InspectTab(
         shelf_row, about, newest, step, damage, seed, stage, traces, strips, curves, score,
-        perceived, ranges, weights, life,
+        map_box, draw_map, perceived, ranges, weights, life,
     )  # fmt: skip
 
 
@@ -267,22 +279,35 @@ class Handlers:
         loaded = self.catalog.load(key_of(stored), _shown(shown).name)
         if loaded.target is None:
             raise BadInput("This automaton came without its picture, so it cannot be scored.")
-        until, done = time.monotonic() + SCORING, 0
+        in_time, done = _deadline(), 0
 
         def report(steps: int) -> None:
             nonlocal done
             done += steps
             progress(done / PLAN.work, desc="Growing and damaging it")
-            if time.monotonic() > until:
-                raise BadInput(
-                    "This automaton is too large to be scored here; download its checkpoint and "
-                    "run python -m nca evaluate on it."
-                )
+            in_time()
 
         scores = evaluate(loaded.nca, loaded.target, 0, PLAN, report)
         return {
             self.tab.curves: model_views.curves(scores),
             self.tab.score: gr.update(visible=False),
+        }
+
+    def draw_map(
+        self, stored: Any, shown: ShownLife | None, progress: gr.Progress = gr.Progress()
+    ) -> Updates:
+        """Cut holes all over the grown body and see which heal."""
+        loaded, in_time = self.catalog.load(key_of(stored), _shown(shown).name), _deadline()
+        size = loaded.size
+
+        def report(done: int, total: int) -> None:
+            progress(done / total, desc="Cutting holes")
+            in_time()
+
+        found = healing_map(loaded.nca, size, progress=report)
+        return {
+            self.tab.map: model_views.healing_map(found),
+            self.tab.draw_map: gr.update(visible=False),
         }
 
     # ------------------------------------------------------------------ helpers
@@ -305,6 +330,8 @@ class Handlers:
                 model_views.curves(scores) if scores else model_views.unscored(has_target)
             ),
             self.tab.score: gr.update(visible=scores is None and has_target),
+            self.tab.map: "",
+            self.tab.draw_map: gr.update(visible=True),
         }
 
     def _life_of(
@@ -369,3 +396,17 @@ def _whole(value: Any, most: int, what: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
         raise BadInput(f"Please choose {what} from 0 to {most}.")
     return value
+
+
+def _deadline() -> Callable[[], None]:
+    """Called from time to time, it raises BadInput once a visitor has waited for too long."""
+    until = time.monotonic() + SCORING
+
+    def in_time() -> None:
+        if time.monotonic() > until:
+            raise BadInput(
+                "This automaton is too large to be scored here; download its checkpoint and "
+                "run python -m nca evaluate on it."
+            )
+
+    return in_time
