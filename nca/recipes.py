@@ -55,9 +55,10 @@ PHOTO_TRAIN = TrainConfig(
     decay=0.01,
 )
 
-# What visitors do, mostly swipes of any width, and what the battery has always measured.
+# What visitors do, mostly swipes of any width, and what the battery has always measured: the centre
+# square heals only where it is trained on.
 SWIPES: tuple[DamageShape, ...] = (
-    "swipe", "swipes", "swipe", "swipes", "hole", "cut", "half", "circle",
+    "swipe", "swipes", "swipe", "swipes", "hole", "cut", "half", "centre",
 )  # fmt: skip
 
 _RECIPES = (
