@@ -76,7 +76,7 @@ _RECIPES = (
             damage_drawn=0.3,
             birth_alpha=0.5,
             optimiser="muon",
-            learning_rate=5e-3,
+            learning_rate=3.5e-3,
             schedule="cosine",
             decay=0.01,
         ),
