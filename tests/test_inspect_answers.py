@@ -53,7 +53,7 @@ def by_name(handlers: Handlers, updates: dict[Any, Any]) -> dict[str, Any]:
 
 def test_every_view_is_there_and_a_wild_automaton_is_told(handlers):
     tame = choose(handlers, "tame")
-    assert len(tame) == 12 and tame["life"].name == "shipped:tame"
+    assert len(tame) == 14 and tame["life"].name == "shipped:tame"
     assert "Step 30 of 300" in tame["stage"] and tame["about"] == ""
     assert tame["stage"].count("<img") == 1 + 4 + 6 and tame["strips"].count("<img") == 3
     assert tame["perceived"].count("<img") == 3 and tame["weights"].count("<img") == 2

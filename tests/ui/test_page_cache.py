@@ -6,6 +6,7 @@ import json
 import re
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 import brotli
 import pytest
@@ -64,7 +65,9 @@ def answered(cache, path, query=b"", **headers):
         "type": "http", "method": "GET", "path": path, "query_string": query, "headers": asked,
         "scheme": "http",
     }  # fmt: skip
-    asyncio.run(cache(scope, receive, send))
+    # In a thread of its own: after tests with a browser, this one has a running event loop.
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, cache(scope, receive, send)).result()
     return sent[0]["status"], b"".join(message.get("body", b"") for message in sent[1:])
 
 
