@@ -144,6 +144,8 @@ def rollout_while_erasing(
     """
     wanted = sorted(set((steps,) if keep is None else keep))
     last = wanted[-1]
+    if not erased:
+        return engine.rollout(nca, x, last, seeds, t0=t0, keep=wanted, angle=angle)
     cuts = sorted({0, last, *(step for step in erased if step < last)})
     kept = [x[None]] if 0 in wanted else []
     for start, end in zip(cuts, cuts[1:], strict=False):

@@ -254,7 +254,7 @@ def test_two_hundred_visitors_leave_nothing_behind(attacker: Attacker):
             key = secrets.token_hex(16)
             assert attacker.call("list_checkpoints", ["here", "", key]).value
             assert attacker.call("job", [secrets.token_hex(16), key]).refusal
-            assert attacker.call("grow", ["kept:" + "0" * 32, 1, 1, "", 0, key, "", 0]).refusal
+            assert attacker.call("grow", ["kept:" + "0" * 32, 1, 1, "", 0, key]).refusal
 
     visits()
     home, process = attacker.server.home, attacker.server.process.pid

@@ -182,7 +182,7 @@ class Visitor(threading.Thread):
                         self.record.seen[self.job] = (time.monotonic(), about["iteration"])
         elif what == "grow":
             name = f"job:{self.job}"
-            self.call(client, "grow", [name, 60, 1, "centre", 30, self.key, "", 100])
+            self.call(client, "grow", [name, 60, 1, "centre", 30, self.key])
         elif what == "delete":
             if self.draw.random() < 0.3:
                 with self.record.guard:

@@ -35,8 +35,6 @@ class Growing:
         damage: str = "",
         damage_at: int = 100,
         key: str = "",
-        wound: str = "",
-        wound_at: int = 100,
     ) -> dict[str, Any]:
         """Grow an automaton from one cell, damage it if asked, and return the growth as a GIF.
 
@@ -49,8 +47,6 @@ class Growing:
                 scrub, scatter.
             damage_at: the damage is applied just before this step.
             key: the visitor's key, needed for their own checkpoints.
-            wound: earlier name of damage.
-            wound_at: earlier name of damage_at; used together with wound.
 
         Returns:
             gif as base64, one frame per step; alive, the share of living cells in the last state;
@@ -59,12 +55,10 @@ class Growing:
         most = self.settings.limits.export_frames
         steps = values.whole(steps, 1, most, "steps")
         seed = values.whole(seed, 0, 2**32 - 1, "seed")
-        shape, at, name = values.text(damage, "damage"), damage_at, "damage_at"
-        if not shape:
-            shape, at, name = values.text(wound, "wound"), wound_at, "wound_at"
+        shape, cut = values.text(damage, "damage"), steps
         if shape:
             check_shape(shape)
-        cut = values.whole(at, 0, steps, name) if shape else steps
+            cut = values.whole(damage_at, 0, steps, "damage_at")
         ref = values.checkpoint(checkpoint, self.catalog)
         loaded = self.catalog.load(values.key_or_none(key), ref)
         x, frames = _life(loaded.nca, loaded.nca.seed(1, loaded.size), seed, (cut, steps), shape)
