@@ -10,7 +10,7 @@ run: .venv
 # A browser on a busy machine can miss a deadline: what failed runs once more, alone, and only what
 # fails twice fails the build. Both runs say what they saw.
 test: test-env lint
-	$(PY) -m pytest -q -n 2 --dist loadfile \
+	$(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder \
 		|| $(PY) -m pytest -q --last-failed --last-failed-no-failures none
 
 # What needs no browser, no training and no server, in under a minute.
@@ -31,6 +31,7 @@ bench: test-env
 
 # Half an hour of many visitors, killed workers and a killed server; alone on the machine.
 soak: test-env
+	$(PY) -m pytest -q -m long
 	$(PY) tests/load/soak.py --minutes 30
 
 # Every engine of the player against the oracle, the worst error of each.

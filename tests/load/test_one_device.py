@@ -3,6 +3,7 @@
 import threading
 import time
 
+import pytest
 import torch
 
 from nca.config import Limits, NCAConfig
@@ -11,6 +12,7 @@ from nca.model import NCA
 from nca.render import animation_bytes
 from tests.jobs_kit import tiny_png, tiny_spec, wait_for, workers
 
+pytestmark = pytest.mark.long
 JOBS, FILMS = 8, 4
 
 

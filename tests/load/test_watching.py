@@ -15,7 +15,7 @@ import pytest
 
 from tests.ui.server import KEY, Client, serve
 
-HOUR = 2400  # looks of a page at its training, one every 1.5 s
+QUARTER, HOUR = 600, 2400  # looks of a page at its training, one every 1.5 s
 PAGES = 4  # that look at the same time
 VISITORS = 200  # pages that look once and are closed
 GROWTH = 20e6  # bytes, at most
@@ -71,26 +71,27 @@ def memory(server) -> int:
     return psutil.Process(server.process.pid).memory_info().rss
 
 
-def test_an_hour_of_watching_leaves_the_server_as_large_as_it_was(watched):
+@pytest.mark.parametrize("looks", [QUARTER, pytest.param(HOUR, marks=pytest.mark.long)])
+def test_an_hour_of_watching_leaves_the_server_as_large_as_it_was(watched, looks):
     server, client, job = watched
     folder = server.home / "jobs" / job
 
-    def watch(looks: int) -> None:
+    def watch(times: int) -> None:
         page = Watcher(client, job)
-        for i in range(looks):
+        for i in range(times):
             if i % 8 == 0:  # as often as a training draws new ones
                 for name in PICTURES:
                     os.utime(folder / name)
             # Scripts, and pages that are loaded again, come as new sessions.
             assert (Watcher(client, job) if i % 4 == 0 else page).look() > 100
 
-    def look(looks: int) -> None:
+    def look(times: int) -> None:
         with ThreadPoolExecutor(PAGES) as pages:
-            list(pages.map(watch, [looks // PAGES] * PAGES))
+            list(pages.map(watch, [times // PAGES] * PAGES))
 
     look(200)  # everything is loaded once
     before = memory(server)
-    look(HOUR)
+    look(looks)
     assert memory(server) - before < GROWTH
 
 
