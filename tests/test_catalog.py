@@ -38,8 +38,9 @@ def test_a_name_is_read_as_it_is_written():
 
 @pytest.mark.parametrize(
     "text",
-    ["/etc", "job:", "job", "other:x", "shipped:lizard@3", "kept:x@1", "job:x@y", "job:x@", 7],
-)
+    ["/etc", "job:", "job", "other:x", "shipped:lizard@3", "kept:x@1", "job:x@y", "job:x@", 7,
+     "shipped:../x", "shipped:\ud800"],
+)  # fmt: skip
 def test_what_is_no_name_is_refused(text):
     with pytest.raises(BadInput, match="not yours"):
         CheckpointRef.parse(text)

@@ -10,7 +10,7 @@ from typing import Self
 from nca.config import BadInput
 from nca.jobs import NOT_YOURS
 
-_FORM = re.compile(r"(shipped|job|kept):([^@]{1,128})(?:@([0-9]{1,9}))?")
+_FORM = re.compile(r"(shipped|job|kept):([\w.-]{1,128})(?:@([0-9]{1,9}))?")
 
 
 class Kind(StrEnum):

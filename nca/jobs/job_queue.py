@@ -19,7 +19,7 @@ from typing import Literal
 
 from nca.config import BadInput, Limits, checked
 from nca.files import write_atomic
-from nca.jobs.keys import NOT_YOURS, key_hash, new_key
+from nca.jobs.keys import NOT_YOURS, is_key, key_hash, new_key
 from nca.jobs.lock import FileLock, LocksUnsupported
 from nca.jobs.metrics import MetricsReader
 from nca.jobs.progress import Progress, read_progress
@@ -372,7 +372,7 @@ class JobQueue:
     def _owned(self, key: str, job_id: str) -> Row:
         """The job, if it is this visitor's; the same refusal whether it exists or not."""
         owner = key_hash(key)
-        row = self._store.get(job_id) if isinstance(job_id, str) else None
+        row = self._store.get(job_id) if is_key(job_id) else None  # an id has a key's form
         theirs = row.owner if row is not None else "0" * len(owner)
         if not hmac.compare_digest(owner, theirs) or row is None or row.requested == "delete":
             raise BadInput(NOT_YOURS)

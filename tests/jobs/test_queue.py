@@ -137,6 +137,7 @@ def test_nobody_else_can_touch_a_job(house):
         (other, house.job),
         (house.key, "0" * 32),
         (house.key, "../" + house.job),
+        (house.key, "\ud800"),  # JSON can hold it, SQLite cannot
         (house.key, None),
         ("", house.job),
         (house.key.upper() + "\n", house.job),

@@ -78,6 +78,8 @@ def test_keys(catalog):
             values.key_or_new(wrong)
     with pytest.raises(BadInput, match="give key as text"):
         values.key_or_none(7)
+    with pytest.raises(BadInput, match="give key as valid Unicode"):
+        values.key_or_none("\ud800")
 
 
 def test_names_of_checkpoints(catalog):

@@ -36,11 +36,19 @@ def whole(value: Any, low: int, high: int, name: str) -> int:
 
 
 def text(value: Any, name: str) -> str:
-    """A text, stripped of white space at both ends; empty for None; BadInput for other types."""
+    """A text, stripped of white space at both ends; empty for None.
+
+    Raises:
+        BadInput: it is of another type, or not Unicode (JSON can hold half a surrogate pair).
+    """
     if value is None:
         return ""
     if not isinstance(value, str):
         raise BadInput(f"Please give {name} as text.")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise BadInput(f"Please give {name} as valid Unicode text.") from None
     return value.strip()
 
 
