@@ -20,7 +20,7 @@ from nca.render import to_rgb8, upscale
 
 FILTERS = ("identity", "Sobel x", "Sobel y", "Laplacian")
 CHANNELS = ("red", "green", "blue", "alpha")
-HUGE = 100.0  # a healthy automaton stays within about 10; -1700 to 1000 has been reported
+HUGE = 100.0  # most shipped ones stay within 50; -1700 to 1000 has been reported
 KINDS = {"mature": "#2c6e49", "growing": "#f5cf3d", "empty": "#ffffff"}
 _SHADES = 120
 _COLD, _HOT = np.array([53, 87, 165]), np.array([200, 52, 45])
@@ -28,8 +28,8 @@ Cell = tuple[int, int]  # row, column
 
 
 def channel_name(channel: int) -> str:
-    """red, green, blue, alpha, then hidden 4, hidden 5 and so on."""
-    return CHANNELS[channel] if channel < 4 else f"hidden {channel}"
+    """red, green, blue, alpha, then hidden 1, hidden 2 and so on, as in the player."""
+    return CHANNELS[channel] if channel < 4 else f"hidden {channel - 3}"
 
 
 def diverging(values: Tensor | np.ndarray, limit: float | None = None) -> np.ndarray:

@@ -130,7 +130,7 @@ def test_ranges_flag_what_is_out_of_hand():
     red, green, *_, alpha, fourth, fifth = value_ranges(states)
     assert (red.low, red.high, red.flagged) == (0, 0.5, False) and green.low == -0.25
     assert alpha.name == "alpha" and not alpha.flagged
-    assert fourth.name == channel_name(4) == "hidden 4" and fourth.low == -1700
+    assert fourth.name == channel_name(4) == "hidden 1" and fourth.low == -1700
     assert fourth.flagged and fifth.flagged
 
 
@@ -153,10 +153,10 @@ def test_channels_side_by_side_and_one_by_one():
     states[1, 2, 3, 4] = -2.0
     states[2, :, :, 4] = 1.0
     strips = channel_strips(states, scale=2, gap=1)
-    assert [name for name, _, _ in strips] == ["alpha", "hidden 4", "hidden 5"]
+    assert [name for name, _, _ in strips] == ["alpha", "hidden 1", "hidden 2"]
     _, limit, strip = strips[1]
     assert strip.size == (3 * 11, 8) and 1 < limit < 2  # one value in a hundred may exceed it
     assert strip.getpixel((11 + 6, 4)) == (53, 87, 165) and strip.getpixel((0, 0)) == (255,) * 3
     assert strips[2][1] == 1 and strips[2][2].getcolors() == [(33 * 8, (255, 255, 255))]
     pictures = dict(channel_pictures(states[2]))
-    assert len(pictures) == 6 and pictures["hidden 4"].getcolors() == [(20, (200, 52, 45))]
+    assert len(pictures) == 6 and pictures["hidden 1"].getcolors() == [(20, (200, 52, 45))]

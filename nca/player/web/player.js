@@ -2,6 +2,7 @@
 import { compileWasm } from "./engine-wasm.js";
 import { ENGINES } from "./engines.js";
 import { SHAPES } from "./events.js";
+import { followTheme, GROUND } from "./ground.js";
 import { Healing } from "./healing.js";
 import { Inspector } from "./inspector.js";
 import { pressKey } from "./keys.js";
@@ -26,7 +27,6 @@ const UNHEALED = "This damage has not healed.";
 const GONE_MS = 20_000;
 const STILL_STEPS = 160;
 const GRIDS = [48, 72, 96, 128, 192, 256];
-const GROUND = { light: 1, dark: 0.075 };
 
 export async function mountPlayer(host, options = {}) {
   const wasm = await compileWasm(decodeBase64(WASM));
@@ -53,7 +53,7 @@ class Player {
     this.seen = true;
     host.ncaPlayer = this;
     this.#listen();
-    this.#followTheme();
+    this.unfollow = followTheme(host, () => this.redraw());
     if (options.model) this.setModel(options.model, options.seed);
   }
 
@@ -229,8 +229,7 @@ class Player {
     this.gone = true;
     this.listening.abort();
     this.watching.disconnect();
-    this.theme.disconnect();
-    this.system.removeEventListener("change", this.follow);
+    this.unfollow();
     clearTimeout(this.leaving);
     document.removeEventListener("visibilitychange", this.onVisible);
     this.run.engine?.dispose();
@@ -360,22 +359,6 @@ class Player {
   drawOver(now = performance.now()) {
     const at = this.pointer.at ?? this.cursor;
     this.overlay.draw(now, this.run, this.inspector.cell, at, this.tool === "erase" && this.brush);
-  }
-
-  #followTheme() {
-    const dark = matchMedia("(prefers-color-scheme: dark)");
-    this.system = dark;
-    const follow = (this.follow = () => {
-      // Gradio sets its theme as a class of the body; an exported page follows the system.
-      const marked = document.body.classList.contains("dark");
-      const own = document.querySelector("gradio-app, .gradio-container");
-      this.host.dataset.theme = marked || (!own && dark.matches) ? "dark" : "light";
-      this.redraw();
-    });
-    dark.addEventListener("change", follow);
-    this.theme = new MutationObserver(follow);
-    this.theme.observe(document.body, { attributes: true, attributeFilter: ["class"] });
-    follow();
   }
 
   // ------------------------------------------------------------------ controls

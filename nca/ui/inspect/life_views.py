@@ -230,8 +230,8 @@ def wild(reaches: Sequence[ChannelRange]) -> str:
         f"runs from {number(worst.low)} to {number(worst.high)}"
     )  # fmt: skip
     return (
-        f"Take care: {worst.name} {extent}. Values beyond {HUGE:g} mean an automaton on the edge "
-        "of breaking down, which may look different on another machine."
+        f"Take care: {worst.name} {extent}. An automaton with values beyond {HUGE:g} may be close to "
+        "diverging, and may look different on another machine."
     )
 
 
@@ -241,7 +241,7 @@ def _verdict(reaches: Sequence[ChannelRange]) -> str:
         return f"Only training keeps numbers small, and here it does not: red rows leave {HUGE:g}."
     return (
         f"Over the whole life every number stays between {number(low)} and {number(high)}: "
-        "nothing holds them there but training; in a healthy automaton that is about 10."
+        f"nothing holds them there but training. Trouble starts beyond {HUGE:g}."
     )
 
 
