@@ -7,6 +7,7 @@ these frozen models; nothing else in the project decides whether a value is in r
 from __future__ import annotations
 
 import math
+import operator
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
@@ -33,6 +34,18 @@ class BadInput(ValueError):
     ...     print(error)
     There is no recipe called 'slow'; choose one of quick, growing, persistent, ...
     """
+
+
+def whole_number(name: str, value: Any, least: int = 0, most: int | None = None) -> int:
+    """An argument that must be a whole number, NumPy's included; raises BadInput if it is not."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = least - 1
+    if number < least or (most is not None and number > most):
+        span = f"of at least {least}" if most is None else f"from {least} to {most:,}"
+        raise BadInput(f"Please give {name} as a whole number {span}, not {value!r:.40}.")
+    return number
 
 
 class _Frozen(BaseModel):

@@ -296,7 +296,7 @@ def damage(
         seed: of the random numbers.
 
     Raises:
-        BadInput: the shape is unknown.
+        BadInput: the shape is unknown, or the states are not [B, H, W, C].
     """
     check_shape(shape)
     erased = SHAPES[shape](_scene(x, seed, centre, radius, count))
@@ -356,5 +356,8 @@ def _scene(
     radius: float | None,
     count: int | None,
 ) -> Scene:
+    if not isinstance(x, Tensor) or x.ndim != 4 or x.shape[-1] < 4:
+        shape = list(x.shape) if isinstance(x, Tensor) else type(x).__name__
+        raise BadInput(f"The states must be [batch, height, width, channels], not {shape}.")
     draw = torch.Generator().manual_seed(seed)
     return Scene((x[..., 3] > ALIVE).cpu(), draw, centre, radius, count)

@@ -14,6 +14,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from nca.config import BadInput
+
 GOLDEN = 0x9E3779B9  # 2**32 / golden ratio: spreads consecutive counters over all bits
 MASK = 0xFFFFFFFF
 Seed = int | Sequence[int] | Tensor
@@ -41,13 +43,20 @@ def item_seeds(seed: Seed, batch: int) -> Tensor:
         batch: the number of items B.
 
     Raises:
-        ValueError: when a sequence does not have B seeds.
+        BadInput: not a whole number, nor B of them.
     """
     if isinstance(seed, int):
         return torch.tensor([mix(seed, item) for item in range(batch)], dtype=torch.int64)
-    seeds = torch.as_tensor(seed, dtype=torch.int64, device="cpu") & MASK
+    try:
+        seeds = torch.as_tensor(seed, dtype=torch.int64, device="cpu") & MASK
+    except (TypeError, ValueError, RuntimeError):
+        raise BadInput(f"Please give the seed as a whole number, not {seed!r:.40}.") from None
+    if seeds.ndim == 0:  # a number of NumPy's
+        return item_seeds(int(seeds), batch)
     if seeds.shape != (batch,):
-        raise ValueError(f"expected {batch} seeds, one per batch item, got {tuple(seeds.shape)}")
+        raise BadInput(
+            f"Please give one seed, or {batch} seeds, one per batch item, not {list(seeds.shape)}."
+        )
     return seeds
 
 

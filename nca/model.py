@@ -7,6 +7,7 @@ with arrays channels-last and the fire mask of nca/fire.py instead of a random g
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nca.config import Laplacian, NCAConfig
+from nca.config import BadInput, Laplacian, NCAConfig, whole_number
 from nca.fire import Seed, fire_mask, item_seeds
 from nca.state import alive_mask, make_seed
 
@@ -87,8 +88,22 @@ class NCA(nn.Module):
         return next(self.parameters()).device
 
     def seed(self, batch: int = 1, size: int | tuple[int, int] = 72) -> Tensor:
-        """The initial states, [B, H, W, C], with one living cell; `size` is H = W or (H, W)."""
-        height, width = (size, size) if isinstance(size, int) else size
+        """The initial states, float [B, H, W, C]: one living cell in the middle of an empty grid.
+
+        Its alpha is 1, its colour black, its hidden channels 1, or 0 with `seed_hidden=False`.
+
+        Args:
+            batch: how many, B.
+            size: of the grid: H = W, or (H, W).
+
+        Raises:
+            BadInput: not whole numbers of at least 1.
+        """
+        batch = whole_number("batch", batch, 1)
+        sides = size if isinstance(size, Sequence) else (size, size)
+        if len(sides) != 2:
+            raise BadInput(f"Please give the size as one number or as (height, width), not {size}.")
+        height, width = (whole_number("size", side, 1) for side in sides)
         x = make_seed(self.config.channels, height, width, batch, self.config.seed_hidden)
         return x.to(self.device, next(self.parameters()).dtype)
 
@@ -121,14 +136,20 @@ class NCA(nn.Module):
         return alive_mask(x[..., 3], self.config.alive_threshold, self.config.padding)
 
     def step(self, x: Tensor, t: int, seed: Seed = 0, angle: float = 0.0) -> Tensor:
-        """The states one step later, [B, H, W, C].
+        """The states one step later, [B, H, W, C], differentiable, in plain torch operations.
+
+        `torch.export` can export it; `nca.rollout` is faster for more than one step.
 
         Args:
-            x: states at step t.
+            x: states at step t, float [B, H, W, C], premultiplied RGBA in the first four channels.
             t: the step; with `seed` it decides which cells fire.
             seed: an int, or one per item.
             angle: radians by which the perception filters are rotated.
+
+        Raises:
+            BadInput: the states do not fit this automaton.
         """
+        check_states(self, x)
         batch, height, width, _ = x.shape
         pre = self.alive(x)
         dx = self.update(self.perceive(x, angle))
@@ -161,9 +182,13 @@ class NCA(nn.Module):
             t0: the step `x` is at.
             all_steps: return every step, [steps + 1, B, H, W, C], `x` first.
             angle: radians by which the perception filters are rotated.
+
+        Raises:
+            BadInput: the states do not fit this automaton, or a number is out of range.
         """
         from nca.engine import rollout
 
+        steps = whole_number("steps", steps)
         keep = range(steps + 1) if all_steps else None
         return rollout(self, x, steps, seed=seed, t0=t0, keep=keep, angle=angle)
 
@@ -189,3 +214,23 @@ class NCA(nn.Module):
         from nca.hub import push_to_hub
 
         return push_to_hub(self, repo_id, **options)
+
+
+def check_states(nca: NCA, x: Tensor) -> None:
+    """Refuse, with BadInput, states that are not [B, H, W, C] that fit the automaton."""
+    if not isinstance(x, Tensor):
+        raise BadInput(
+            f"The states must be a tensor, not {type(x).__name__}; nca.seed(batch, size) makes one."
+        )
+    parameter = next(nca.parameters())
+    channels = nca.config.channels
+    if x.ndim != 4 or x.shape[-1] != channels or 0 in x.shape:
+        raise BadInput(
+            f"The states must be [batch, height, width, {channels}], not {list(x.shape)}; "
+            "nca.seed(batch, size) makes such."
+        )
+    if (x.dtype, x.device) != (parameter.dtype, parameter.device):
+        raise BadInput(
+            f"The states are {x.dtype} on {x.device}, the automaton is {parameter.dtype} on "
+            f"{parameter.device}; please move one to the other with .to()."
+        )

@@ -170,6 +170,13 @@ def animation_bytes(
 ) -> bytes:
     """The file `save_animation` would write, as bytes."""
     check_animation(len(frames), format, fps=fps, scale=scale, limits=limits)
+    first = frames[0]
+    if first.ndim != 3 or first.shape[-1] < 4:
+        whole = [len(frames), *first.shape]
+        raise BadInput(
+            f"The frames must be [time, height, width, at least 4 channels], not {whole}; "
+            "of a batch, take one item."
+        )
     rgba = to_rgba8(frames)
     if background == "white" and format != "mp4":
         opaque = np.full_like(rgba, 255)

@@ -85,7 +85,8 @@ def _fits(saved: dict[str, Any], trainer: Trainer) -> bool:
 def _fingerprint(trainer: Trainer) -> dict[str, Any]:
     """What must be equal to resume the same training; the number of iterations may differ."""
     target = trainer.target.cpu().numpy()
-    return {
+    own = {} if trainer.loss is None else {"loss": "own"}  # absent in files of earlier versions
+    return own | {
         "nca": trainer.nca.config.model_dump(mode="json"),
         "train": trainer.config.model_dump(mode="json", exclude={"iterations"}),
         "seed": trainer.seed,

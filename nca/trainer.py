@@ -8,6 +8,7 @@ resume exactly where training stopped.
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -18,10 +19,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nca.config import BadInput, NCAConfig, TrainConfig
+from nca.config import BadInput, NCAConfig, TrainConfig, whole_number
 from nca.damage_shapes import DRAWN, HALVES, damage, drawn_damage
 from nca.engine import Engine, choose, rollout_while_erasing
 from nca.fire import item_seeds
+from nca.losses import Loss, check_target, own_error, picture_error
 from nca.model import NCA
 from nca.optimiser import Optimiser
 from nca.pool import Pool
@@ -45,7 +47,7 @@ class IterationReport:
 
     Attributes:
         iteration: updates done, from 1.
-        loss: RGBA mean squared error against the target.
+        loss: RGBA mean squared error against the target, or the mean of the trainer's own loss.
         learning_rate: of this update.
         iterations_per_second: smoothed over the last iterations.
         steps: length of the rollout.
@@ -72,6 +74,16 @@ class IterationReport:
     after: Tensor = field(repr=False)
     message: str | None = None
 
+    def scalars(self) -> dict[str, float]:
+        """Its numbers by name, for a line of a CSV file or a tracker.
+
+        iteration, loss, learning_rate, iterations_per_second, steps and alive.
+        """
+        return {name: getattr(self, name) for name in _SCALARS}
+
+
+_SCALARS = ("iteration", "loss", "learning_rate", "iterations_per_second", "steps", "alive")
+
 
 def pick_device(device: str = "auto") -> tuple[torch.device, str | None]:
     """The device to use, and a sentence when it is not the one that was requested.
@@ -79,7 +91,12 @@ def pick_device(device: str = "auto") -> tuple[torch.device, str | None]:
     Args:
         device: "auto" (CUDA where it is available and works, else the CPU), "cpu", "cuda" or
             "cuda:N".
+
+    Raises:
+        BadInput: it is none of these.
     """
+    if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", str(device)):
+        raise BadInput("Please let the device be auto, cpu, cuda, or a card such as cuda:0.")
     if device == "cpu" or (device == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu"), None
     wanted = torch.device("cuda" if device == "auto" else device)
@@ -110,17 +127,34 @@ class Trainer:
     >>> trainer.nca.grow(trainer.nca.seed(batch=1, size=12), steps=20, seed=1).shape
     torch.Size([1, 12, 12, 16])
 
+    With a loss of your own; this one wants half of the cells alive, whatever they look like:
+
+    >>> def half_alive(states):  # [K, B, H, W, C] -> [K, B]
+    ...     return (states[..., 3].mean((-2, -1)) - 0.5).square()
+    >>> target = emoji_target("🌵", size=8, padding=2)
+    >>> trainer = Trainer(chosen.nca, chosen.train, target, loss=half_alive)
+    >>> trainer.train_step().loss < 0.25
+    True
+
     Args:
         nca_config: the architecture.
         train_config: how to train it.
-        target: premultiplied RGBA in [0, 1], float32 [H, W, 4], padding included.
+        target: premultiplied RGBA in [0, 1], float [H, W, 4], padding included. With a loss of
+            your own only its height and width are used.
         device: "auto", "cpu", "cuda" or "cuda:N".
-        seed: of the initial weights and every draw.
+        seed: of the initial weights and every draw, 0 to 2**32 - 1.
         clock: seconds, for iterations per second only.
         initial: an automaton of this architecture; training begins with a copy of its weights.
+        loss: judges states in place of the RGBA mean squared error against the target: a callable
+            from float32 [K, B, H, W, C] to float [K, B], on the device of the states, with
+            gradients. K are the steps that `loss_at` and `loss_window` choose, ascending; the
+            numbers are averaged as these settings say. Without gradients and with K = 1 it also
+            sorts the states drawn from the pool. Let it be positive: whether training breaks down
+            is judged by its logarithm. It is not saved with a resume file; give it again.
 
     Raises:
-        BadInput: when `initial` is of another architecture.
+        BadInput: a config, the target, the device or the seed cannot be used, or `initial` is of
+            another architecture; in training, what `loss` returns cannot be used.
     """
 
     def __init__(
@@ -132,10 +166,18 @@ class Trainer:
         seed: int = 0,
         clock: Callable[[], float] = time.perf_counter,
         initial: NCA | None = None,
+        loss: Loss | None = None,
     ) -> None:
+        if not (isinstance(nca_config, NCAConfig) and isinstance(train_config, TrainConfig)):
+            raise BadInput(
+                "Please give an NCAConfig and a TrainConfig, such as recipe(name).nca and .train."
+            )
+        check_target(target)
+        seed = whole_number("seed", seed, 0, 2**32 - 1)
         self.device, self.message = pick_device(device)
         self.config = train_config
         self.seed = seed
+        self.loss = loss
         self.target = target.to(self.device, torch.float32)
         self.nca = NCA(nca_config, init_seed=seed).to(self.device)
         if initial is not None:
@@ -177,7 +219,7 @@ class Trainer:
             self.engine, self.nca, x0, steps, seeds, erased, keep=[*births, *keep]
         )
         early, states = states[: len(births)], states[len(births) :]
-        errors = (states[..., :4] - self.target).square().mean(dim=(2, 3, 4))  # [keep, B]
+        errors = self._errors(states)  # [keep, B]
         error = (errors * weights).sum()
         loss = error + self._near_death(early)
         # A state enters the pool as it was when it was judged last.
@@ -234,7 +276,8 @@ class Trainer:
             if c.reseed == "random":
                 x[: c.reseed_count] = self.seed_state  # the draw is in random order
             if c.reseed == "worst" or c.damage_items == "best":
-                errors = (x[..., :4] - self.target).square().mean(dim=(1, 2, 3))
+                with torch.no_grad():
+                    errors = self._errors(x[None])[0]
                 if c.reseed == "random":
                     errors[: c.reseed_count] = torch.inf  # seeds stay in front
                 order = errors.argsort(descending=True, stable=True)
@@ -252,6 +295,12 @@ class Trainer:
                     erased.setdefault(step, x.new_zeros(x.shape[:3], dtype=torch.bool))
                     erased[step][item] = cells
         return indices, x, erased
+
+    def _errors(self, states: Tensor) -> Tensor:
+        """How bad each state is, [K, B], of states [K, B, H, W, C]."""
+        if self.loss is None:
+            return picture_error(states, self.target)
+        return own_error(self.loss, states)
 
     def _left_out(self, draw: np.random.Generator) -> int:
         """How many items, the batch's first, stay as they were in the pool: its seeds, or none.

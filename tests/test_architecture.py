@@ -18,7 +18,7 @@ LAYERS = (
     ("wording", "_compat"),
     ("config", "files", "logs", "chart", "gif"),
     ("fire", "state", "damage_shapes", "decode", "target"),
-    ("model",),
+    ("model", "losses"),
     ("engine",),
     ("pool", "optimiser"),
     ("trainer",),

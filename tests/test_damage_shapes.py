@@ -126,3 +126,9 @@ def test_an_unknown_shape_is_not_repeated_at_length():
     with pytest.raises(BadInput) as refusal:
         damage(torch.ones(1, 8, 8, 4), "\x1b[31m" + "axe" * 999)
     assert "called '[31maxeaxe" in str(refusal.value) and len(str(refusal.value)) < 300
+
+
+def test_states_that_cannot_be_damaged_are_refused():
+    for x in (torch.zeros(8, 8, 16), torch.zeros(1, 8, 8, 3), None):
+        with pytest.raises(BadInput, match="must be .batch, height, width, channels., not"):
+            damage(x, "half-left")

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -217,3 +218,52 @@ def test_alive_mask_reaches_one_cell_and_wraps_on_a_torus():
     assert alive_mask(alpha, 0.1).sum() == 4
     assert alive_mask(alpha, 0.1, "circular").sum() == 9
     assert alive_mask(alpha, 0.2).sum() == 0  # strictly above
+
+
+class Step(torch.nn.Module):
+    def __init__(self, nca):
+        super().__init__()
+        self.nca = nca
+
+    def forward(self, x, t):
+        return self.nca.step(x, t, seed=7)
+
+
+def test_a_step_can_be_exported_by_plain_torch():
+    nca = scrambled(NCAConfig(channels=6, hidden=(8,)), scale=0.05, dtype=torch.float32)
+    x = nca.grow(nca.seed(2, 12), 6, seed=7)
+    shapes = {"x": None, "t": torch.export.Dim.DYNAMIC}
+    exported = torch.export.export(Step(nca), (x, 6), dynamic_shapes=shapes).module()
+    for t in (6, 7, 1000):
+        assert torch.equal(exported(x, t), nca.step(x, t, seed=7))
+
+
+@pytest.mark.parametrize(
+    ("x", "words"),
+    [
+        (torch.zeros(1, 8, 8, 5), r"\[batch, height, width, 6\], not \[1, 8, 8, 5\]"),
+        (torch.zeros(8, 8, 6), r"not \[8, 8, 6\]"),
+        (torch.zeros(1, 8, 8, 6).double(), "float64 on cpu, the automaton is torch.float32"),
+        ([[0.0]], "must be a tensor, not list"),
+    ],
+)
+def test_states_that_do_not_fit_are_refused(x, words):
+    nca = NCA(NCAConfig(channels=6))
+    for use in (lambda: nca.step(x, 0), lambda: nca.grow(x, 3)):
+        with pytest.raises(BadInput, match=words):
+            use()
+
+
+def test_numbers_that_do_not_fit_are_refused():
+    nca = NCA(NCAConfig(channels=6))
+    for size in (0, 8.5, "8", (8,), (8, 0)):
+        with pytest.raises(BadInput, match="size"):
+            nca.seed(1, size)
+    with pytest.raises(BadInput, match="batch"):
+        nca.seed(0)
+    x = nca.seed(1, np.int64(8))
+    with pytest.raises(BadInput, match="steps as a whole number of at least 0, not 2.5"):
+        nca.grow(x, 2.5, all_steps=True)
+    with pytest.raises(BadInput, match="seed"):
+        nca.grow(x, 2, seed="today")
+    assert torch.equal(nca.grow(x, np.int64(2), seed=np.int64(3)), nca.grow(x, 2, seed=3))

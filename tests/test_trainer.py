@@ -27,10 +27,10 @@ def square(size=12):
     return target
 
 
-def trainer(target=None, seed=0, nca=TINY, initial=None, **changes):
+def trainer(target=None, seed=0, nca=TINY, initial=None, loss=None, **changes):
     target = square() if target is None else target
     config = TrainConfig(**{**QUICK, "start": "pool", **changes})
-    return Trainer(nca, config, target, seed=seed, initial=initial)
+    return Trainer(nca, config, target, seed=seed, initial=initial, loss=loss)
 
 
 def weights(t):
@@ -78,7 +78,8 @@ def test_resume_is_bit_identical(tmp_path, start, optimiser):
 def test_resume_refuses_what_is_not_its_own(tmp_path):
     path = tmp_path / "resume.safetensors"
     save_resume(trainer(), path)
-    for stranger in (trainer(seed=1), trainer(batch=3), trainer(target=square() * 0.5)):
+    strangers = (trainer(seed=1), trainer(batch=3), trainer(target=square() * 0.5))
+    for stranger in (*strangers, trainer(loss=squared_error)):
         with pytest.raises(BadInput, match="other settings"):
             load_resume(stranger, path)
     load_resume(trainer(iterations=40), path)  # longer is fine
@@ -105,6 +106,82 @@ def test_a_resume_file_from_before_there_was_a_choice_of_optimisers(tmp_path):
     second = trainer()
     load_resume(second, path)
     assert begun + [r.loss for r in second] == losses
+
+
+def squared_error(states):
+    return (states[..., :4] - square()).square().mean(dim=(2, 3, 4))
+
+
+@pytest.mark.parametrize("loss_at", ["last", "random", "mean_last"])
+def test_a_loss_of_ones_own_judges_like_the_trainers(loss_at):
+    """The squared error given as a loss is the same training, bit for bit, its pool included."""
+    changes = dict(loss_at=loss_at, loss_window=3, damage_count=1, iterations=8)
+    ours, own = trainer(**changes), trainer(loss=squared_error, **changes)
+    for one, two in zip(ours, own, strict=True):
+        assert one.scalars() | {"iterations_per_second": 0} == (
+            two.scalars() | {"iterations_per_second": 0}
+        )
+    for name, value in weights(ours).items():
+        assert torch.equal(value, own.nca.state_dict()[name])
+    assert torch.equal(ours.pool.sample(range(12)), own.pool.sample(range(12)))
+
+
+def test_a_loss_of_ones_own_is_learned_and_sorts_the_pool():
+    shapes = []
+
+    def half_alive(states):
+        shapes.append((tuple(states.shape), states.requires_grad))
+        return (states[..., 3].mean((-2, -1)) - 0.5).square() + 1e-6
+
+    t = trainer(loss=half_alive, loss_at="mean_last", loss_window=3, iterations=60)
+    losses = [report.loss for report in t]
+    assert sum(losses[-10:]) < 0.9 * sum(losses[:10])
+    assert shapes[:2] == [((1, 4, 12, 12, 6), False), ((3, 4, 12, 12, 6), True)]
+
+
+@pytest.mark.parametrize(
+    ("loss", "words"),
+    [
+        (lambda states: 0.5, "return a tensor, not float"),
+        (lambda states: states.mean(), r"states \[1, 4, 12, 12, 6\] a float tensor \[1, 4\]"),
+        (lambda states: states.argmax(-1)[..., 0, 0], r"not torch.int64 \[1, 4\]"),
+        (lambda states: states.detach().mean((2, 3, 4)), "has no gradient"),
+    ],
+)
+def test_a_loss_that_cannot_be_used_is_refused_in_a_sentence(loss, words):
+    t = trainer(loss=loss)
+    with pytest.raises(BadInput, match=words):
+        t.train_step()
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        (torch.zeros(12, 12, 3), r"must be RGBA, \[height, width, 4\], not \[12, 12, 3\]"),
+        (torch.zeros(4, 12, 12), "must be RGBA"),
+        (torch.zeros(1, 12, 12, 4), "must be RGBA"),
+        (torch.zeros(12, 12, 4, dtype=torch.uint8), "floats in .0, 1., not torch.uint8"),
+        (torch.full((12, 12, 4), 255.0), r"in \[0, 1\], not 255 to 255"),
+        (torch.full((12, 12, 4), math.nan), r"in \[0, 1\], not nan"),
+        (torch.tensor([1.0, 0, 0, 0.5]).expand(12, 12, 4), "must be premultiplied"),
+        (np.zeros((12, 12, 4), np.float32), "as a tensor, not ndarray"),
+    ],
+)
+def test_a_target_that_does_not_fit_is_refused_in_a_sentence(target, words):
+    with pytest.raises(BadInput, match=words):
+        trainer(target=target)
+
+
+def test_arguments_that_do_not_fit_are_refused_in_a_sentence():
+    train = TrainConfig(**QUICK)
+    with pytest.raises(BadInput, match="an NCAConfig and a TrainConfig"):
+        Trainer(recipe("quick"), train, square())
+    for device in ("mps", "banana", "cuda:x"):
+        with pytest.raises(BadInput, match="device be auto, cpu, cuda"):
+            Trainer(TINY, train, square(), device)
+    for seed in (-1, 2**32, 0.5):
+        with pytest.raises(BadInput, match="seed as a whole number from 0 to"):
+            Trainer(TINY, train, square(), seed=seed)
 
 
 def test_growing_never_leaves_the_seed():

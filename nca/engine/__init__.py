@@ -12,10 +12,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from nca.config import BadInput, NCAConfig
+from nca.config import BadInput, NCAConfig, whole_number
 from nca.engine import dense
 from nca.fire import Seed, item_seeds
-from nca.model import NCA
+from nca.model import NCA, check_states
 
 
 class Engine(Protocol):
@@ -94,9 +94,7 @@ def rollout(
         BadInput: the states do not fit the automaton, or a number is out of range.
     """
     check_states(nca, x)
-    for name, value in (("steps", steps), ("t0", t0)):
-        if not isinstance(value, int) or value < 0:
-            raise BadInput(f"Please give {name} as a whole number of at least 0, not {value!r}.")
+    steps, t0 = whole_number("steps", steps), whole_number("t0", t0)
     kept = (steps,) if keep is None else tuple(keep)
     if not kept or list(kept) != sorted(set(kept)) or kept[0] < 0 or kept[-1] > steps:
         raise BadInput(f"Please let keep be ascending steps from 0 to {steps}, not {keep!r}.")
@@ -158,22 +156,6 @@ def rollout_while_erasing(
         x = states[-1]
         kept.append(states[: len(here)])
     return torch.cat(kept)
-
-
-def check_states(nca: NCA, x: Tensor) -> None:
-    """Refuse, with BadInput, states that are not [B, H, W, C] that fit the automaton."""
-    parameter = next(nca.parameters())
-    channels = nca.config.channels
-    if x.ndim != 4 or x.shape[-1] != channels or 0 in x.shape:
-        raise BadInput(
-            f"The states must be [batch, height, width, {channels}], not {list(x.shape)}; "
-            "nca.seed(batch, size) makes such."
-        )
-    if (x.dtype, x.device) != (parameter.dtype, parameter.device):
-        raise BadInput(
-            f"The states are {x.dtype} on {x.device}, the automaton is {parameter.dtype} on "
-            f"{parameter.device}; please move one to the other with .to()."
-        )
 
 
 def choose(config: NCAConfig, device: torch.device | str) -> Engine:
