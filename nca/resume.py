@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ def save_resume(trainer: Trainer, path: str | Path) -> None:
         tensors |= {f"moments.{number}.{k}": v for k, v in moments.items()}
     if trainer.pool is not None:
         tensors |= {f"pool.{k}": v for k, v in trainer.pool.state_dict().items()}
-    about = {k: state[k] for k in ("iteration", "attempt", "dead", "losses")}
+    about = {k: state[k] for k in ("iteration", "attempt", "dead", "losses", "best")}
     about |= {"threads": torch.get_num_threads(), "fits": _fingerprint(trainer)}
     tensors = {k: v.cpu().contiguous() for k, v in tensors.items()}
     write_atomic(Path(path), to_safetensors(tensors, {METADATA: json.dumps(about)}))
@@ -70,6 +71,7 @@ def load_resume(trainer: Trainer, path: str | Path) -> None:
             "pool": None if trainer.pool is None else trainer.pool.items,
             **{k: about[k] for k in ("iteration", "attempt", "dead")},
             "losses": about.get("losses", []),
+            "best": about.get("best", math.inf),  # older files have none
         }
     )
 

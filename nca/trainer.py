@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from statistics import median
+from statistics import median, quantiles
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,7 @@ WATCHED = 50, 10  # iterations whose log10 losses are compared: some before, and
 DRAWN_IN = 8  # parts in which damage is drawn during a rollout
 BIRTH_STEPS = 1, 2, 3, 4, 6, 8, 12  # at which seeds are looked at when `birth_alpha` is set
 RUN_AWAY = 0.3  # how much worse the last ones must be for a rollback
+DECLINE = 0.4  # how much worse than at their best all of them must be for one
 
 
 class Diverged(RuntimeError):
@@ -194,6 +195,7 @@ class Trainer:
         self.attempt = 0
         self._dead = 0
         self._losses: list[float] = []  # log10, of the last iterations
+        self._best = math.inf  # the lowest `_level` that a guard had
         self._clock = clock
         self._speed = 0.0
         self._guard = self.state_dict()
@@ -206,7 +208,8 @@ class Trainer:
     def train_step(self) -> IterationReport:
         """One update of the weights, or a rollback when the rollout broke down."""
         started = self._clock()
-        if self.iteration % GUARD_EVERY == 0 and self._dead == 0 and self._rise() < RUN_AWAY / 2:
+        if self.iteration % GUARD_EVERY == 0 and self._is_sound():
+            self._best = min(self._best, self._level())
             self._guard = self.state_dict()
         draw = np.random.default_rng((self.seed, self.attempt, self.iteration))
         indices, x0, erased = self._start(draw)
@@ -236,8 +239,8 @@ class Trainer:
         # Muon's updates do not shrink with the gradient: at a rate slightly too high they move away
         # from good weights within a few iterations and do not return. A rollback handles that, but
         # it never ends training.
-        ran_away = self._rise() > RUN_AWAY and self.attempt < ATTEMPTS - 1
-        if not updated or self._dead >= DEAD_LIMIT or ran_away:
+        worse = self._rise() > RUN_AWAY or self._level() - self._best > DECLINE
+        if not updated or self._dead >= DEAD_LIMIT or (worse and self.attempt < ATTEMPTS - 1):
             message = self._roll_back()
         else:
             message, self.message = self.message, None
@@ -422,6 +425,23 @@ class Trainer:
             return 0.0
         return min(last) - median(before)
 
+    def _level(self) -> float:
+        """The log10 loss below which a fifth of the last iterations are; inf when they are few.
+
+        It moves by less than 0.1 from one hundred iterations to the next, and damage that does not
+        heal in some batches does not raise it.
+        """
+        return quantiles(self._losses, n=5)[0] if len(self._losses) == sum(WATCHED) else math.inf
+
+    def _is_sound(self) -> bool:
+        """Whether a later rollback may return to the weights of now.
+
+        Not while the loss rises, fast or so slowly that no 60 iterations show it: weights that are
+        worse than the best for long do not recover by themselves.
+        """
+        declined = self._level() - self._best > DECLINE / 2 if self._best < math.inf else False
+        return self._dead == 0 and self._rise() < RUN_AWAY / 2 and not declined
+
     def _roll_back(self) -> str:
         attempt, speed = self.attempt + 1, self._speed
         if attempt >= ATTEMPTS:
@@ -454,6 +474,7 @@ class Trainer:
             "attempt": self.attempt,
             "dead": self._dead,
             "losses": list(self._losses),
+            "best": self._best,
         }
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
@@ -464,6 +485,7 @@ class Trainer:
             self.pool.items = list(saved["pool"])
         self.iteration, self.attempt = saved["iteration"], saved["attempt"]
         self._dead, self._losses = saved["dead"], list(saved["losses"])
+        self._best = saved["best"]
         self._guard = self.state_dict()
 
 
