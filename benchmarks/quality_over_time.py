@@ -1,4 +1,4 @@
-"""How good an automaton gets in how much time: recipes, and what makes wounds heal.
+"""How good an automaton gets in how much time: recipes, and what makes damage heal.
 
     python benchmarks/quality_over_time.py recipes      quick beside regenerating
     python benchmarks/quality_over_time.py healing      quick with one thing changed at a time
@@ -44,7 +44,7 @@ KEPT = Path(__file__).with_suffix(".jsonl")
 EMOJI = ("🦎", "🦋", "🐠")
 FRAME = "skyline"
 BATTERY = Plan(lives=4, strokes=0, angles=(0,), persistence=1000, larger=1.0)
-# What the table looks for: recognisable, then Distill's regenerating row, without and with wounds.
+# What the table looks for: recognisable, then Distill's regenerating row, without and with damage.
 RECOGNISABLE = {"96": -2.0}
 PERSISTENT = {"96": -3.0, "200": -3.37, "1000": -3.51}
 REGENERATING = {**PERSISTENT, "halves": -2.41, "square": -2.73}
@@ -69,7 +69,7 @@ SUITES: dict[str, dict[str, Arm]] = {
     "recipes": {"quick": Arm("quick", 120.0), "regenerating": Arm("regenerating", 120.0)},
     "healing": {
         "quick": _quick(),
-        "no wounds": _quick(damage_count=0),
+        "no damage": _quick(damage_count=0),
         "circles only": _quick(damage_shapes=("circle",)),
         "circles, halves": _quick(damage_shapes=("circle", "half")),
         "circles, halves, strokes": _quick(damage_shapes=("circle", "half", "stroke")),
@@ -79,8 +79,8 @@ SUITES: dict[str, dict[str, Arm]] = {
         "pool of 1024": _quick(pool_size=1024),
         "every seed enters the pool": _quick(reseed_kept=1.0),
         "no seed enters it in the end": _quick(reseed_kept=0.0),
-        "batches of 4, 2 wounds": _quick(batch=4, damage_count=2),
-        "batches of 8, 3 wounds": _quick(batch=8, damage_count=3),
+        "batches of 4, 2 damaged": _quick(batch=4, damage_count=2),
+        "batches of 8, 3 damaged": _quick(batch=8, damage_count=3),
         "Adam": _quick(optimiser="adam", learning_rate=2e-3),
         "half the rate": _quick(learning_rate=2.5e-3),
         "weight decay 0.01": _quick(weight_decay=0.01),
@@ -88,9 +88,9 @@ SUITES: dict[str, dict[str, Arm]] = {
         "running mean of the weights": _quick(Averaged),
         "values beyond 1 punished": _quick(Bounded),
         "turned by any angle": _quick(Turned),
-        "wounds that did not heal again": _quick(Retried),
+        "damage that did not heal again": _quick(Retried),
         "a second look at what heals": _quick(Watched),
-        "batches of 3, 2 wounds": _quick(batch=3, damage_count=2),
+        "batches of 3, 2 damaged": _quick(batch=3, damage_count=2),
         "a seed for either, not for the worse": _quick(reseed="random", damage_items="last"),
     },
     "photo": {"photo": Arm("photo", 200.0), "regenerating": Arm("regenerating", 200.0)},

@@ -1,4 +1,4 @@
-"""Trainers with one thing changed: what was tried to make wounds heal better."""
+"""Trainers with one thing changed: what was tried to make damage heal better."""
 
 from __future__ import annotations
 
@@ -141,12 +141,12 @@ def _middle(picture: Tensor, axis: int) -> Tensor:
 
 
 class Retried(Trainer):
-    """Gives wounds that did not heal again, half of the time."""
+    """Gives damage that did not heal again, half of the time."""
 
     open: tuple[Tensor, ...] = ()
 
     def train_step(self) -> Any:
-        """One iteration; at most 64 wounds are remembered."""
+        """One iteration; at most 64 of them are remembered."""
         report = super().train_step()
         error = (report.after[-1, ..., :4] - self.target).square().mean()
         if error > 10**HEALED:
@@ -163,7 +163,7 @@ class Retried(Trainer):
 
 
 class Watched(Trainer):
-    """Wounds every second time only; in between, what was wounded heals on, judged again."""
+    """Damages every second time only; in between, what was damaged heals on, judged again."""
 
     healing: Tensor | None = None
 

@@ -14,7 +14,7 @@ from statistics import median
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from nca.damage_shapes import HALVES, damage
@@ -22,7 +22,7 @@ from nca.fire import item_seeds
 from nca.healing import CEILING, FAMILIES, FLOOR, HEALED, MORE_FAMILIES, Healing, heal, work
 from nca.model import NCA
 
-WOUNDS = (*HALVES, "centre")
+CUTS = (*HALVES, "centre")
 LARGE = 100 * 100  # more cells than this take the battery half as many lives
 Curve = tuple[tuple[int, float], ...]  # (step, score)
 
@@ -37,9 +37,9 @@ class Plan:
             dies before it has grown, which no median of eight lives shows.
         born_by: see there.
         growth: steps at which growth is scored, ascending.
-        wound_at: the step that wounds are given at.
-        healing: steps until a wound is scored.
-        strokes: free-hand wounds, one life each.
+        damage_at: the step of the damage.
+        healing: steps from the damage until it is scored.
+        strokes: free-hand strokes, one life each.
         angles: degrees.
         turned_for: steps that turned lives grow.
         late: steps between the last growth score and `persistence` that are scored too.
@@ -56,7 +56,7 @@ class Plan:
     births: int = 1000
     born_by: int = 16
     growth: tuple[int, ...] = (96, 200, 1000)
-    wound_at: int = 200
+    damage_at: int = 200
     healing: int = 200
     strokes: int = 20
     angles: tuple[int, ...] = (0, 30, 90)
@@ -93,8 +93,8 @@ class Plan:
         """Steps of all lives together, which is what determines the time."""
         turned = (len(self.angles) - (0 in self.angles) + 1) * self.turned_for
         late = max(0, self.persistence - self.growth[-1]) * self.persistence_lives
-        wounds = (len(WOUNDS) * self.lives + self.strokes) * self.healing
-        return (self.growth[-1] + turned) * self.lives + late + wounds + self._unaimed_work
+        damaged = (len(CUTS) * self.lives + self.strokes) * self.healing
+        return (self.growth[-1] + turned) * self.lives + late + damaged + self._unaimed_work
 
     @property
     def work_without_target(self) -> int:
@@ -109,8 +109,8 @@ class Plan:
         return self.births * self.born_by + trials
 
 
-class Wound(BaseModel):
-    """How one kind of wound healed: the median score, the share of lives under -2.5, the curve."""
+class Recovery(BaseModel):
+    """How one kind of damage healed: the median score, the share of lives under -2.5, the curve."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -128,9 +128,10 @@ class Scores(BaseModel):
         lives: lives per score.
         born: the share of seeds that live after their first steps.
         growth: step -> score.
-        wounds: half-left, half-right, half-top, half-bottom, centre -> how it healed.
-        strokes: score of every free-hand wound.
-        strokes_curve: median of the strokes, from the wound on.
+        damaged: half-left, half-right, half-top, half-bottom, centre -> how it healed. Batteries of
+            earlier versions called it damaged.
+        strokes: score of every free-hand stroke.
+        strokes_curve: median of the strokes, from the damage on.
         rotation: degrees -> score against the target turned likewise about the seed.
         late: step -> score, between the last growth score and the end of the longest run.
         persistence: step and score of the longest run.
@@ -148,7 +149,7 @@ class Scores(BaseModel):
     lives: int
     born: float
     growth: dict[int, float]
-    wounds: dict[str, Wound]
+    damaged: dict[str, Recovery] = Field(validation_alias=AliasChoices("damaged", "wounds"))
     strokes: tuple[float, ...]
     strokes_curve: Curve
     rotation: dict[int, float]
@@ -161,28 +162,28 @@ class Scores(BaseModel):
     @property
     def halves(self) -> float:
         """Median of the four half cuts."""
-        return round(median(self.wounds[half].score for half in HALVES), 3)
+        return round(median(self.damaged[half].score for half in HALVES), 3)
 
     @property
     def halves_healed(self) -> int:
         """How many of the four half cuts healed, by their medians."""
-        return sum(self.wounds[half].score < HEALED for half in HALVES)
+        return sum(self.damaged[half].score < HEALED for half in HALVES)
 
     @property
     def centre(self) -> float:
         """The centre square."""
-        return self.wounds["centre"].score
+        return self.damaged["centre"].score
 
     @property
     def strokes_healed(self) -> int:
-        """How many of the free-hand wounds healed."""
+        """How many of the free-hand strokes healed."""
         return sum(score < HEALED for score in self.strokes)
 
     def summary(self) -> dict[str, str]:
         """Name -> result, each a few words, for a model card or a page."""
         shown = {"seeds that live on": f"{100 * self.born:.3g} %"}
         shown |= {f"log10 error at step {k}": f"{v:.2f}" for k, v in self.growth.items()}
-        shown |= {f"{name} cut, healed": f"{w.score:.2f}" for name, w in self.wounds.items()}
+        shown |= {f"{name} cut, healed": f"{w.score:.2f}" for name, w in self.damaged.items()}
         if self.strokes:
             shown["free-hand strokes, healed"] = (
                 f"{median(self.strokes):.2f} ({self.strokes_healed} of {len(self.strokes)})"
@@ -359,10 +360,10 @@ class _Battery:
     def run(self) -> Scores:
         plan = self.plan
         start = self.nca.seed(plan.lives, self.size)
-        stops = {*range(0, plan.growth[-1] + 1, plan.every), *plan.growth, plan.wound_at}
+        stops = {*range(0, plan.growth[-1] + 1, plan.every), *plan.growth, plan.damage_at}
         grown: dict[int, Tensor] = {}
         early = self._follow(
-            start, self.lives, stops, keep=(plan.wound_at, plan.growth[-1]), kept=grown
+            start, self.lives, stops, keep=(plan.damage_at, plan.growth[-1]), kept=grown
         )
         at = dict(_medians(early))
         few = plan.persistence_lives
@@ -373,7 +374,7 @@ class _Battery:
             {*range(plan.growth[-1], plan.persistence, plan.every * 5), *looks, plan.persistence},
             t0=plan.growth[-1],
         )
-        wounds, strokes, strokes_curve = self._wounds(grown[plan.wound_at])
+        damaged, strokes, strokes_curve = self._damaged(grown[plan.damage_at])
         side = round(self.size[0] * plan.larger), round(self.size[1] * plan.larger)
         end = _medians(late)[-1] if plan.persistence > plan.growth[-1] else _medians(early)[-1]
         return Scores(
@@ -382,7 +383,7 @@ class _Battery:
             lives=plan.lives,
             born=_born(self.nca, self.seed, plan, self.progress),
             growth={step: at[step] for step in plan.growth},
-            wounds=wounds,
+            damaged=damaged,
             strokes=strokes,
             strokes_curve=strokes_curve,
             rotation={angle: self._turned(angle, at) for angle in plan.angles},
@@ -418,31 +419,31 @@ class _Battery:
                 kept[t] = x
         return found
 
-    def _wounds(self, x: Tensor) -> tuple[dict[str, Wound], tuple[float, ...], Curve]:
-        """All wounds in one batch: five of every life, then the strokes, lives taking turns."""
+    def _damaged(self, x: Tensor) -> tuple[dict[str, Recovery], tuple[float, ...], Curve]:
+        """Five cuts of every life and then the strokes, lives taking turns, in one batch."""
         plan, lives = self.plan, self.plan.lives
         turns = torch.arange(plan.strokes) % lives
-        batch = [damage(x, shape) for shape in WOUNDS]
+        batch = [damage(x, shape) for shape in CUTS]
         if plan.strokes:
             batch.append(damage(x[turns], "stroke", seed=self.seed))
         found = self._follow(
             torch.cat(batch),
-            torch.cat([*[self.lives] * len(WOUNDS), self.lives[turns]]),
-            (*range(plan.wound_at, plan.wound_at + plan.healing, plan.every),
-             plan.wound_at + plan.healing),
-            t0=plan.wound_at,
+            torch.cat([*[self.lives] * len(CUTS), self.lives[turns]]),
+            (*range(plan.damage_at, plan.damage_at + plan.healing, plan.every),
+             plan.damage_at + plan.healing),
+            t0=plan.damage_at,
         )  # fmt: skip
-        since = {t - plan.wound_at: scores for t, scores in found.items()}
-        wounds = {}
-        for index, shape in enumerate(WOUNDS):
+        since = {t - plan.damage_at: scores for t, scores in found.items()}
+        damaged = {}
+        for index, shape in enumerate(CUTS):
             own = {t: s[index * lives : (index + 1) * lives] for t, s in since.items()}
             healed = sum(score < HEALED for score in own[plan.healing]) / lives
-            wounds[shape] = Wound(
+            damaged[shape] = Recovery(
                 score=_median(own[plan.healing]), healed=healed, curve=_medians(own)
             )
-        strokes = {t: s[len(WOUNDS) * lives :] for t, s in since.items()}
+        strokes = {t: s[len(CUTS) * lives :] for t, s in since.items()}
         curve = _medians(strokes) if plan.strokes else ()
-        return wounds, tuple(strokes[plan.healing]), curve
+        return damaged, tuple(strokes[plan.healing]), curve
 
     def _turned(self, angle: int, straight: dict[int, float]) -> float:
         """Grown with turned senses, against the turned target; straight on is already known."""

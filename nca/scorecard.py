@@ -86,13 +86,13 @@ def lines(scores: Scores) -> dict[str, dict[str, list[tuple[float, float]]]]:
     last_growth = max(scores.growth)
     grown = [(t, v) for t, v in scores.growth_curve if t <= last_growth]
     later = [(t, v) for t, v in scores.growth_curve if t >= last_growth]
-    healing = {name.removeprefix("half-"): wound.curve for name, wound in scores.wounds.items()}
+    healing = {name.removeprefix("half-"): how.curve for name, how in scores.damaged.items()}
     if scores.strokes:
         healing["strokes"] = scores.strokes_curve
     parts = {
         "Growth: log10 error by step": {"growth": grown},
         f"Staying, to step {scores.persistence[0]}": {"staying": later},
-        "Healing: log10 error by steps since the wound": healing,
+        "Healing: log10 error by steps since the damage": healing,
     }
     return {
         title: {name: [(t, min(v, _SHOWN)) for t, v in line] for name, line in named.items()}
@@ -101,7 +101,7 @@ def lines(scores: Scores) -> dict[str, dict[str, list[tuple[float, float]]]]:
 
 
 def curves(scores: Scores) -> Image.Image:
-    """Growth, the long run and the healing of every wound side by side: RGB, 1200 x 250."""
+    """Growth, the long run and how damage heals, side by side: RGB, 1200 x 250."""
     charts = [
         chart(title, named, size=(400, 250), guide=HEALED) for title, named in lines(scores).items()
     ]

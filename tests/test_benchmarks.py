@@ -40,7 +40,7 @@ def test_every_healing_variant_is_a_training_of_its_own(tmp_path, monkeypatch):
     monkeypatch.setattr(healing_variants, "FAMILIES", {"hole": None})
     monkeypatch.setattr(
         healing_variants, "Plan", lambda **plan: Plan(lives=1, births=2, growth=(4, 200),
-        wound_at=4, healing=2, strokes=0, turned_for=2, families=("hole",), healing_for=20,
+        damage_at=4, healing=2, strokes=0, turned_for=2, families=("hole",), healing_for=20,
         **(plan | {"persistence": 210})),
     )  # fmt: skip
     found = healing_variants.run("20 channels", "🌵", 0, 2, 1)

@@ -90,7 +90,7 @@ def test_grow_films(trained, tmp_path, suffix):
         assert film.convert("RGBA").getchannel("A").getextrema()[1] == 255
 
 
-def test_grow_shows_the_wound_at_its_step(trained, tmp_path):
+def test_grow_shows_the_damage_at_its_step(trained, tmp_path):
     out = tmp_path / "film.webp"
     arguments = ["grow", str(trained), "--steps", "3", "--damage", "half-left@2", "--scale", "1"]
     assert main([*arguments, "--samples", "2", "--out", str(out)]) == 0

@@ -9,8 +9,8 @@ from nca.config import NCAConfig
 from nca.damage_shapes import damage
 from nca.evaluate import (
     CEILING,
+    CUTS,
     FLOOR,
-    WOUNDS,
     Plan,
     Scores,
     Vitals,
@@ -24,7 +24,7 @@ from nca.healing import ALL_FAMILIES, FAMILIES
 from nca.model import NCA
 
 SMALL = Plan(
-    lives=3, growth=(4, 8, 12), wound_at=8, healing=6, strokes=5, turned_for=8, persistence=40,
+    lives=3, growth=(4, 8, 12), damage_at=8, healing=6, strokes=5, turned_for=8, persistence=40,
     persistence_lives=2, every=2,
 )  # fmt: skip
 TINY = NCAConfig(channels=6, hidden=(8,))
@@ -67,10 +67,10 @@ def test_an_automaton_that_is_its_target_and_stays():
         "half-left": FLOOR, "half-top": FLOOR, "half-right": gone, "half-bottom": gone,
         "centre": gone,
     }.items():  # fmt: skip
-        assert scores.wounds[shape].score == expected
-        assert scores.wounds[shape].curve[0] == (0, expected)
-        assert scores.wounds[shape].curve[-1][0] == 6
-    assert scores.wounds["half-left"].healed == 1 and scores.wounds["centre"].healed == 1
+        assert scores.damaged[shape].score == expected
+        assert scores.damaged[shape].curve[0] == (0, expected)
+        assert scores.damaged[shape].curve[-1][0] == 6
+    assert scores.damaged["half-left"].healed == 1 and scores.damaged["centre"].healed == 1
     assert scores.halves_healed == 4 and scores.halves == pytest.approx((FLOOR - 2.7604) / 2, 1e-3)
 
 
@@ -91,7 +91,7 @@ def test_an_automaton_that_dies():
     scores = evaluate(nca, target, plan=SMALL)
     dead = pytest.approx(math.log10(36 * 1.25 / 576), abs=1e-4)
     assert scores.growth[12] == dead and scores.persistence[1] == dead
-    assert all(scores.wounds[shape].score == dead for shape in WOUNDS)
+    assert all(scores.damaged[shape].score == dead for shape in CUTS)
     assert scores.halves_healed == 0 and scores.strokes_healed == 0
     assert all(score == dead for score in scores.strokes)
     assert scores.other_grid[2] == dead  # per cell of the own grid, not diluted
@@ -106,7 +106,7 @@ def test_an_automaton_that_explodes_still_has_a_score():
 
 
 def test_scores_are_those_of_the_automaton_run_by_hand():
-    """Growth, a wound and a stroke, each followed with the public functions only."""
+    """Growth, a cut and a stroke, each followed with the public functions only."""
     nca, target = random_nca(), torch.rand(12, 12, 4, generator=torch.Generator().manual_seed(1))
     scores = evaluate(nca, target, seed=7, plan=SMALL)
     lives = item_seeds(7, 3)
@@ -117,7 +117,7 @@ def test_scores_are_those_of_the_automaton_run_by_hand():
 
     assert scores.growth[8] == pytest.approx(float(mean_square(at8).median()), abs=1e-3)
     healed = nca.grow(damage(at8, "half-top"), 6, 7, t0=8)
-    assert scores.wounds["half-top"].score == pytest.approx(
+    assert scores.damaged["half-top"].score == pytest.approx(
         float(mean_square(healed).median()), abs=1e-3
     )
     turns = [0, 1, 2, 0, 1]

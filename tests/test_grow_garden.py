@@ -8,7 +8,7 @@ import pytest
 
 from nca.checkpoint import FILES, load_checkpoint, save_checkpoint
 from nca.config import CheckpointInfo, NCAConfig
-from nca.evaluate import Plan, Wound, evaluate, log10_error
+from nca.evaluate import Plan, Recovery, evaluate, log10_error
 from nca.fire import item_seeds
 from nca.model import NCA
 from nca.recipes import recipe
@@ -18,7 +18,7 @@ from nca.target import target_from_png
 ROOT = Path(__file__).parents[1]
 PATH = ROOT / "benchmarks" / "grow_garden.py"
 SMALL = Plan(
-    lives=1, growth=(96, 200, 1000), wound_at=200, healing=2, strokes=2, turned_for=2,
+    lives=1, growth=(96, 200, 1000), damage_at=200, healing=2, strokes=2, turned_for=2,
     persistence=1000, every=100,
 )  # fmt: skip
 
@@ -98,10 +98,10 @@ def test_the_bar_is_distill_s_regenerating_row_in_every_column(grow_garden, stil
     _, _, scores = still
 
     def like(early, middle, late, half, square):
-        wounds = {n: Wound(score=half, healed=0, curve=()) for n in scores.wounds}
-        wounds["centre"] = Wound(score=square, healed=0, curve=())
+        damaged = {n: Recovery(score=half, healed=0, curve=()) for n in scores.damaged}
+        damaged["centre"] = Recovery(score=square, healed=0, curve=())
         growth = {96: early, 200: middle, 1000: late}
-        return scores.model_copy(update={"growth": growth, "wounds": wounds})
+        return scores.model_copy(update={"growth": growth, "damaged": damaged})
 
     assert grow_garden.meets_bar([like(-3.1, -3.4, -3.6, -2.6, -2.8)])
     for column in range(5):

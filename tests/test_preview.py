@@ -28,7 +28,7 @@ def shown(data):
     return np.stack(frames)
 
 
-def test_a_wounded_life_on_the_largest_grid_stays_under_a_megabyte(tmp_path):
+def test_a_damaged_life_on_the_largest_grid_stays_under_a_megabyte(tmp_path):
     skyline = load_checkpoint(CHECKPOINTS / "skyline-photo")
     info = skyline.info.model_copy(update={"train": TrainConfig(damage_count=3)})
     save_checkpoint(tmp_path, skyline.nca, info, skyline.target)

@@ -45,7 +45,7 @@ def test_every_arm_is_a_training(quality):
         "noise on the weights",
         "running mean of the weights",
         "turned by any angle",
-        "wounds that did not heal again",
+        "damage that did not heal again",
         "a second look at what heals",
     ],
 )
@@ -82,13 +82,13 @@ def test_a_turned_pool_keeps_every_angle_apart(quality):
         assert trainer.pool.sample(np.arange(2)).unique().tolist() == [sector + 1]
 
 
-def test_a_wound_that_did_not_heal_comes_again_and_one_that_heals_is_watched(quality):
+def test_damage_that_did_not_heal_comes_again_and_one_that_heals_is_watched(quality):
     target = emoji_target("🐞", 8, 4)
     nca, train = NCAConfig(channels=6, hidden=(8,)), recipe("quick").train
     train = train.model_copy(update={"steps_min": 8, "steps_max": 8, "pool_size": 4})
     retried = quality.Retried(nca, train, target, seed=1)
-    wounds = [retried.train_step().before[-1] for _ in range(12)]
-    assert any((a == b).all() for i, a in enumerate(wounds) for b in wounds[:i])
+    damaged = [retried.train_step().before[-1] for _ in range(12)]
+    assert any((a == b).all() for i, a in enumerate(damaged) for b in damaged[:i])
     watched = quality.Watched(nca, train, target, seed=1)
     first, second = watched.train_step(), watched.train_step()
     assert torch.equal(second.before[-1], first.after[-1])

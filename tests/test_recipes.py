@@ -124,7 +124,7 @@ def test_growing_never_uses_a_pool():
         assert torch.equal(before, t.nca.seed(8, 12))
 
 
-def test_persistent_goes_on_from_its_own_states_and_is_never_wounded():
+def test_persistent_goes_on_from_its_own_states_and_is_never_damaged():
     t = lively(trainer("persistent", train={"pool_size": 8, "steps_min": 4, "steps_max": 4}))
     first = t.train_step().after
     second = t.train_step().before
@@ -133,7 +133,7 @@ def test_persistent_goes_on_from_its_own_states_and_is_never_wounded():
     assert sum(state.numpy().tobytes() in grown for state in second[1:]) == 7
 
 
-def test_regenerating_wounds_the_best_three_of_eight():
+def test_regenerating_damages_the_best_three_of_eight():
     t = trainer("regenerating", train={"pool_size": 8, "steps_min": 1, "steps_max": 1})
     shares = [0.9, 0.2, 0.5, 0.8, 0.3, 0.7, 0.4, 0.6]
     t.pool.commit(range(8), shown(t, shares))
@@ -188,8 +188,8 @@ def test_jax_nca_averages_over_the_last_eight_and_fires_every_cell():
     assert {t.config.learning_rate_at(i) for i in (0, 99_999)} == {2e-4}
 
 
-def test_jax_nca_renews_any_item_and_wounds_others():
-    """Its options: a seed in place of a random item, and wounds at the other end of the batch."""
+def test_jax_nca_renews_any_item_and_damages_others():
+    """Its options: a seed in place of a random item, and damage at the other end of the batch."""
     options = {"pool_size": 8, "steps_min": 8, "steps_max": 8, "damage_count": 3}
     t = trainer("jax-nca", train=options)
     shares = [0.9, 0.2, 0.5, 0.8, 0.3, 0.7, 0.4, 0.6]
@@ -205,7 +205,7 @@ def test_jax_nca_renews_any_item_and_wounds_others():
     assert len(renewed) > 3  # not only the worst
 
 
-def test_jax_blog_runs_128_steps_with_one_wound_in_four():
+def test_jax_blog_runs_128_steps_with_one_damaged_in_four():
     t = watched(trainer("jax-blog", train={"pool_size": 4}))
     t.pool.commit(range(4), shown(t, [0.9, 0.2, 0.5, 0.7]))
     before = t.train_step().before
@@ -239,7 +239,7 @@ def test_pytorch_blog_masks_after_the_update_only_and_above_a_fifth():
     assert not usual.step(torch.zeros(1, 12, 12, 16), 0).any()
 
 
-def test_pytorch_blog_always_has_a_seed_and_wounds_three():
+def test_pytorch_blog_always_has_a_seed_and_damages_three():
     t = trainer("pytorch-blog", train={"pool_size": 8, "steps_min": 65, "steps_max": 75})
     t.pool.commit(range(8), shown(t, [0.5] * 8))
     before = t.train_step().before

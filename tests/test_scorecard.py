@@ -16,7 +16,7 @@ from nca.model import NCA
 from nca.scorecard import DISTILL, curves, map_picture, record, recorded, row, score, table
 
 SMALL = Plan(
-    lives=2, growth=(4, 8, 12), wound_at=8, healing=6, strokes=3, turned_for=8, persistence=20,
+    lives=2, growth=(4, 8, 12), damage_at=8, healing=6, strokes=3, turned_for=8, persistence=20,
     every=2,
 )  # fmt: skip
 

@@ -191,7 +191,7 @@ def test_growing_never_leaves_the_seed():
         assert torch.equal(report.before, t.nca.seed(4, 12))
 
 
-def test_pool_gets_a_seed_for_the_worst_and_wounds_for_the_best():
+def test_pool_gets_a_seed_for_the_worst_and_damage_for_the_best():
     t = trainer(pool_size=4, damage_count=1, damage_shapes=("half",), steps_min=1, steps_max=1)
     states = torch.zeros(4, 12, 12, 6)
     for item, share in enumerate((0.9, 0.1, 0.5, 0.7)):  # share of the target they show
@@ -207,7 +207,7 @@ def test_pool_gets_a_seed_for_the_worst_and_wounds_for_the_best():
     assert kept.sum() == (best != 0).sum() / 2
 
 
-def test_no_wound_kills():
+def test_no_damage_kills():
     """Half of the halves would take a seed's only cell, and the centre always does."""
     t = trainer(damage_count=4, damage_shapes=("half", "centre", "circle"), learning_rate=1e-7)
     for report in t:
