@@ -32,7 +32,7 @@ from nca.evaluate import HEALED, Scores
 from nca.jobs.local import train_in
 from nca.jobs.spec import JobSpec, Target
 from nca.preview import PREVIEW, save_preview
-from nca.scorecard import PICTURES, record, recorded, row, score, table
+from nca.scorecard import PICTURES, healing_table, record, recorded, row, score, table
 from nca.target import target_to_png
 
 FRAME = 128  # cells of the full frame's side
@@ -124,6 +124,8 @@ def report(out: Path) -> str:
     return "\n".join(
         (
             table({**found, f"median of {len(healing)} regenerating": healing}),
+            "",
+            healing_table({name: scores[0] for name, scores in found.items()}),
             "",
             f"Strokes healed (below {HEALED}): {strokes} of {total}.",
             f"The medians {'meet' if meets_bar(healing) else 'do NOT meet'} Distill's row.",

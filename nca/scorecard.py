@@ -62,8 +62,26 @@ def table(named: dict[str, list[Scores]]) -> str:
     """Rows of automata (name -> one or more scores), Distill's below: plain text."""
     rows = [(name, *row(scores)) for name, scores in named.items()]
     rows += [(f"Distill, {name}", *cells) for name, cells in DISTILL.items()]
-    shown = [_HEAD, *(tuple(_cell(cell) for cell in cells) for cells in rows)]
-    widths = [max(len(cells[i]) for cells in shown) for i in range(len(_HEAD))]
+    return _aligned([_HEAD, *(tuple(_cell(cell) for cell in cells) for cells in rows)])
+
+
+def healing_table(named: dict[str, Scores]) -> str:
+    """Share of every family's trials that healed, by automaton, in percent: plain text.
+
+    Automata without scores of families are left out; empty when none has any.
+    """
+    found = {name: scores.healing for name, scores in named.items() if scores.healing}
+    families = list(dict.fromkeys(family for healing in found.values() for family in healing))
+    rows = [
+        (name, *(f"{100 * healing[f].healed:.1f}" if f in healing else "" for f in families))
+        for name, healing in found.items()
+    ]
+    return _aligned([("healed, %", *families), *rows]) if rows else ""
+
+
+def _aligned(shown: list[tuple[str, ...]]) -> str:
+    """Rows of equally many cells as plain text: the first column left, the others right."""
+    widths = [max(len(cells[i]) for cells in shown) for i in range(len(shown[0]))]
     lines = [
         "  ".join(
             cell.ljust(width) if i == 0 else cell.rjust(width)

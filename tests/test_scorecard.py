@@ -13,7 +13,17 @@ from nca.config import CheckpointInfo, NCAConfig
 from nca.evaluate import Plan, evaluate
 from nca.healing import healing_map
 from nca.model import NCA
-from nca.scorecard import DISTILL, curves, map_picture, record, recorded, row, score, table
+from nca.scorecard import (
+    DISTILL,
+    curves,
+    healing_table,
+    map_picture,
+    record,
+    recorded,
+    row,
+    score,
+    table,
+)
 
 SMALL = Plan(
     lives=2, growth=(4, 8, 12), damage_at=8, healing=6, strokes=3, turned_for=8, persistence=20,
@@ -90,6 +100,11 @@ def test_the_healing_map_is_drawn_and_kept(folder):
     record(folder, score(folder, plan=Plan(**{**SMALL.__dict__, "trials": 2, "healing_for": 4})))
     assert (folder / "README.md").read_text().count("](healing.png)") == 1
     assert Image.open(folder / "healing.png").size == (220, 12 * 6 + 18 * 5 + 8)
+    scores = recorded(load_checkpoint(folder).metrics)
+    head, line = healing_table(
+        {"dot": scores, "old": scores.model_copy(update={"healing": {}})}
+    ).splitlines()
+    assert "swipe" in head and line.split()[:2] == ["dot", "100.0"]
     heals = load_checkpoint(folder).metrics["heals"]
     assert heals["radius"] in (0, 2, 3, 5, 7) and 0 <= heals["share"] <= 1
     nca = NCA(NCAConfig(channels=6, hidden=(8,)))
