@@ -230,8 +230,8 @@ def wild(reaches: Sequence[ChannelRange]) -> str:
         f"runs from {number(worst.low)} to {number(worst.high)}"
     )  # fmt: skip
     return (
-        f"Take care: {worst.name} {extent}. An automaton with values beyond {HUGE:g} may be close to "
-        "diverging, and may look different on another machine."
+        f"Take care: {worst.name} {extent}. An automaton with values beyond {HUGE:g} may be close "
+        "to diverging, and may look different on another machine."
     )
 
 
