@@ -25,6 +25,7 @@ from torch import Tensor
 from nca.card import card
 from nca.config import BadInput, CheckpointInfo, Limits
 from nca.files import write_atomic
+from nca.metrics import METRICS_CSV, metrics_csv, read_metrics
 from nca.model import NCA
 from nca.preview import PREVIEW, save_preview
 from nca.target import target_from_png, target_to_png
@@ -213,12 +214,15 @@ def _read(path: Path, limit: int) -> bytes | None:
 
 
 def zip_checkpoint(folder: str | Path) -> bytes:
-    """The files of a checkpoint folder as a zip archive."""
+    """The files of a checkpoint folder as a zip archive, and its metrics as CSV if it has any."""
+    rows = read_metrics(Path(folder))
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in FILES:
             if (Path(folder) / name).is_file():
                 archive.write(Path(folder) / name, name)
+        if rows:
+            archive.writestr(METRICS_CSV, metrics_csv(rows))
     return buffer.getvalue()
 
 

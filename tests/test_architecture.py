@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 # Lowest first. A module imports only from its own layer and from those below.
 LAYERS = (
     ("wording", "_compat"),
-    ("config", "files", "logs", "chart", "gif"),
+    ("config", "files", "logs", "chart", "gif", "metrics"),
     ("fire", "state", "damage_shapes", "decode", "target"),
     ("model", "losses"),
     ("engine",),

@@ -1,16 +1,18 @@
 """The command line and the README's examples, run as a person would run them."""
 
+import io
 import re
 import shlex
 import signal
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from nca.checkpoint import load_checkpoint
+from nca.checkpoint import load_checkpoint, zip_checkpoint
 from nca.cli import main
 from nca.files import write_atomic
 from nca.jobs.local import device_lock
@@ -36,6 +38,10 @@ def test_train_makes_a_checkpoint(trained):
     assert loaded.info.iteration == 3 and loaded.info.title == "🦎"
     assert loaded.info.nca.hidden == (8,) and loaded.size == (16, 16)
     assert (trained / "preview.gif").is_file()
+    with zipfile.ZipFile(io.BytesIO(zip_checkpoint(trained))) as archive:
+        lines = archive.read("metrics.csv").decode().splitlines()
+    assert lines[0].startswith("iteration,loss,learning_rate") and len(lines) == 4
+    assert lines == (trained / "metrics.csv").read_text().splitlines()
 
 
 def test_train_goes_on_and_refuses_other_settings(trained, capsys):

@@ -19,10 +19,12 @@ from nca.checkpoint import FILES, Checkpoint, load_checkpoint, save_checkpoint
 from nca.config import BadInput, CheckpointInfo, checked
 from nca.hub.client import Hub, Token, visit, writing_token
 from nca.hub.space import LARGE_FILES, belongs, space_files
+from nca.metrics import METRICS_CSV
 from nca.model import NCA
 
 Progress = Callable[[float, str], None]
-MORE_FILES = ("player.html", "scores.png", "healing.png")  # pushed if present, never pulled
+# Pushed if present, never pulled.
+MORE_FILES = ("player.html", "scores.png", "healing.png", METRICS_CSV)
 _UNTOUCHED = "Your checkpoint is unchanged and can be pushed again."
 
 

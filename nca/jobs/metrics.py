@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 from array import array
 from pathlib import Path
 
 from nca.files import write_atomic
-from nca.jobs.spec import to_json
+from nca.metrics import Metrics, parse_line
 
 LINES = 20_000  # a longer training writes every n-th iteration
 
 
 class MetricsWriter:
-    """Appends one line per iteration: `{"iteration": 12, "log10_loss": -1.5}`.
+    """Appends one line per iteration, see `nca.metrics`.
 
     Args:
         path: the file; lines after `iteration`, and an incomplete last line, are dropped from it.
@@ -30,14 +29,14 @@ class MetricsWriter:
         self._last = iteration
         self.cut(iteration)
 
-    def add(self, iteration: int, log10_loss: float) -> None:
+    def add(self, metrics: Metrics) -> None:
         """Record an iteration; one that is not new means that training was rolled back to it."""
+        iteration = metrics.iteration
         rolled_back, self._last = iteration <= self._last, iteration
         if rolled_back:
             self.cut(iteration)
         elif iteration == 1 or iteration % self._every == 0:
-            line = {"iteration": iteration, "log10_loss": round(log10_loss, 4)}
-            self._lines.append(to_json(line))
+            self._lines.append(metrics.to_line())
 
     def flush(self) -> None:
         """Append the recorded lines to the file."""
@@ -59,18 +58,8 @@ class MetricsWriter:
 
 def _iteration(line: bytes) -> float:
     """The iteration of a line, infinity when the line is damaged."""
-    point = _point(line)
-    return float("inf") if point is None else point[0]
-
-
-def _point(line: bytes) -> tuple[int, float] | None:
-    if not line.endswith(b"\n"):
-        return None
-    try:
-        values = json.loads(line)
-        return int(values["iteration"]), float(values["log10_loss"])
-    except (ValueError, KeyError, TypeError):
-        return None
+    found = parse_line(line)
+    return float("inf") if found is None else found.iteration
 
 
 class MetricsReader:
@@ -114,6 +103,6 @@ class MetricsReader:
         data = data[: data.rfind(b"\n") + 1]  # the last line may be incomplete
         self._offset += len(data)
         for line in data.splitlines(True):
-            if (point := _point(line)) is not None:
-                self._iterations.append(point[0])
-                self._losses.append(point[1])
+            if (found := parse_line(line)) is not None:
+                self._iterations.append(found.iteration)
+                self._losses.append(found.log10_loss)

@@ -29,6 +29,7 @@ from nca.config import (
     TrainConfig,
     checked,
 )
+from nca.metrics import METRICS as METRICS
 from nca.recipes import Recipe
 from nca.recipes import recipe as recipe_named
 from nca.wording import no_such_setting
@@ -42,7 +43,6 @@ OWNER = "owner"  # the hash of its visitor's key, for when the database is lost
 TARGET = "target.png"
 INITIAL = "initial.safetensors"  # the initial checkpoint's weights; only where `initial` is set
 FORMER_INITIAL = "start.safetensors"  # its name in folders of earlier versions
-METRICS = "metrics.jsonl"
 RESUME = "resume.safetensors"
 LOG = "worker.log"
 LOCK = "worker.lock"

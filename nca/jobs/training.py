@@ -34,6 +34,7 @@ from nca.jobs.spec import (
     snapshots,
 )
 from nca.jobs.threads import thread_count
+from nca.metrics import METRICS_CSV, Metrics, metrics_csv, read_metrics
 from nca.model import NCA
 from nca.render import (
     before_after,
@@ -183,7 +184,15 @@ class Training:
         self.loss = report.loss if math.isfinite(report.loss) else self.loss
         self.speed = report.iterations_per_second
         self.message = report.message or self.message
-        self.metrics.add(report.iteration, log10_loss(report.loss))
+        self.metrics.add(
+            Metrics(
+                report.iteration,
+                report.loss,
+                float(f"{report.learning_rate:.4g}"),
+                round(report.iterations_per_second, 2),
+                self._seconds(),
+            )
+        )
         if report.iteration in self.kept:
             self._snapshot(report)
         self.reporting.run(self._report)
@@ -200,6 +209,7 @@ class Training:
         if finished:  # these take seconds; after Stop they would only delay the end
             self._grow()
             self._save(preview=True)
+            write_atomic(self.folder / METRICS_CSV, metrics_csv(read_metrics(self.folder)))
 
     def _initial(self) -> NCA:
         """The automaton whose weights this training begins with."""

@@ -13,6 +13,7 @@ from nca.jobs import clean_environment, default_home
 from nca.jobs.lock import FileLock, holder
 from nca.jobs.metrics import MetricsReader, MetricsWriter
 from nca.jobs.store import Row, Store
+from nca.metrics import Metrics, metrics_csv, read_metrics, thinned
 from nca.render import picture_bytes
 
 
@@ -30,7 +31,7 @@ def test_a_reader_sees_what_was_appended_rolled_back_and_torn(tmp_path):
     assert reader.read() == []
     writer = MetricsWriter(path, iterations=100)
     for i in range(1, 11):
-        writer.add(i, -i / 10)
+        writer.add(Metrics(i, 10 ** (-i / 10)))
     writer.flush()
     assert reader.read() == [(i, -i / 10) for i in range(1, 11)]
     with path.open("ab") as file:
@@ -39,10 +40,10 @@ def test_a_reader_sees_what_was_appended_rolled_back_and_torn(tmp_path):
 
     writer = MetricsWriter(path, iterations=100, iteration=8)  # a worker that goes on from 8
     assert reader.read()[-1] == (8, -0.8)
-    writer.add(9, -2.0)
-    writer.add(10, -3.0)
-    writer.add(9, float("nan"))  # training broke down and was rolled back to 9
-    writer.add(10, -4.0)
+    writer.add(Metrics(9, 1e-2))
+    writer.add(Metrics(10, 1e-3))
+    writer.add(Metrics(9, float("nan")))  # training broke down and was rolled back to 9
+    writer.add(Metrics(10, 1e-4))
     writer.flush()
     assert reader.read()[-3:] == [(8, -0.8), (9, -2.0), (10, -4.0)]
 
@@ -51,12 +52,32 @@ def test_many_points_become_means_and_the_file_stays_small(tmp_path):
     path = tmp_path / "metrics.jsonl"
     writer = MetricsWriter(path, iterations=200_000)
     for i in range(1, 200_001):
-        writer.add(i, -1.0 if i % 20 else -3.0)
+        writer.add(Metrics(i, 0.1 if i % 20 else 0.001))
     writer.flush()
     assert len(path.read_bytes().splitlines()) <= 20_001
     points = MetricsReader(path).read(points=300)
     assert len(points) == 300 and points[-1][0] == 200_000
     assert all(loss == pytest.approx(-2.0, abs=0.05) for _, loss in points)
+
+
+def test_metrics_hold_more_than_the_loss_and_older_files_stay_readable(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b'{"iteration":1,"log10_loss":-1.5}\n{"iteration":2,"log10_loss":-12.0}\n')
+    writer = MetricsWriter(path, iterations=100, iteration=2)
+    writer.add(Metrics(3, 0.0123456, 2e-3, 9.8, 1.3))
+    writer.flush()
+    rows = read_metrics(tmp_path)
+    assert [row.iteration for row in rows] == [1, 2, 3] and rows[0].learning_rate is None
+    assert rows[2] == (3, 0.012346, 0.002, 9.8, 1.3)
+    assert MetricsReader(path).read() == thinned(rows) == [(1, -1.5), (2, -12.0), (3, -1.9085)]
+
+    lines = metrics_csv(rows).decode().splitlines()
+    assert lines[0] == "iteration,loss,learning_rate,iterations_per_second,seconds"
+    assert lines[3] == "3,0.012346,0.002,9.8,1.3"
+    (tmp_path / "metrics.csv").write_bytes(metrics_csv(rows) + b"4,x,,,\n")
+    path.unlink()
+    assert read_metrics(tmp_path) == rows  # what is damaged is left out
+    assert read_metrics(tmp_path / "nothing") == []
 
 
 def hold(path: Path, ready, done) -> None:

@@ -1,0 +1,110 @@
+"""The metrics of a training: lines of JSON that a worker appends, and the same as CSV.
+
+A line is one iteration: `{"iteration":12,"loss":0.0316,"learning_rate":0.002,
+"iterations_per_second":9.8,"seconds":1.3}`. Lines of earlier versions hold only `iteration` and
+`log10_loss`; both kinds are read.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+METRICS = "metrics.jsonl"
+METRICS_CSV = "metrics.csv"  # in a finished training's folder and in a checkpoint's zip
+_LEAST_LOSS = 1e-12  # below this, and where it is not finite, a loss is shown as 1e-12
+
+
+class Metrics(NamedTuple):
+    """One iteration of a training.
+
+    Attributes:
+        iteration: updates done, from 1.
+        loss: of this iteration, a mean squared error unless the trainer had a loss of its own.
+        learning_rate: of this update; None in files of earlier versions.
+        iterations_per_second: smoothed; None likewise.
+        seconds: of training so far, all runs together; None likewise.
+    """
+
+    iteration: int
+    loss: float
+    learning_rate: float | None = None
+    iterations_per_second: float | None = None
+    seconds: float | None = None
+
+    @property
+    def log10_loss(self) -> float:
+        """log10 of the loss, limited so that a perfect or a broken loss can still be plotted."""
+        usable = math.isfinite(self.loss) and self.loss > _LEAST_LOSS
+        return math.log10(self.loss) if usable else math.log10(_LEAST_LOSS)
+
+    @classmethod
+    def from_values(cls, values: Any) -> Self | None:
+        """From a mapping, such as a parsed line; None when it is not one of metrics."""
+        try:
+            known = values.get("loss") not in (None, "")
+            loss = values["loss"] if known else 10 ** float(values["log10_loss"])
+            rest = (values.get(name) for name in cls._fields[2:])
+            found = cls(
+                int(values["iteration"]),
+                float(loss),
+                *(None if value in (None, "") else float(value) for value in rest),
+            )
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
+            return None
+        return found
+
+    def to_line(self) -> bytes:
+        """The line of JSON, with its line feed."""
+        values = self._asdict() | {"loss": float(f"{self.loss:.5g}")}
+        return json.dumps(values, separators=(",", ":")).encode() + b"\n"
+
+
+def parse_line(line: bytes) -> Metrics | None:
+    """A line of JSON; None when it is incomplete or damaged."""
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        return Metrics.from_values(json.loads(line))
+    except (ValueError, RecursionError):
+        return None
+
+
+def read_metrics(folder: Path) -> list[Metrics]:
+    """The metrics in a training's folder or a checkpoint's, oldest first; empty without any."""
+    try:
+        lines = (folder / METRICS).read_bytes().splitlines(True)
+        found = map(parse_line, lines)
+    except OSError:
+        try:
+            text = (folder / METRICS_CSV).read_text("utf-8")
+        except (OSError, ValueError):
+            return []
+        found = map(Metrics.from_values, csv.DictReader(io.StringIO(text)))
+    return [metrics for metrics in found if metrics is not None]
+
+
+def metrics_csv(rows: Iterable[Metrics]) -> bytes:
+    """Metrics as CSV, UTF-8, a line per iteration below the names; unknown values are empty."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(Metrics._fields)
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def thinned(rows: list[Metrics], points: int = 300) -> list[tuple[int, float]]:
+    """(iteration, log10 loss), oldest first; means of neighbours when there are too many."""
+    shown = min(len(rows), max(1, points))
+    result, start = [], 0
+    for end in (len(rows) * k // shown for k in range(1, shown + 1)):
+        part = rows[start:end]
+        mean = sum(row.log10_loss for row in part) / len(part)
+        result.append((part[-1].iteration, round(mean, 4)))
+        start = end
+    return result
