@@ -154,7 +154,7 @@ from nca.config import NCAConfig, TrainConfig
 from nca.trainer import Trainer
 torch.set_num_threads(1)
 trainer = Trainer(NCAConfig(channels=6, hidden=(8,)), TrainConfig(batch=2, pool_size=64),
-                  torch.rand(12, 12, 4))
+                  torch.full((12, 12, 4), 0.5))
 for _ in sys.stdin:  # forked, because importing torch takes seconds
     child = os.fork()
     while child == 0:
