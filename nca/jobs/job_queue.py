@@ -19,6 +19,7 @@ from typing import Literal
 
 from nca.config import BadInput, Limits, checked
 from nca.files import write_atomic
+from nca.jobs.executor import Executor, LocalProcess
 from nca.jobs.keys import NOT_YOURS, is_key, key_hash, new_key
 from nca.jobs.lock import FileLock, LocksUnsupported
 from nca.jobs.metrics import MetricsReader
@@ -127,13 +128,6 @@ class _NonDecreasingClock:
         return self._latest
 
 
-def find_devices() -> tuple[str, ...]:
-    """The devices of this machine, the best first; each has a queue of its own."""
-    import torch
-
-    return ("cuda", "cpu") if torch.cuda.is_available() else ("cpu",)
-
-
 class JobQueue:
     """All jobs of one home, and the supervisor that runs them. Safe to use from any thread.
 
@@ -142,8 +136,9 @@ class JobQueue:
     Args:
         home: created when missing; on a local disk, with room for a database.
         limits: on the queue, turns and days.
-        devices: what may train here, the default first; found when None.
+        devices: what may train on this machine, the default first; found when None.
         clock: seconds since 1970.
+        executor: where trainings run; this machine when None.
 
     Raises:
         BadInput: `home` cannot hold a queue; the sentence names it.
@@ -155,14 +150,18 @@ class JobQueue:
         limits: Limits | None = None,
         devices: Sequence[str] | None = None,
         clock: Callable[[], float] = time.time,
+        executor: Executor | None = None,
     ) -> None:
         # Absolute, because workers get it, and the server may change its working folder.
         self.home, self.limits = Path(home).expanduser().absolute(), limits or Limits()
-        self.devices = tuple(devices or find_devices())
+        executor = executor or LocalProcess(devices)
+        self.devices = tuple(executor.slots)
         try:
             self._store = _open_store(self.home)
             self._clock = _NonDecreasingClock(clock, self._store.latest())
-            self._supervisor = Supervisor(self.home, self._store, self.limits, self._clock)
+            self._supervisor = Supervisor(
+                self.home, self._store, self.limits, executor, self._clock
+            )
         except LocksUnsupported as error:
             raise BadInput(f"{error} NCA_GARDEN_HOME names it.") from error
         except (OSError, sqlite3.Error) as error:
@@ -310,6 +309,27 @@ class JobQueue:
             with _explained():
                 self._store.update(row.id, requested="delete")
         self._supervisor.wake()
+
+    @contextmanager
+    def lend(self, key: str, job_id: str, timeout: float = 60.0) -> Generator[Path]:
+        """Give a queued or running training out of the queue's hands for a while.
+
+        Within the context the caller may train in the folder, as often as it likes, by
+        `nca.jobs.run.run_folder(folder, Stop(folder, seconds))`: nothing else trains there, and a
+        visitor's Stop or Delete ends it through the stop file. Afterwards the queue goes on by
+        itself: it records a training that finished, and continues any other.
+
+        Args:
+            key: the visitor's.
+            job_id: one of the visitor's jobs.
+            timeout: seconds that its worker may take to save and end first.
+
+        Raises:
+            BadInput: the job is not this visitor's or not active, or its worker does not end.
+        """
+        self._check_lead()
+        with self._supervisor.lend(self._owned(key, job_id).id, timeout) as folder:
+            yield folder
 
     # ------------------------------------------------------------------ looking
 

@@ -1,4 +1,4 @@
-"""Runs the queue: one worker process per device, first come, first served.
+"""Runs the queue: one training per slot of the executor, first come, first served.
 
 Exactly one server process supervises a home; the others wait to take over. After a crash of the
 server, rows, locks and `result.json` hold all that the next one needs to continue.
@@ -7,23 +7,21 @@ server, rows, locks and `result.json` hold all that the next one needs to contin
 from __future__ import annotations
 
 import logging
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nca.config import BadInput, Limits
-from nca.jobs.environment import clean_environment
+from nca.jobs.executor import Executor, Running, kill_worker
 from nca.jobs.lock import FileLock, holder
 from nca.jobs.progress import PROGRESS, RESULT, read_progress, read_result
-from nca.jobs.spec import FULL_DISK, LOCK, LOG, OWNER, RESUME, SPEC, STOP, Exit, read_spec
-from nca.jobs.store import Row, Store
+from nca.jobs.spec import FULL_DISK, LOCK, OWNER, RESUME, SPEC, STOP, Exit, read_spec
+from nca.jobs.store import ACTIVE, Row, Store
 from nca.logs import job_logger
 
 log = logging.getLogger(__name__)
@@ -44,10 +42,11 @@ MISSING = "The files of this training are gone; please delete it and start again
 
 @dataclass
 class _Child:
-    """A worker process of ours."""
+    """A training that the executor runs for us."""
 
     job: str
-    process: subprocess.Popen[bytes]
+    device: str
+    running: Running
     started: float
     progress_before: int  # when the progress file was last written before its start, ns
     trains: float | None = None  # when training began
@@ -61,17 +60,25 @@ class Supervisor:
         home: where the queue and the job folders are.
         store: the queue.
         limits: `turn_seconds` and `job_days`.
+        executor: where trainings run.
         clock: seconds since 1970, for the rows.
     """
 
     def __init__(
-        self, home: Path, store: Store, limits: Limits, clock: Callable[[], float] = time.time
+        self,
+        home: Path,
+        store: Store,
+        limits: Limits,
+        executor: Executor,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.folders = home / "jobs"
         self.folders.mkdir(parents=True, exist_ok=True)
         self._store, self._limits, self._clock = store, limits, clock
+        self._executor = executor
         self._lock = FileLock(home / LEAD)
-        self._children: dict[str, _Child] = {}  # by device
+        self._children: dict[str, _Child] = {}  # by job
+        self._lent: set[str] = set()  # jobs that somebody else trains for now, see `lend`
         self._orphans: dict[str, float] = {}  # by job: when the wait for its worker began
         self._busy: dict[str, int] = {}  # by job: starts in a row that ended with Exit.BUSY
         self._wake, self._closing = threading.Event(), threading.Event()
@@ -92,8 +99,8 @@ class Supervisor:
 
     def works(self, job: str) -> bool:
         """Whether a worker process of this supervisor runs a job."""
-        children = list(self._children.values())
-        return any(child.job == job and child.process.poll() is None for child in children)
+        child = self._children.get(job)
+        return job in self._lent or (child is not None and child.running.poll() is None)
 
     def wake(self) -> None:
         """Look at the queue now; rows have changed."""
@@ -109,20 +116,58 @@ class Supervisor:
         self._thread.join(timeout + 5)
         until = time.monotonic() + timeout
         for child in self._children.values():
-            self._request_stop(child)
+            child.running.stop()
         while self._children and time.monotonic() < until:
             with self._store.guard:
                 self._poll()
             time.sleep(0.05)
+        self._executor.close()
         self._lock.release()
 
     def end_worker(self, job: str) -> None:
         """Kill the worker of a job that is being deleted, and wait until it writes no more."""
         with self._store.guard:
-            for child in self._children.values():
-                if child.job == job:
-                    child.process.kill()
-                    child.process.wait(10)
+            if (child := self._children.get(job)) is None:
+                return
+            child.running.kill()
+            until = time.monotonic() + 10
+            while child.running.poll() is None and time.monotonic() < until:
+                time.sleep(0.02)
+
+    @contextmanager
+    def lend(self, job: str, timeout: float) -> Generator[Path]:
+        """Let the caller train in a job's folder; see `JobQueue.lend`."""
+        with self._store.guard:
+            if job in self._lent:
+                raise BadInput("This training already runs there.")
+            self._lent.add(job)
+        try:
+            until = time.monotonic() + timeout
+            while not self._hand_over(job):
+                if time.monotonic() > until:
+                    raise BadInput("This training takes long to save; please try again.")
+                time.sleep(0.05)
+            yield self.folders / job
+        finally:
+            with self._store.guard:
+                self._lent.discard(job)
+            self.wake()
+
+    def _hand_over(self, job: str) -> bool:
+        """Whether nothing of ours trains a lent job any more; a worker is asked to end."""
+        with self._store.guard:
+            row = self._store.row(job)
+            if row.state not in ACTIVE or row.requested in ("stop", "delete"):
+                raise BadInput("This training does not run; please resume it first.")
+            if job in self._children or not self._is_free(row):
+                if row.requested is None:
+                    self._store.update(job, requested="yield")
+                    self.wake()
+                return False
+            for name in (RESULT, STOP):
+                (self.folders / job / name).unlink(missing_ok=True)
+            self._set(row, "running", None)
+            return True
 
     def _loop(self) -> None:
         while not self._closing.is_set():
@@ -136,7 +181,8 @@ class Supervisor:
                         self._delete_expired()
                         self._start()
                         self._store.keep_reserve()
-                        pause = TICK if self._children or self._orphans else IDLE
+                        works = self._children or self._orphans or self._lent
+                        pause = TICK if works else IDLE
                 else:
                     pause = 1.0
             except Exception:
@@ -204,17 +250,22 @@ class Supervisor:
 
     def _poll(self) -> None:
         """Check every running worker: whether it has ended, and whether it must."""
-        for device, child in list(self._children.items()):
+        for child in list(self._children.values()):
             row = self._store.row(child.job)
-            code = child.process.poll()
+            code = child.running.poll()
             if code is not None:
-                del self._children[device]
+                del self._children[child.job]
                 self._finish(row, code, time.monotonic() - child.started)
                 self.wake()
             elif row.requested is not None:
                 self._end(child, row)
             elif self._turn_is_over(child, row):
                 self._store.update(row.id, requested="yield")
+        for job in self._lent:
+            row = self._store.get(job)
+            folder = self.folders / job
+            if row and row.requested and job not in self._children and folder.is_dir():
+                (folder / STOP).touch()
 
     def _turn_is_over(self, child: _Child, row: Row) -> bool:
         turn, now = self._limits.turn_seconds, time.monotonic()
@@ -234,21 +285,14 @@ class Supervisor:
         """End a worker: by a request, or by force if its job is deleted or it takes too long."""
         now = time.monotonic()
         if row.requested == "delete":
-            child.process.kill()
+            child.running.kill()
         elif child.stopping is None:
             child.stopping = now
-            self._request_stop(child)
+            child.running.stop()
         else:
             speed = read_progress(self.folders / row.id).iterations_per_second or 0.05
             if now - child.stopping > 30 + 3 / speed:
-                child.process.kill()  # hung; the last resume file is complete
-
-    def _request_stop(self, child: _Child) -> None:
-        """Let a worker save and end."""
-        if sys.platform == "win32":  # where `terminate` would end it at once
-            (self.folders / child.job / STOP).touch()
-        else:
-            child.process.terminate()
+                child.running.kill()  # hung; the last resume file is complete
 
     def _finish(self, row: Row, code: int | None, seconds: float = 0.0) -> None:
         """A worker has ended: decide what becomes of the job. `code` is None after a restart."""
@@ -281,21 +325,27 @@ class Supervisor:
     # ------------------------------------------------------------------ starting
 
     def _start(self) -> None:
-        """Give every free device the next job in its queue."""
-        busy = set(self._children)
+        """Give every free slot the next job in its queue."""
+        free = Counter(self._executor.slots)
+        free.subtract(child.device for child in self._children.values())
         for row in self._store.active():
-            if row.device in busy or row.requested == "delete":
+            if row.id in self._children or row.id in self._lent or row.requested == "delete":
+                continue
+            if row.device not in self._executor.slots:  # of another machine, or a lost card
+                row = replace(row, device=next(iter(self._executor.slots)))
+                self._store.update(row.id, device=row.device)
+            if free[row.device] <= 0:
                 continue
             if row.state != "queued":  # a worker has used its folder, and may still
                 if not self._is_free(row):
-                    busy.add(row.device)
+                    free[row.device] -= 1
                     continue
                 self._finish(row, None)
                 row = self._store.row(row.id)
                 if row.state != "interrupted":
                     self.wake()
                     continue
-            busy.add(row.device)
+            free[row.device] -= 1
             self._spawn(row)
 
     def _is_free(self, row: Row) -> bool:
@@ -306,7 +356,7 @@ class Supervisor:
             return True
         since = self._orphans.setdefault(row.id, time.monotonic())
         if time.monotonic() - since > ORPHAN_SECONDS or row.requested == "delete":
-            _kill_worker(process)
+            kill_worker(process)
         return False
 
     def _spawn(self, row: Row) -> None:
@@ -316,36 +366,22 @@ class Supervisor:
             return
         for name in (RESULT, STOP):
             (folder / name).unlink(missing_ok=True)
-        # -P: nothing is imported from the working folder. That folder stays the server's, so that
-        # relative paths in the environment mean the same to the worker.
-        command = [sys.executable, "-P", "-m", "nca.jobs.worker", str(folder)]
+        before = _written(folder / PROGRESS)
         try:
-            with (folder / LOG).open("ab") as log_file:
-                process = subprocess.Popen(
-                    [*command, "--parent", str(os.getpid())],
-                    env=clean_environment(os.environ),
-                    stdin=subprocess.DEVNULL,
-                    stdout=log_file,
-                    stderr=log_file,
-                    # Ctrl-C in a terminal is for the server only.
-                    start_new_session=True,
-                    creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
-                )
+            running = self._executor.start(folder, row.device)
         except OSError:
             job_logger(log, row.id).exception("its worker could not be started")
             self._set(row, "failed", "The training process could not be started.")
             return
-        before = _written(folder / PROGRESS)
-        self._children[row.device] = _Child(row.id, process, time.monotonic(), before)
+        self._children[row.id] = _Child(row.id, row.device, running, time.monotonic(), before)
         self._set(row, "running", None)
 
     # ------------------------------------------------------------------ deleting
 
     def _delete_expired(self) -> None:
         """Delete what was requested and what is too old: first the folder, then the row."""
-        running = {child.job for child in self._children.values()}
         for row in self._store.expired(self._clock() - self._limits.job_days * 86_400):
-            if row.id in running or not self._is_free(row):
+            if row.id in self._children or not self._is_free(row):
                 continue
             folder = self.folders / row.id
             shutil.rmtree(folder, ignore_errors=True)
@@ -361,19 +397,6 @@ def _written(path: Path) -> int:
         return path.stat().st_mtime_ns
     except OSError:
         return 0
-
-
-def _kill_worker(process: int) -> None:
-    """Kill a worker that another server started, but no other process that has its id now."""
-    try:
-        command = Path(f"/proc/{process}/cmdline").read_bytes()
-    except OSError:
-        command = b"" if Path("/proc/self").exists() else b"nca.jobs.worker"
-    if process > 1 and b"nca.jobs.worker" in command:
-        try:
-            os.kill(process, getattr(signal, "SIGKILL", signal.SIGTERM))
-        except OSError:  # it has just ended
-            pass
 
 
 def _explain_exit(code: int) -> str:

@@ -99,6 +99,7 @@ class Training:
             requested, or the device is taken.
         device_lock: the lock file of a device, from its name; None trains without. One training
             at a time holds it.
+        device: where to train, as torch names it; None for what the spec says.
         clock: seconds that never go back.
     """
 
@@ -110,9 +111,11 @@ class Training:
         on_report: Callable[[IterationReport], object] = lambda report: None,
         on_notice: Callable[[str], object] = lambda sentence: None,
         device_lock: Callable[[str], Path | None] = lambda name: None,
+        device: str | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.folder, self.spec, self.stop, self.clock = folder, spec, stop, clock
+        self.device = device or spec.device
         self.on_report, self.on_notice, self.device_lock = on_report, on_notice, device_lock
         self.message: str | None = None
         self.loss: float | None = None
@@ -125,7 +128,7 @@ class Training:
 
     def run(self) -> bool:
         """Train to the end; False when `stop` ended it early. Everything is saved."""
-        device, self.message = pick_device(self.spec.device)
+        device, self.message = pick_device(self.device)
         if self.message:
             self.on_notice(self.message)
         name = device.type if device.type == "cpu" else f"{device.type}-{device.index or 0}"
