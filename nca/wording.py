@@ -54,6 +54,22 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
     return f"Please change {name}: it must be {allowed}."
 
 
+def settings_of(model: type[BaseModel]) -> list[tuple[str, str, str, str]]:
+    """Every setting of a model: name, what it may be, its default as JSON, what it is about."""
+    schema = model.model_json_schema()
+    known = schema.get("$defs", {})
+    return [
+        (
+            name,
+            # Without the description, which may stand for a pattern, and without an example.
+            _allowed({k: v for k, v in field.items() if k != "default"}, known),
+            json.dumps(field.get("default"), ensure_ascii=False),
+            field.get("description", ""),
+        )
+        for name, field in schema["properties"].items()
+    ]
+
+
 def no_such_setting(name: str, names: Iterable[str]) -> str:
     """The sentence that refuses an unknown setting, with the known one that it is nearest to."""
     name = plain_text(name)[:40]

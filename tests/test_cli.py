@@ -1,6 +1,7 @@
 """The command line and the README's examples, run as a person would run them."""
 
 import io
+import json
 import re
 import shlex
 import signal
@@ -8,18 +9,22 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from PIL import Image
 
 from nca.checkpoint import load_checkpoint, zip_checkpoint
 from nca.cli import main
+from nca.config import NCAConfig, TrainConfig
 from nca.files import write_atomic
 from nca.jobs.local import device_lock
 from nca.jobs.lock import FileLock
+from nca.recipes import RECIPES
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+LIZARD = json.loads((ROOT / "checkpoints/lizard-regenerating/metrics.json").read_text())["battery"]
 TINY = (
     "--size 10 --padding 3 --iterations 3 --set hidden=[8] --set channels=6 --set batch=3 "
     "--set pool_size=8 --set steps_min=6 --set steps_max=9"
@@ -185,6 +190,64 @@ def test_errors_name_the_file_that_was_asked_for(tmp_path, trained, capsys):
         write_atomic(tmp_path / "missing" / "file", b"")
     assert error.value.filename == str(tmp_path / "missing" / "file")
     assert ".tmp" not in str(error.value)
+
+
+def test_recipes_are_listed_with_their_sources_and_scores(capsys):
+    assert main(["recipes"]) == 0
+    said = capsys.readouterr().out
+    for name in RECIPES:
+        assert re.search(rf"^{re.escape(name)} ", said, re.MULTILINE)
+    growth = " / ".join(f"{v:.2f}" for v in LIZARD["growth"].values())
+    assert "Distill 2020" in said and f"lizard-regenerating: {growth}" in said
+    assert main(["recipes", "cax"]) == 0
+    said = capsys.readouterr().out
+    assert 'loss_at="random"' in said and "seed_hidden=false" in said and "batch=" not in said
+
+
+def test_every_setting_is_listed_with_its_range(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["train", "--help-settings"])
+    said = capsys.readouterr().out
+    assert ended.value.code == 0
+    for name in (*NCAConfig.model_fields, *TrainConfig.model_fields):
+        assert re.search(rf"^  {name} +\S", said, re.MULTILINE), name
+    assert re.search(r"channels +a whole number from 4 to 32; default 16", said)
+    assert re.search(r"optimiser +adam or muon; default \"adam\"", said)
+    assert re.search(r"hidden +a list of 1 to 4 values, .* default \[128\]", said)
+
+
+def test_a_shipped_checkpoint_needs_no_path(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    out = tmp_path / "a.gif"
+    assert main(["grow", "lizard-regenerating", "--steps", "2", "--out", str(out)]) == 0
+    assert out.is_file()
+    assert main(["evaluate", "lizard-regenerating", "--write"]) == 2
+    assert "not a folder of yours" in capsys.readouterr().err
+    spec = [*"train --from lizard-growing --iterations 1 --set batch=99 --out x".split()]
+    assert main(spec) == 2  # found, and refused for its batch alone
+    assert "batch" in capsys.readouterr().err
+
+
+def test_trainings_are_compared(trained, tmp_path, capsys):
+    other = tmp_path / "other"
+    assert main(["train", "--emoji", "🦎", "--out", str(other), *TINY, "--set", "batch=2"]) == 0
+    svg, png, table = (tmp_path / name for name in ("a.svg", "a.png", "a.csv"))
+    arguments = ["compare", str(trained), str(other), "lizard-regenerating", "--csv", str(table)]
+    assert main([*arguments, "--plot", str(svg)]) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"^batch +3 +2 +2$", said, re.MULTILINE)
+    assert "step_size" not in said  # equal in all
+    assert "log10 of the loss" in said and "No losses were kept with lizard-regenerating" in said
+    assert re.search(rf"log10 error at step 200 .*{LIZARD['growth']['200']:.2f}", said)
+    lines = table.read_text().splitlines()
+    assert lines[0].startswith("run,iteration,loss") and lines[-1].startswith("other,3,")
+    drawn = ElementTree.fromstring(svg.read_text())
+    assert len(drawn.findall("{*}polyline")) == 2 and "other" in "".join(drawn.itertext())
+    assert main(["compare", str(trained), str(other), "--plot", str(png)]) == 0
+    with Image.open(png) as picture:
+        assert picture.size == (840, 420)
+    assert main(["compare", str(trained)]) == 2
+    assert main(["compare", str(trained), str(other), "--plot", "a.pdf"]) == 2
 
 
 def test_readme_commands(tmp_path, monkeypatch):

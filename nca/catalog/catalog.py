@@ -93,15 +93,9 @@ class Catalog:
 
     def shipped(self) -> list[CatalogEntry]:
         """The checkpoints that come with the garden: in the order of the index, then by name."""
-        root = self.settings.checkpoints
-        if not root.is_dir():
-            return []
-        order = {name: position for position, name in enumerate(_index(root))}
-        folders = [path.parent for path in root.glob(f"*/{WEIGHTS}")]
-        folders.sort(key=lambda folder: (order.get(folder.name, len(order)), folder.name))
         return [
             CatalogEntry(CheckpointRef(Kind.SHIPPED, folder.name), _title(folder), folder)
-            for folder in folders
+            for folder in shipped_folders(self.settings.checkpoints)
         ]
 
     @staticmethod
@@ -210,6 +204,15 @@ class Catalog:
     def forget(self, key: str) -> None:
         """Delete what a visitor fetched or uploaded."""
         self.collection.forget(key)
+
+
+def shipped_folders(root: Path) -> list[Path]:
+    """The checkpoints in a folder of shipped ones: in the order of its index, then by name."""
+    if not root.is_dir():
+        return []
+    order = {name: position for position, name in enumerate(_index(root))}
+    folders = [path.parent for path in root.glob(f"*/{WEIGHTS}")]
+    return sorted(folders, key=lambda folder: (order.get(folder.name, len(order)), folder.name))
 
 
 def _parsed(ref: CheckpointRef | str) -> CheckpointRef:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from nca.cli.arguments import check_folder_out, checkpoint_folder
+from nca.cli.arguments import check_folder_out, text
+from nca.cli.checkpoints import HELP, find_checkpoint
 from nca.cli.grow import Film
-from nca.config import checked
+from nca.config import BadInput, checked
 
 
 def add_commands(commands: Any) -> None:
@@ -16,7 +16,7 @@ def add_commands(commands: Any) -> None:
     parser: argparse.ArgumentParser = commands.add_parser(
         "evaluate", help="score how a checkpoint grows, stays and heals"
     )
-    parser.add_argument("checkpoint", type=Path, help="a checkpoint folder")
+    parser.add_argument("checkpoint", type=text, help=HELP)
     parser.add_argument("--seed", type=int, default=0, help="of fire masks and strokes")
     parser.add_argument(
         "--full", action="store_true", help="twice as many families of damage, twice the time"
@@ -32,8 +32,14 @@ def _run(options: argparse.Namespace) -> int:
     from nca.evaluate import HEALED, Scores
     from nca.scorecard import record, score, table
 
-    folder = checkpoint_folder(options.checkpoint)
+    found = find_checkpoint(options.checkpoint)
+    folder = found.folder
     seed = checked(Film, {"seed": options.seed}).seed
+    if options.write and not found.own:
+        raise BadInput(
+            f"{found.name} is not a folder of yours; please leave out --write, or fetch it with "
+            "nca pull first."
+        )
     if options.write:
         check_folder_out(folder, "the checkpoint, or leave out --write")
     scores = score(folder, seed, bar=True, full=options.full)
@@ -43,7 +49,7 @@ def _run(options: argparse.Namespace) -> int:
         print(scores.model_dump_json())
         return 0
     if isinstance(scores, Scores):
-        print(table({folder.absolute().name: [scores]}), end="\n\n")
+        print(table({found.name: [scores]}), end="\n\n")
         measure = f"the RGBA error, median of {scores.lives} lives"
     else:
         measure = "what damage left, against the same body undamaged"

@@ -9,7 +9,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 from tqdm import tqdm
 
-from nca.cli.arguments import check_file_out, checkpoint_folder
+from nca.cli.arguments import check_file_out, text
+from nca.cli.checkpoints import HELP, find_checkpoint
 from nca.config import BadInput, Limits, checked
 
 FORMATS = {".gif": "gif", ".webp": "webp", ".apng": "apng", ".png": "apng", ".mp4": "mp4"}
@@ -34,7 +35,7 @@ def add_commands(commands: Any) -> None:
     """Add `grow` to the command line; `commands` is what `add_subparsers` returned."""
     grow = commands.add_parser("grow", help="grow a checkpoint and save the film")
     made = Film()
-    grow.add_argument("checkpoint", type=Path, help="a checkpoint folder")
+    grow.add_argument("checkpoint", type=text, help=HELP)
     grow.add_argument("--steps", type=int, default=made.steps)
     grow.add_argument(
         "--damage", action="append", default=[], metavar="SHAPE@STEP", help="half-left@100"
@@ -63,7 +64,7 @@ def _grow(options: argparse.Namespace) -> int:
     film = checked(Film, {name: getattr(options, name) for name in Film.model_fields})
     damages = sorted(_damage(text, film.steps) for text in options.damage)
     _check_out(options.out, film, limits)
-    checkpoint = load_checkpoint(checkpoint_folder(options.checkpoint), limits)
+    checkpoint = load_checkpoint(find_checkpoint(options.checkpoint).folder, limits)
     nca, angle = checkpoint.nca, math.radians(film.angle)
     x = nca.seed(film.samples, film.size or checkpoint.size)
     frames = []

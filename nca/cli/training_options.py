@@ -1,0 +1,116 @@
+"""Options of `train` and `sweep`: how to train, and on what."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nca.cli.arguments import text
+from nca.cli.checkpoints import find_checkpoint
+from nca.config import BadInput, NCAConfig, TargetConfig, TrainConfig, checked
+from nca.wording import settings_of
+
+if TYPE_CHECKING:
+    from nca.jobs.initial import InitialCheckpoint
+
+
+def add_setting_options(train: argparse.ArgumentParser) -> None:
+    """Add the options that say how to train, all but the picture and the folder."""
+    train.add_argument(
+        "--from",
+        dest="begin",
+        metavar="CHECKPOINT",
+        help="train this one further: a checkpoint folder, a shipped one, or user/name on the "
+        "Hub; on its own picture, if no other is given",
+    )
+    made = TargetConfig.model_fields
+    train.add_argument("--style", default="twemoji", help="of the emoji: twemoji or noto")
+    train.add_argument("--size", type=int, default=made["size"].default, help="cells, longest side")
+    train.add_argument("--padding", type=int, default=made["padding"].default, help="empty cells")
+    train.add_argument("--no-crop", dest="crop", action="store_false", help="keep empty borders")
+    train.add_argument("--background", default="keep", help="keep, or transparent (even borders)")
+    train.add_argument("--recipe", default="quick", help="quick, growing, regenerating, photo ...")
+    train.add_argument("--iterations", type=int, help="instead of the recipe's")
+    train.add_argument(
+        "--set",
+        type=text,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="another setting, by name; --help-settings lists them",
+    )
+    train.add_argument(
+        "--help-settings", action=_HelpSettings, nargs=0, help="list every setting, and exit"
+    )
+    train.add_argument("--seed", type=int, default=0, help="of weights and draws")
+    train.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+
+
+class _HelpSettings(argparse.Action):
+    """Prints every setting that `--set` takes, and exits, as `--help` does."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        """Print and exit."""
+        for title, model in (("The automaton", NCAConfig), ("The training", TrainConfig)):
+            print(f"{title}:")
+            for name, allowed, default, about in settings_of(model):
+                print(f"  {name:<16} {allowed}; default {default}")
+                if about:
+                    print(f"{'':<19}{about}")
+            print()
+        print("A recipe has defaults of its own: nca recipes NAME. Several values are a JSON list.")
+        parser.exit()
+
+
+@contextmanager
+def signals() -> Generator[list[int]]:
+    """Collect Ctrl-C, SIGTERM and SIGHUP in a list instead of exiting at once."""
+    received: list[int] = []
+    before = {}
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if (
+            number is not None and signal.getsignal(number) != signal.SIG_IGN
+        ):  # nohup ignores SIGHUP
+            before[number] = signal.signal(number, lambda which, _frame: received.append(which))
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def initial_from(name: str) -> InitialCheckpoint:
+    """The initial checkpoint: a folder, a shipped one, or the Hub's."""
+    from nca.checkpoint import load_checkpoint
+    from nca.jobs.initial import initial_checkpoint
+
+    found = find_checkpoint(name)
+    return initial_checkpoint(load_checkpoint(found.folder), found.repo, found.revision)
+
+
+def target_config(
+    options: argparse.Namespace, emoji: str | None, picture: Path | None
+) -> TargetConfig | None:
+    """The target config of an emoji or a picture with these options; None without either."""
+    if not (emoji or picture):
+        return None
+    names = TargetConfig.model_fields.keys() & vars(options).keys()
+    values = {name: getattr(options, name) for name in names}
+    return checked(TargetConfig, values | {"emoji": emoji, "kind": "emoji" if emoji else "image"})
+
+
+def setting(words: str) -> tuple[str, Any]:
+    """Parse `channels=12` or `hidden=[64,64]` into a name and a JSON value, or else text."""
+    name, equals, value = words.partition("=")
+    if not equals:
+        raise BadInput(f"Please write settings as NAME=VALUE; {words!r} has no =.")
+    try:
+        return name.strip(), json.loads(value)
+    except (ValueError, RecursionError):
+        return name.strip(), value
