@@ -16,9 +16,14 @@ _COMMANDS = itertools.count(time.time_ns() // 1000)
 # The template must not use a prop: a change would re-render it and destroy the canvas.
 _TEMPLATE = '<div class="nca-player" style="min-height: 320px"></div>'
 _ON_LOAD = """
-const host = element.querySelector('.nca-player');
-const kit = %s;
-kit.mountPlayer(host, { model: props.model, engine: props.engine }).then((player) => {
+let host = element.querySelector('.nca-player');
+const moved = props.adopt && document.querySelector(props.adopt);
+if (moved) {
+  host.replaceWith(moved);
+  host = moved.querySelector('.nca-player');
+}
+const kit = host.ncaReady ? null : %s;
+(host.ncaReady ?? kit.mountPlayer(host, { model: props.model, engine: props.engine })).then((player) => {
   player.setModel(props.model);
   watch('model', () => player.setModel(props.model));
   watch('command', () => player.command(props.command));
@@ -38,6 +43,10 @@ class NCAPlayer(gr.HTML):
         model: a `player_model`, or None to wait for one.
         command: set through `do`; a parameter because Gradio rebuilds the component to update it.
         engine: "auto", "wasm", "webgl2" or "js".
+        adopt: a CSS selector. An element of the page that holds a mounted player is moved in here,
+            and that player goes on in the place of a new one; its promise is its host's `ncaReady`.
+        kit: a JavaScript expression for `nca.player.bundle.script()` where the page has that
+            already; None includes it here.
         elem_id: needed by `recording_js` and `command_js` when a page has several players.
         **more: whatever `gr.HTML` takes.
     """
@@ -48,6 +57,8 @@ class NCAPlayer(gr.HTML):
         *,
         command: dict[str, Any] | None = None,
         engine: str = "auto",
+        adopt: str | None = None,
+        kit: str | None = None,
         elem_id: str | None = "nca-player",
         **more: Any,
     ) -> None:
@@ -55,17 +66,20 @@ class NCAPlayer(gr.HTML):
             None,
             html_template=_TEMPLATE,
             css_template="",
-            js_on_load=_ON_LOAD % script(),
+            js_on_load=_ON_LOAD % (kit or script()),
             apply_default_css=False,
             elem_id=elem_id,
             model=model,
             command=command,
             engine=engine,
+            adopt=adopt,
+            kit=kit,
             **more,
         )
         # gr.HTML treats a missing attribute as an event. Without these lines, Gradio's config would
         # hold a bound listener under each name and copy the whole page with it at every load.
         self.model, self.command, self.engine = model, command, engine
+        self.adopt, self.kit = adopt, kit
 
     @staticmethod
     def show(model: dict[str, Any]) -> dict[str, Any]:

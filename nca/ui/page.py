@@ -1,4 +1,4 @@
-"""The whole page: header, tabs, launch options."""
+"""The whole page: tabs and launch options; the header is part of the first screen."""
 
 from __future__ import annotations
 
@@ -10,28 +10,27 @@ import gradio as gr
 from fastapi.exceptions import RequestValidationError
 from starlette.middleware import Middleware
 
+from nca.catalog import Catalog
 from nca.jobs import JobQueue
 from nca.settings import Settings
 from nca.ui import api, gradio_server, health, theme
 from nca.ui.context import PageContext
+from nca.ui.events import listen
+from nca.ui.first_screen import served as first_screen
+from nca.ui.first_screen.served import FirstScreen
 from nca.ui.grow import tab as grow
 from nca.ui.inspect import tab as inspect
 from nca.ui.page_cache import PageCache
 from nca.ui.share import tab as share
 from nca.ui.train import tab as train
-from nca.ui.visitor import HEAD
+from nca.ui.visitor import HEAD, key_of
 
 log = logging.getLogger(__name__)
 
-TABS = (train, grow, inspect, share)  # in order; see `PageContext` for what a tab is
+TABS = (grow, train, inspect, share)  # in order; see `PageContext` for what a tab is
 TITLE = "NCA Garden"
-SPROUT = """<svg viewBox="0 0 11 11" shape-rendering="crispEdges" aria-hidden="true">
-<rect width="11" height="11" fill="#1e482c"/>
-<path fill="#87c495" d="M5 4h1v5H5zM2 2h2v1H2zM1 3h3v1H1zM2 4h3v1H2z"/>
-<path fill="#b5dcbd" d="M7 1h2v1H7zM6 2h4v1H6zM6 3h3v1H6z"/>
-<path fill="#d9a35b" d="M3 9h5v1H3z"/></svg>"""
-MASTHEAD = f"""<header class="masthead">{SPROUT}<div><h1>{TITLE}</h1>
-<p>Teach a single cell to grow into any picture, damage it, and watch it heal.</p></div></header>"""
+# The second input: whether the visitor has done nothing yet on the first screen.
+UNTOUCHED = "(visitor) => [visitor, window.ncaFirst?.waits() ?? true]"
 
 
 def build_ui(settings: Settings, queue: JobQueue) -> gr.Blocks:
@@ -42,7 +41,6 @@ def build_ui(settings: Settings, queue: JobQueue) -> gr.Blocks:
         queue: the jobs.
     """
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 3600)) as page:
-        gr.HTML(MASTHEAD)
         context = PageContext.make(page, settings, queue)
         # Before the page's own handlers, because Gradio names those too and names must not clash.
         api.publish(settings, queue, context.catalog)
@@ -53,12 +51,28 @@ def build_ui(settings: Settings, queue: JobQueue) -> gr.Blocks:
                     connects.append(tab.build(context))
         for connect in connects:
             connect()
+        lead_to_own_training(context)
         with gr.Accordion("What is kept here, and credits", open=False):
             gr.HTML(f'<div class="quiet"><p>{what_is_kept(settings)}</p></div>')
             context.private_link.render()
     page.queue(max_size=200, default_concurrency_limit=None, api_open=False)
     gradio_server.set_up_queue(page)
     return page
+
+
+def lead_to_own_training(context: PageContext) -> None:
+    """Open the Train tab for visitors who have a training, unless they already do something."""
+
+    def open_train(stored: Any, untouched: bool, request: gr.Request) -> Any:
+        key = key_of(stored)
+        if not untouched or "checkpoint" in request.query_params or not key:
+            return gr.skip()
+        return gr.update(selected=train.ID) if context.queue.jobs(key) else gr.skip()
+
+    untouched = gr.Checkbox(True, visible=False)
+    listen(
+        context.loaded.then, open_train, [context.visitor, untouched], context.tabs, js=UNTOUCHED
+    )
 
 
 def launch_options(settings: Settings, queue: JobQueue) -> dict[str, Any]:
@@ -68,10 +82,11 @@ def launch_options(settings: Settings, queue: JobQueue) -> dict[str, Any]:
         settings: the server's settings.
         queue: the jobs, whose state `/healthz` reports.
     """
+    first = first_screen.markup(TITLE, Catalog(settings, queue))
     return {
         "app_kwargs": {
             "routes": [health.route(queue)],
-            "middleware": [Middleware(PageCache)],
+            "middleware": [Middleware(PageCache), Middleware(FirstScreen, first)],
             "lifespan": gradio_server.lifespan,
             "exception_handlers": {RequestValidationError: api.refuse_body},
         },

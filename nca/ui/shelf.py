@@ -43,6 +43,7 @@ def build(elem_id: str) -> gr.HTML:
               chosen.offsetLeft - row.offsetLeft - (row.clientWidth - chosen.offsetWidth) / 2;
           }));""",
         elem_id=elem_id,
+        elem_classes="beyond",
         apply_default_css=False,
     )
 

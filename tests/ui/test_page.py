@@ -4,9 +4,78 @@ import urllib.request
 
 import pytest
 
+PLAYER = "document.querySelector('.nca-player').ncaPlayer"
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "scheme"), [(1280, 800, "light"), (1920, 1080, "dark"), (390, 844, "light")]
+)
+def test_it_opens_alive(visit, width, height, scheme):
+    """It grows, is cut, heals and asks; the three ways on are on the first screen."""
+    touch = {"has_touch": True, "is_mobile": True} if width < 500 else {}
+    page = visit(width, height, tab=None, color_scheme=scheme, **touch)
+    page.grows(1)
+    life = page.player("run.seed")
+    assert page.player("demo.active") and page.player("sent.title").startswith("🦎")
+    for name in ("Play", "Train your own", "How it works"):
+        box = page.page.get_by_role("button", name=name).bounding_box()
+        assert box["y"] + box["height"] <= height, name
+    assert not page.page.locator("#take-away").is_visible()
+    caption = page.page.locator("#first .caption")
+    assert "grows" in caption.inner_text()
+    # The rest faster than a visitor would see it: each step as the loop does it.
+    live = f"(n) => {{ const p = {PLAYER}; p.pause();"
+    live += " while (p.step < n) { p.demo.step(); p.advance(1); } }"
+    page.page.evaluate(live, 116)
+    assert "cut" in caption.inner_text()
+    assert page.page.locator("#first .finger").is_visible()
+    page.page.evaluate(live, 200)
+    assert caption.inner_text() == "Your turn: drag across it"
+    page.snap(f"first-{width}-{scheme}")
+    assert page.fits()
+    # One's own cut ends the demonstration; Play shows the rest of the tab, and the life goes on.
+    x, y = page.cell(30, 30)
+    page.page.touchscreen.tap(x, y) if touch else page.page.mouse.click(x, y)
+    assert not page.player("demo.active")
+    page.page.get_by_role("button", name="Play", exact=False).first.click()
+    page.page.locator("#take-away").wait_for()
+    assert page.page.locator("#shelf").is_visible() and page.player("run.seed") == life
+    assert page.player("step") == 200 and page.page.get_by_label("Rewind: step").is_visible()
+    assert page.errors == []
+
+
+def test_left_alone_it_is_cut_again_and_with_reduced_motion_it_waits(visit):
+    page = visit(tab=None, reduced_motion="reduce")
+    page.until(lambda: page.player("run.model"))
+    assert page.player("step") == 160 and not page.player("playing")
+    assert "press Play" in page.page.locator("#first .caption").inner_text()
+    page.page.emulate_media(reduced_motion="no-preference")
+    page.open(tab=None)
+    page.grows(1)
+    page.page.evaluate(
+        f"() => {{ const p = {PLAYER}; p.pause();"
+        " while (p.step < 700) { p.demo.step(); p.advance(1); } }"
+    )
+    cuts = page.player("run.events.map((event) => event[0])")
+    assert min(cuts) == 110 and max(cuts) == 180 + 500 + 9
+    assert page.errors == []
+
+
+def test_each_way_on_leads_there(visit):
+    page = visit(tab=None)
+    page.page.get_by_role("button", name="Train your own").click()
+    page.page.locator("#start").wait_for()
+    page.open(tab=None)
+    page.page.get_by_role("button", name="How it works").click()
+    page.page.locator("#inspect-tab").wait_for()
+    page.tab("Grow")  # whoever looked around finds the whole tab
+    page.page.locator("#take-away").wait_for()
+    assert page.errors == []
+
 
 def test_first_load_asks_only_its_own_server(visit, server):
-    page = visit()
+    page = visit(tab=None)
+    page.grows(10)
     assert page.page.title() == "NCA Garden"
     page.page.wait_for_timeout(1000)
     assert page.requests
@@ -19,7 +88,15 @@ def test_the_player_is_in_the_page_once(server):
     with urllib.request.urlopen(server.url) as answer:
         page = answer.read()
     assert page.count(b"mountPlayer(host, options") == 1
-    assert len(page) < 400_000
+    assert len(page) < 450_000
+    # The first screen comes before all that Gradio needs, which is most of the page.
+    assert page.index(b'id="first"') < page.index(b"ncaKit =") < page.index(b"gradio_config = ")
+
+
+def test_what_moves_first_is_small(server):
+    asked = urllib.request.Request(server.url, headers={"Accept-Encoding": "br"})
+    with urllib.request.urlopen(asked) as answer:
+        assert len(answer.read()) < 150_000
 
 
 def test_the_grow_tab_opens_with_the_lizard(visit):

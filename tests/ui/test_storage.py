@@ -15,9 +15,9 @@ BLOCKED = 2  # Chromium's number for it
 class ForgetfulVisit(Visit):
     """A visit that does not wait for the key in localStorage."""
 
-    def open(self, query: str = "") -> None:
+    def open(self, query: str = "", tab: str | None = "Train") -> None:
         self.page.goto(self.url + query)
-        self.page.locator("#start").wait_for()
+        self.tab(tab or "Grow")
 
 
 def test_the_page_opens_where_all_site_data_is_blocked(

@@ -22,18 +22,21 @@ TINY = {
 class Visit:
     """One visitor's page, with the requests it made and the errors it met."""
 
-    def __init__(self, page: Page, url: str) -> None:
+    def __init__(self, page: Page, url: str, tab: str | None = "Train") -> None:
         self.page, self.url = page, url
         self.requests: list[str] = []
         self.errors: list[str] = []
         page.set_default_timeout(120_000)
         page.on("request", lambda request: self.requests.append(request.url))
         page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.open()
+        self.open(tab=tab)
 
-    def open(self, query: str = "") -> None:
+    def open(self, query: str = "", tab: str | None = "Train") -> None:
+        """Open the page, and then a tab; None stays on the first screen."""
         self.page.goto(self.url + query)
-        self.page.locator("#start").wait_for()
+        if tab:
+            self.tab(tab)
+        self.page.get_by_role("tab", name="Train", exact=True).wait_for()
         self.page.wait_for_function("localStorage.getItem('nca-garden-visitor')")
 
     def tab(self, name: str) -> None:
@@ -138,10 +141,12 @@ def visitors(server: Server, chromium: Browser) -> Iterator[Callable[..., Visit]
     """Makes visitors; each is a browser of its own."""
     contexts = []
 
-    def come(width: int = 1280, height: int = 900, **options: object) -> Visit:
+    def come(
+        width: int = 1280, height: int = 900, tab: str | None = "Train", **options: object
+    ) -> Visit:
         context = chromium.new_context(viewport={"width": width, "height": height}, **options)
         contexts.append(context)
-        return Visit(context.new_page(), server.url)
+        return Visit(context.new_page(), server.url, tab)
 
     yield come
     for context in contexts:

@@ -24,10 +24,12 @@ export function pressKey(player, event) {
     "+": () => player.setSpeed(player.speed + 1),
     "=": () => player.setSpeed(player.speed + 1),
     v: () => nextView(player),
+    f: () => player.toggleFull(),
     "?": () => player.press("help"),
     Enter: () => useAtCursor(player),
   };
   const action = shape ? () => player.damage(shape) : (actions[key.toLowerCase()] ?? actions[key]);
+  if (key !== "Tab") player.demo.end();
   if (arrow) moveCursor(player, key);
   else if (action) action();
   else return;

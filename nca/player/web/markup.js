@@ -7,6 +7,7 @@ const icon = (path) =>
 
 const PLAY = icon('<path d="M7 4.5v15l12.5-7.5z" fill="currentColor" stroke="none"/>');
 const PAUSE = icon('<path d="M8.5 5v14M15.5 5v14" stroke-width="3"/>');
+const HAND = '<path d="M9 11V5.2a1.7 1.7 0 0 1 3.4 0V10l5.2 1.1a2.4 2.4 0 0 1 1.9 2.8l-.8 4.4a4 4 0 0 1-3.9 3.2h-2.5a4 4 0 0 1-3.2-1.6l-4-5.4a1.6 1.6 0 0 1 2.4-2.1z"/>';
 
 const button = (act, label, content, extra = "") =>
   `<button type="button" data-act="${act}" aria-label="${label}" title="${label}" ${extra}>${content}</button>`;
@@ -15,21 +16,23 @@ const tool = (name, label, path) =>
   button(`tool:${name}`, label, `${icon(path)}<span>${label}</span>`, 'aria-pressed="false"');
 
 const damage = ([shape, { label, icon: path }]) =>
-  button(`damage:${shape}`, `Cut away: ${label}`, icon(path));
+  button(`damage:${shape}`, `Damage: ${label}`, icon(path));
 
 const engine = ([name, { label }]) => `<option value="${name}">${label}</option>`;
 
-const slider = (name, label, min, max, step, value) => `
+const slider = (name, label, min, max, step, value, hint = "") => `
   <label class="slider"><span>${label}</span><output data-out="${name}"></output>
     <input type="range" data-in="${name}" min="${min}" max="${max}" step="${step}" value="${value}"
-      aria-label="${label}"></label>`;
-
+      aria-label="${label}" title="${hint}">${hint && `<small>${hint}</small>`}</label>`;
 
 const MARKUP = `
 <div class="player" role="group" aria-label="Neural cellular automaton">
   <div class="stage">
     <canvas class="picture" tabindex="0" role="application" aria-describedby="hint"></canvas>
     <canvas class="over" aria-hidden="true"></canvas>
+    <i class="finger" aria-hidden="true" hidden>${icon(HAND)}</i>
+    ${button("play", "Pause (space)", PAUSE, 'class="corner"')}
+    <p class="caption" role="status" hidden></p>
     <div class="notice" role="alert" hidden><p></p>
       <button type="button" data-act="anew">Grow it anew</button></div>
   </div>
@@ -44,7 +47,7 @@ const MARKUP = `
     <input class="time" type="range" data-in="time" min="0" max="0" step="1" value="0"
       aria-label="Rewind: step">
     <div class="tools" role="group" aria-label="What touching the picture does">
-      ${tool("erase", "Erase", '<path d="M4 16.5 13 7.5l5.5 5.5-6 6H6.5zM9 11.5l5.5 5.5M12 20h8"/>')}
+      ${tool("erase", "Damage", '<path d="M4 16.5 13 7.5l5.5 5.5-6 6H6.5zM9 11.5l5.5 5.5M12 20h8"/>')}
       ${tool("seed", "Plant", '<path d="M12 20v-8M12 13c0-4 2.5-6.5 7-7 0 4.5-2.5 7-7 7zM12 15.5c0-3-2-5-6-5.5 0 3.5 2 5.5 6 5.5z"/>')}
       ${tool("look", "Look", '<circle cx="11" cy="11" r="6"/><path d="m15.5 15.5 5 5"/>')}
     </div>
@@ -54,26 +57,29 @@ const MARKUP = `
     <div class="sliders">
       ${slider("speed", "Speed", 0, 6, 1, 2)}
       ${slider("brush", "Brush", 1, 10, 1, 3)}
-      ${slider("angle", "Angle", 0, 360, 1, 0)}
+      ${slider("angle", "Angle", 0, 360, 1, 0, "Turns what every cell sees: it grows turned.")}
     </div>
     <div class="looks">
       <label><span>View</span><select data-in="view"></select></label>
       <label><span>Grid</span><select data-in="grid"></select></label>
-      <label><span>Engine</span><select data-in="engine">
-        <option value="auto">automatic</option>${Object.entries(ENGINES).map(engine).join("")}
-      </select></label>
       <div>${button("ground", "Light or dark ground", icon('<circle cx="12" cy="12" r="7.5"/>' + solid("M12 4.5a7.5 7.5 0 0 1 0 15z")))}
-      ${button("help", "Keyboard shortcuts (?)", icon('<rect x="3" y="6" width="18" height="12" rx="2"/><path d="M7 10h.01M11 10h.01M15 10h.01M8 14h8"/>'), 'aria-expanded="false"')}</div>
+      ${button("help", "Keyboard shortcuts (?)", icon('<rect x="3" y="6" width="18" height="12" rx="2"/><path d="M7 10h.01M11 10h.01M15 10h.01M8 14h8"/>'), 'aria-expanded="false"')}
+      ${button("full", "Full screen (F)", icon('<path d="M4 9V4h5M15 4h5v5M20 15v5h-5M9 20H4v-5"/>'))}</div>
     </div>
     <div class="traces" hidden><p><b data-out="cell"></b><span data-out="values"></span></p>
       <canvas aria-hidden="true"></canvas></div>
-    <p class="rates" data-out="rates"></p>
+    <details class="details"><summary>Details</summary>
+      <label><span>Engine</span><select data-in="engine">
+        <option value="auto">automatic</option>${Object.entries(ENGINES).map(engine).join("")}
+      </select></label>
+      <p class="rates" data-out="rates"></p></details>
     <dl class="keys" hidden>
       <dt>space</dt><dd>play, pause</dd><dt>. ,</dt><dd>step, step back</dd>
-      <dt>R</dt><dd>start again</dd><dt>E P L</dt><dd>erase, plant, look</dd>
+      <dt>R</dt><dd>start again</dd><dt>E P L</dt><dd>damage, plant, look</dd>
       <dt>arrows</dt><dd>move the cursor</dd><dt>enter</dt><dd>use the tool there</dd>
       <dt>[ ]</dt><dd>brush size</dd><dt>&minus; +</dt><dd>speed</dd>
-      <dt>V</dt><dd>next view</dd><dt>1 &hellip; ${Object.keys(SHAPES).length}</dt><dd>damage</dd>
+      <dt>V</dt><dd>next view</dd><dt>1 &hellip; ${Object.keys(SHAPES).length}</dt><dd>damage at once</dd>
+      <dt>F</dt><dd>full screen</dd>
     </dl>
     <p class="spoken" aria-live="polite"></p>
     <p class="spoken" id="hint">Arrow keys move a cursor, enter uses the tool there, space plays and
@@ -98,6 +104,8 @@ export function buildPlayer(host) {
     stage: one(".stage"),
     picture: one(".picture"),
     over: one(".over"),
+    caption: one(".caption"),
+    finger: one(".finger"),
     notice: one(".notice"),
     says: one(".notice p"),
     traces: one(".traces"),
@@ -111,9 +119,10 @@ export function buildPlayer(host) {
 }
 
 export function showPlaying(ui, playing) {
-  const play = ui.act("play");
-  play.innerHTML = playing ? PAUSE : PLAY;
   const label = playing ? "Pause (space)" : "Play (space)";
-  play.setAttribute("aria-label", label);
-  play.title = label;
+  for (const play of ui.all("play")) {
+    play.innerHTML = playing ? PAUSE : PLAY;
+    play.setAttribute("aria-label", label);
+    play.title = label;
+  }
 }

@@ -9,8 +9,9 @@ export class Overlay {
     this.ui = ui;
   }
 
-  // Highlights the cells of an edit for a moment.
-  flash(runs) {
+  // Highlights the cells of an edit for a moment; of those only the ones in `lived`, when given.
+  flash(runs, lived, width) {
+    if (lived) runs = (runs ?? []).flatMap((run) => within(run, lived, width));
     if (runs?.length) this.flashes.push({ runs, since: performance.now() });
   }
 
@@ -71,4 +72,16 @@ export class Overlay {
       context.stroke();
     }
   }
+}
+
+// The parts of a run [y, x0, x1) whose cells are in a mask of the grid.
+function within([y, x0, x1], mask, width) {
+  const parts = [];
+  for (let x = x0; x < x1; x++) {
+    if (!mask[y * width + x]) continue;
+    const last = parts.at(-1);
+    if (last?.[2] === x) last[2] = x + 1;
+    else parts.push([y, x, x + 1]);
+  }
+  return parts;
 }

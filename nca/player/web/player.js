@@ -1,4 +1,5 @@
 // The player: its animation loop and controls. `mountPlayer` is the only entry point.
+import { Demo } from "./demo.js";
 import { compileWasm } from "./engine-wasm.js";
 import { ENGINES } from "./engines.js";
 import { SHAPES } from "./events.js";
@@ -28,6 +29,8 @@ const GONE_MS = 20_000;
 const STILL_STEPS = 160;
 const GRIDS = [48, 72, 96, 128, 192, 256];
 
+// options: model, seed (a fire seed), engine, autoplay; bare: the picture without controls; demo:
+// whether to show what it can do, see demo.js.
 export async function mountPlayer(host, options = {}) {
   const wasm = await compileWasm(decodeBase64(WASM));
   host.ncaPlayer?.destroy();
@@ -47,6 +50,7 @@ class Player {
     Object.assign(this, { view: "rgba", tool: "erase", speed: SPEED, brush: 3, ground: null });
     Object.assign(this, { owed: 0, perFrame: 1, cursor: null, slowUntil: 0 });
     this.healing = new Healing();
+    this.demo = new Demo(this);
     this.overlay = new Overlay(this.ui);
     this.pointer = new Pointer(this);
     this.rates = { since: performance.now(), steps: 0, frames: 0 };
@@ -54,7 +58,9 @@ class Player {
     host.ncaPlayer = this;
     this.#listen();
     this.unfollow = followTheme(host, () => this.redraw());
+    this.setBare(options.bare ?? false);
     if (options.model) this.setModel(options.model, options.seed);
+    if (options.demo) this.demo.start();
   }
 
   // ------------------------------------------------------------------ called by Python and tests
@@ -84,6 +90,7 @@ class Player {
       this.redraw();
       return;
     }
+    this.demo.end();
     this.#fillViews(model.channels);
     this.#fillGrids(sent);
     this.#start(model, sent.height, sent.width, seed);
@@ -99,6 +106,7 @@ class Player {
     if (this.still) this.run.advance(STILL_STEPS);
     const label = `${this.sent.title}, growing on ${width} by ${height} cells`;
     ui.picture.setAttribute("aria-label", label);
+    this.host.dispatchEvent(new CustomEvent("nca-started", { detail: this.sent.version }));
     this.redraw();
     this.wake();
   }
@@ -106,6 +114,11 @@ class Player {
   // Starts the same automaton from a seed on a grid of another size.
   setGrid(height, width = height) {
     this.#start(this.run.model, height, width);
+  }
+
+  // Hides or shows the controls beside the picture.
+  setBare(bare) {
+    this.ui.player.classList.toggle("bare", bare);
   }
 
   get step() {
@@ -158,12 +171,19 @@ class Player {
   }
 
   erase(x, y, radius = this.brush) {
+    this.demo.end(true);
+    this.cut(x, y, radius);
+  }
+
+  // Erases without ending the demonstration.
+  cut(x, y, radius) {
     this.#hurt("erase", x, y, radius);
   }
 
   #hurt(...event) {
     this.healing.watch(this.run);
-    this.#flash(this.run.act(...event));
+    const lived = this.run.living().slice(); // before it changes
+    this.#flash(this.run.act(...event), lived);
     this.slowUntil = performance.now() + SLOW_MS;
   }
 
@@ -177,7 +197,9 @@ class Player {
   // Applies the damage of one of SHAPES.
   damage(shape) {
     const event = SHAPES[shape]?.event(this.run.height, this.run.width, this.random);
-    if (event) this.#hurt(...event);
+    if (!event) return;
+    this.demo.end(true);
+    this.#hurt(...event);
   }
 
   setAngle(degrees) {
@@ -283,7 +305,9 @@ class Player {
     let [done, spent] = [0, 0];
     while (done < wanted && spent < WORK_MS) {
       // Fast steps four at a time, because reading the clock takes time too; slow steps one at a time.
-      const n = Math.min(wanted - done, spent / (done || 1) < 1 && done ? 4 : 1);
+      const fast = spent / (done || 1) < 1 && done && !this.demo.active;
+      const n = Math.min(wanted - done, fast ? 4 : 1);
+      if (this.demo.active) this.demo.step();
       this.run.advance(n);
       done += n;
       spent = performance.now() - start;
@@ -349,8 +373,9 @@ class Player {
     this.#showTime();
   }
 
-  #flash(runs) {
-    this.overlay.flash(runs);
+  // Marks edited cells for a moment: those of `lived`, a mask of the grid, or all of them.
+  #flash(runs, lived = null) {
+    this.overlay.flash(runs, lived, this.run.width);
     this.redraw();
     this.wake();
   }
@@ -419,8 +444,15 @@ class Player {
     }
   }
 
+  // The whole window, where the browser can; else nothing.
+  async toggleFull() {
+    if (document.fullscreenElement) await document.exitFullscreen();
+    else await this.host.requestFullscreen?.();
+  }
+
   press(action) {
     const [kind, what] = action.split(":");
+    if (kind !== "play" && kind !== "full") this.demo.end();
     if (kind === "play") this.toggle();
     else if (kind === "step") {
       this.pause();
@@ -433,6 +465,7 @@ class Player {
       this.reset();
       this.play();
     }
+    else if (kind === "full") this.toggleFull();
     else if (kind === "tool") this.setTool(what);
     else if (kind === "damage") this.damage(what);
     else if (kind === "ground") {
@@ -470,9 +503,11 @@ class Player {
       this.onVisible();
     });
     this.watching.observe(this.host);
+    this.ui.act("full").hidden = !document.fullscreenEnabled;
   }
 
   input(target) {
+    this.demo.end();
     const name = target.dataset.in;
     const value = Number(target.value);
     if (name === "time") {

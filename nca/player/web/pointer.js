@@ -49,6 +49,7 @@ export class Pointer {
     this.at = this.last = at;
     this.down = true;
     player.cursor = null;
+    if (player.tool !== "erase") player.demo.end();
     if (twice || player.tool === "seed") {
       // The first press of a double-click has already erased the cells around the seed.
       player.plant(at.x, at.y);

@@ -72,7 +72,7 @@ export class Run {
 
   #begin(dense, t, seed) {
     Object.assign(this, { t, seed: seed >>> 0, broken: false, keyframes: [], events: [], bytes: 0 });
-    this.pending = null;
+    this.pending = this.mask = null;
     this.end = t;
     this.engine.setState(dense, this.height, this.width);
     this.#keep();
@@ -139,14 +139,29 @@ export class Run {
     } else {
       const runs = runsOf(event, this.height, this.width, this.model.circular);
       this.engine.fill(runs, kind === "seed" ? seedCell(this.model) : null);
+      for (const [y, x0, x1] of runs) {
+        this.mask?.cells.fill(kind === "seed" ? 1 : 0, y * this.width + x0, y * this.width + x1);
+      }
       return runs;
     }
     return null;
   }
 
+  // A mask of the cells alive now, one byte each. Read once a step: a stroke asks many times.
+  living() {
+    if (this.mask?.t !== this.t) {
+      const [dense, { channels, threshold }] = [this.engine.read(), this.model];
+      const cells = new Uint8Array(this.height * this.width);
+      for (let i = 0; i < cells.length; i++) cells[i] = dense[i * channels + 3] > threshold;
+      this.mask = { cells, t: this.t };
+    }
+    return this.mask.cells;
+  }
+
   // Computes n steps, keeping keyframes.
   advance(n) {
     if (n > 0) this.#forgetFuture();
+    this.mask = null;
     if (n > 0 && this.pending) this.swap(this.pending);
     while (n > 0 && !this.broken) {
       const now = Math.min(n, KEYFRAME_EVERY - (this.t % KEYFRAME_EVERY));
@@ -208,6 +223,7 @@ export class Run {
     const dense = unpack(frame.packed, this.model.channels, this.height, this.width);
     this.engine.setState(dense, this.height, this.width);
     this.t = frame.t;
+    this.mask = null;
     this.broken = this.empty = false;
     for (const event of this.events) {
       if (event[0] < frame.t) continue;

@@ -26,6 +26,7 @@ from nca.render import animation_bytes
 from nca.ui import shelf
 from nca.ui.context import Opener, PageContext, Updates, Values
 from nca.ui.events import PLAYING, listen
+from nca.ui.first_screen import served
 from nca.ui.markup import count, note
 from nca.ui.visitor import key_of
 
@@ -102,6 +103,10 @@ def build(context: PageContext) -> Callable[[], None]:
         context.items[ID].select, handlers.open, [visitor, tab.chosen, tab.weights], tab.outputs,
         **PLAYING,
     )  # fmt: skip
+    listen(
+        context.loaded.then, handlers.welcome, [visitor, tab.chosen, tab.weights], tab.outputs,
+        **PLAYING,
+    )  # fmt: skip
     listen(tab.shelf.select, handlers.pick, visitor, tab.outputs, **PLAYING)
     listen(
         tab.timer.tick, handlers.follow, [visitor, tab.chosen, tab.weights], tab.weight_outputs,
@@ -144,20 +149,23 @@ def lay_out(context: PageContext) -> GrowTab:
     timer = gr.Timer(EVERY, active=False)
     with gr.Column(elem_id="grow-tab"):
         shelf_row = shelf.build("shelf")
-        about = gr.HTML("", elem_id="watching")
-        player = NCAPlayer()
-        with gr.Row(elem_id="take-away"):
+        about = gr.HTML("", elem_id="watching", elem_classes="beyond")
+        player = NCAPlayer(adopt=served.ADOPT, kit=served.KIT)
+        with gr.Row(elem_id="take-away", elem_classes="beyond"):
             films = {
                 kind: gr.Button(label, size="md", min_width=60, elem_id=f"download-{kind}")
                 for label, kind in FORMATS.items()
             }
             page = gr.Button("Player (HTML)", size="md", min_width=60, elem_id="download-player")
             checkpoint = gr.Button("Checkpoint", size="md", min_width=60, elem_id="download-zip")
-        further = gr.Button("Train it further", elem_id="train-further")
+        further = gr.Button(
+            "Train it further", elem_id="train-further", elem_classes="beyond"
+        )
         gr.HTML(
             '<p class="note">A film shows what you just saw, damage and all: the last '
             f"{context.settings.limits.export_frames} steps. The player is a page of its own and "
-            "works without a network.</p>"
+            "works without a network.</p>",
+            elem_classes="beyond",
         )
     file = gr.DownloadButton(visible="hidden", elem_id="file")
     return GrowTab(
@@ -188,6 +196,14 @@ class Handlers:
             self.tab.timer: gr.update(active=bool(view and view.active)),
             self.tab.about: _about(name, view),
         }
+
+    def welcome(
+        self, stored: Any, chosen: str, weights: ShownWeights | None, request: gr.Request
+    ) -> Updates:
+        """The page was opened: as `open`, but leave the player to a checkpoint named in the URL."""
+        if "checkpoint" not in request.query_params:
+            return self.open(stored, chosen, weights)
+        return {self.tab.shelf: shelf.shelf_html(self.catalog.entries(key_of(stored)), chosen)}
 
     def pick(self, stored: Any, event: gr.EventData) -> Updates:
         """A checkpoint of the shelf was clicked."""

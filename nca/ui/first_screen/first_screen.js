@@ -1,0 +1,63 @@
+// Starts the player of the first screen at once, and leads from there to the tabs.
+(() => {
+  const root = document.documentElement;
+  const section = document.getElementById('first');
+  const host = section.querySelector('.nca-player');
+  const model = JSON.parse(document.getElementById('first-model').textContent);
+  const theme = new URLSearchParams(location.search).get('__theme');
+  const dark = matchMedia('(prefers-color-scheme: dark)').matches;
+  // Gradio does the same once it runs.
+  if (theme ? theme === 'dark' : dark) document.body.classList.add('dark');
+  root.classList.add('first');
+
+  let player = null;
+  let wanted = null;
+  host.ncaReady = ncaKit.mountPlayer(host, { model, seed: SEED, bare: true, demo: true });
+  host.ncaReady.then((mounted) => {
+    player = mounted;
+    player.setBare(root.classList.contains('first'));
+  });
+
+  // Shows the whole Grow tab: the shelf, the player's controls, the downloads.
+  function leave() {
+    root.classList.remove('first');
+    player?.setBare(false);
+    player?.demo.end();
+  }
+
+  const tab = (id) => document.querySelector(`[role=tab][data-tab-id="${id}"]`);
+
+  function go(id) {
+    wanted = null;
+    for (const button of section.querySelectorAll('[data-go]')) button.removeAttribute('aria-busy');
+    if (id === 'grow') {
+      leave();
+      document.querySelector('#shelf [aria-pressed=true]')?.scrollIntoView({ inline: 'center', block: 'nearest' });
+    } else tab(id).click();
+  }
+
+  section.addEventListener('click', (event) => {
+    const button = event.target.closest('[data-go]');
+    if (!button) return;
+    const id = button.dataset.go;
+    if (tab(id)) return go(id);
+    // Pressed before the tabs are there: go as soon as they are.
+    wanted = id;
+    button.setAttribute('aria-busy', 'true');
+  });
+  new MutationObserver((_, observer) => {
+    if (!tab('train')) return;
+    observer.disconnect();
+    root.classList.add('loaded');
+    if (wanted) go(wanted);
+  }).observe(document.body, { childList: true, subtree: true });
+
+  document.addEventListener('click', (event) => {
+    if (event.target.closest?.('[role=tab][data-tab-id]')) leave();
+  }, true);
+  host.addEventListener('nca-started', (event) => {
+    if (event.detail !== model.version) leave();
+  });
+  // For the handler that leads visitors to their own training: only those who do nothing else.
+  window.ncaFirst = { waits: () => root.classList.contains('first') && !wanted && (player?.demo.active ?? true) };
+})();
