@@ -63,7 +63,9 @@ def visit(browser: Browser, url: str) -> dict[str, float]:
     client = context.new_cdp_session(page)
     client.send("Network.enable")
     urls: dict[str, str] = {}
-    client.on("Network.requestWillBeSent", lambda e: urls.update({e["requestId"]: e["request"]["url"]}))
+    client.on(
+        "Network.requestWillBeSent", lambda e: urls.update({e["requestId"]: e["request"]["url"]})
+    )
     client.on(
         "Network.loadingFinished",
         lambda e: sent.append((urls.get(e["requestId"], ""), e["encodedDataLength"])),

@@ -23,7 +23,8 @@ if (moved) {
   host = moved.querySelector('.nca-player');
 }
 const kit = host.ncaReady ? null : %s;
-(host.ncaReady ?? kit.mountPlayer(host, { model: props.model, engine: props.engine })).then((player) => {
+const options = { model: props.model, engine: props.engine };
+(host.ncaReady ?? kit.mountPlayer(host, options)).then((player) => {
   player.setModel(props.model);
   watch('model', () => player.setModel(props.model));
   watch('command', () => player.command(props.command));

@@ -28,6 +28,8 @@ _OTHER_PAGES = {"page", "deep_link"}  # query parameters that change the respons
 _ORIGIN = ("host", "x-forwarded-host", "x-forwarded-proto", "x-gradio-server")
 
 
+_HEAD = [(b"content-type", b"text/html; charset=utf-8")]
+
 _Key = tuple[str | None, ...]  # the encoding comes last
 
 
@@ -55,6 +57,11 @@ class PageCache:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the stored response, or let `app` respond and store that."""
+        if scope["type"] == "http" and scope["method"] == "HEAD" and scope["path"] == "/":
+            # Gradio asks this when it starts, and refuses to start after 3 s without an answer.
+            await send({"type": "http.response.start", "status": 200, "headers": _HEAD})
+            await send({"type": "http.response.body", "body": b""})
+            return
         key = _key(scope)
         if key is None:
             await self.app(scope, receive, send)

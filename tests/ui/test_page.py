@@ -4,7 +4,14 @@ import urllib.request
 
 import pytest
 
-PLAYER = "document.querySelector('.nca-player').ncaPlayer"
+# The demonstration up to a step, faster than a visitor would see it.
+DEMONSTRATE = """(n) => {
+  const player = document.querySelector('.nca-player').ncaPlayer;
+  player.pause();
+  player.reset(player.run.seed);
+  player.demo.start();
+  while (player.step < n) { player.demo.step(); player.advance(1); }
+}"""
 
 
 @pytest.mark.parametrize(
@@ -21,16 +28,12 @@ def test_it_opens_alive(visit, width, height, scheme):
         box = page.page.get_by_role("button", name=name).bounding_box()
         assert box["y"] + box["height"] <= height, name
     assert not page.page.locator("#take-away").is_visible()
-    caption = page.page.locator("#first .caption")
-    assert "grows" in caption.inner_text()
-    # The rest faster than a visitor would see it: each step as the loop does it.
-    live = f"(n) => {{ const p = {PLAYER}; p.pause();"
-    live += " while (p.step < n) { p.demo.step(); p.advance(1); } }"
-    page.page.evaluate(live, 116)
-    assert "cut" in caption.inner_text()
-    assert page.page.locator("#first .finger").is_visible()
-    page.page.evaluate(live, 200)
-    assert caption.inner_text() == "Your turn: drag across it"
+    caption, finger = (page.page.locator(f"#first .{name}") for name in ("caption", "finger"))
+    for step, says, cuts in ((50, "grows", False), (116, "cut", True), (130, "heals", False)):
+        page.page.evaluate(DEMONSTRATE, step)
+        assert says in caption.inner_text() and finger.is_visible() == cuts
+    page.page.evaluate(DEMONSTRATE, 200)
+    assert caption.inner_text() == "Your turn: drag across it" and finger.is_visible()
     page.snap(f"first-{width}-{scheme}")
     assert page.fits()
     # One's own cut ends the demonstration; Play shows the rest of the tab, and the life goes on.
@@ -52,10 +55,7 @@ def test_left_alone_it_is_cut_again_and_with_reduced_motion_it_waits(visit):
     page.page.emulate_media(reduced_motion="no-preference")
     page.open(tab=None)
     page.grows(1)
-    page.page.evaluate(
-        f"() => {{ const p = {PLAYER}; p.pause();"
-        " while (p.step < 700) { p.demo.step(); p.advance(1); } }"
-    )
+    page.page.evaluate(DEMONSTRATE, 700)
     cuts = page.player("run.events.map((event) => event[0])")
     assert min(cuts) == 110 and max(cuts) == 180 + 500 + 9
     assert page.errors == []

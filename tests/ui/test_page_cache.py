@@ -31,6 +31,19 @@ def test_every_encoding_holds_the_same_page(server):
             assert len(body) < len(plain) / 3 and decode(body) == plain
 
 
+def test_a_start_on_a_busy_machine_does_not_wait_for_the_page():
+    app = App()
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "method": "HEAD", "path": "/", "headers": [], "query_string": b""}
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, PageCache(app)(scope, None, send)).result()
+    assert sent[0]["status"] == 200 and sent[1]["body"] == b"" and app.calls == 0
+
+
 def test_the_page_knows_its_own_address_behind_a_proxy(server):
     for host in ("garden.example", "other.example"):
         body, _ = get(f"{server.url}/config", X_Forwarded_Host=host, X_Forwarded_Proto="https")

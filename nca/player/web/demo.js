@@ -20,8 +20,8 @@ const THANKS = "Every cell sees only its eight neighbours. Watch it heal.";
 
 export class Demo {
   active = false;
-  #next = CUT_AT;
-  #cuts = 0;
+  #next;
+  #cuts;
 
   constructor(player) {
     this.player = player;
@@ -29,6 +29,9 @@ export class Demo {
 
   start() {
     this.active = true;
+    this.#next = CUT_AT;
+    this.#cuts = 0;
+    this.player.ui.finger.hidden = true;
     if (this.player.still) this.#say(STILL, true);
     else this.#say(GROWS);
   }

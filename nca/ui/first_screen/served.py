@@ -25,7 +25,9 @@ from nca.ui.markup import data_uri
 ADOPT = "#first"
 KIT = "window.ncaKit"
 SEED = 1  # the demonstration's fire seed: with it the shipped lizard is whole again afterwards
-_CONFIG = re.compile(rb"<script>window\.gradio_config = .*?</script>(?=\s*<script data-)", re.DOTALL)
+_CONFIG = re.compile(
+    rb"<script>window\.gradio_config = .*?</script>(?=\s*<script data-)", re.DOTALL
+)
 _BODY = re.compile(rb"<body[^>]*>")
 _SPROUT = """<svg viewBox="0 0 11 11" shape-rendering="crispEdges" aria-hidden="true">
 <rect width="11" height="11" fill="#1e482c"/>
@@ -33,7 +35,8 @@ _SPROUT = """<svg viewBox="0 0 11 11" shape-rendering="crispEdges" aria-hidden="
 <path fill="#b5dcbd" d="M7 1h2v1H7zM6 2h4v1H6zM6 3h3v1H6z"/>
 <path fill="#d9a35b" d="M3 9h5v1H3z"/></svg>"""
 _MASTHEAD = f"""<div id="top"><header class="masthead">{_SPROUT}<div><h1>%(title)s</h1>
-<p>Teach a single cell to grow into any picture, damage it, and watch it heal.</p></div></header></div>"""
+<p>Teach a single cell to grow into any picture, damage it, and watch it heal.</p></div></header>
+</div>"""
 _SECTION = """<section id="first" aria-label="A living automaton">
 <div class="nca-player"><div class="poster"><img src="%(poster)s" alt="%(name)s"></div></div>
 <div class="ways"><h2>It grows from one cell. Cut it, and it heals.</h2>

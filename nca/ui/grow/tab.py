@@ -158,9 +158,7 @@ def lay_out(context: PageContext) -> GrowTab:
             }
             page = gr.Button("Player (HTML)", size="md", min_width=60, elem_id="download-player")
             checkpoint = gr.Button("Checkpoint", size="md", min_width=60, elem_id="download-zip")
-        further = gr.Button(
-            "Train it further", elem_id="train-further", elem_classes="beyond"
-        )
+        further = gr.Button("Train it further", elem_id="train-further", elem_classes="beyond")
         gr.HTML(
             '<p class="note">A film shows what you just saw, damage and all: the last '
             f"{context.settings.limits.export_frames} steps. The player is a page of its own and "
