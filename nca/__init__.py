@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from nca.model import NCA
     from nca.recipes import recipe
     from nca.render import save_gif
+    from nca.sharpen import Sharpener, SharpenReport
     from nca.state import to_rgb
     from nca.target import emoji_target, image_target
     from nca.trainer import IterationReport, Trainer
@@ -27,6 +28,8 @@ __all__ = [
     "IterationReport",
     "NCA",
     "NCAConfig",
+    "SharpenReport",
+    "Sharpener",
     "TargetConfig",
     "TrainConfig",
     "Trainer",
@@ -60,6 +63,10 @@ _MODULES = {
     "model": ("NCA",),
     "recipes": ("recipe",),
     "render": ("save_gif",),
+    "sharpen": (
+        "SharpenReport",
+        "Sharpener",
+    ),
     "state": ("to_rgb",),
     "target": (
         "emoji_target",

@@ -11,7 +11,7 @@ import json
 import re
 import tempfile
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +24,21 @@ from torch import Tensor
 
 from nca.card import card
 from nca.config import BadInput, CheckpointInfo, Limits
+from nca.decoder import Decoder, check_states, enlarged
+from nca.decoder_file import DECODER, decoder_from_bytes, decoder_to_bytes
 from nca.files import write_atomic
 from nca.metrics import METRICS_CSV, metrics_csv, read_metrics
 from nca.model import NCA
+from nca.picture import PICTURE, at_scale, check_picture, picture_from_png, picture_to_png
 from nca.preview import PREVIEW, save_preview
 from nca.target import target_from_png, target_to_png
 from nca.wording import explain
 
 WEIGHTS = "model.safetensors"
-FILES = (WEIGHTS, "config.json", "README.md", "target.png", PREVIEW, "metrics.json")
+FILES = (
+    *(WEIGHTS, "config.json", "README.md", "target.png", PREVIEW, "metrics.json"),
+    *(DECODER, PICTURE),  # only where a decoder was fitted
+)
 METADATA = "nca_garden"
 NOT_OURS = "This is not an NCA Garden checkpoint"
 NOT_A_ZIP = f"{NOT_OURS}: the file is not a zip that can be read."
@@ -49,6 +55,9 @@ class Checkpoint:
         target: premultiplied RGBA, float32 [H, W, 4], or None when the folder has none.
         metrics: the content of `metrics.json`; empty when nothing was measured.
         folder: where it was read from.
+        decoder: draws the states finer than their cells; None when there is none, or when it
+            was fitted to other weights than these.
+        picture_png: the file of the fine picture, or None.
 
     >>> from nca import NCA, NCAConfig, emoji_target, load_checkpoint, save_checkpoint
     >>> target = emoji_target("🌵", size=16, padding=4)
@@ -65,6 +74,46 @@ class Checkpoint:
     target: Tensor | None
     metrics: dict[str, Any]
     folder: Path
+    decoder: Decoder | None = None
+    picture_png: bytes | None = field(default=None, repr=False)
+
+    @property
+    def picture(self) -> Tensor | None:
+        """The fine picture at 8 pixels per cell, float32 [8 * H, 8 * W, 4], premultiplied.
+
+        None when the folder has none; BadInput when its file is damaged.
+        """
+        return self.picture_at(8)
+
+    def picture_at(self, scale: int) -> Tensor | None:
+        """`picture` at another number of pixels per cell, 1 to 16."""
+        if self.picture_png is None:
+            return None
+        return at_scale(picture_from_png(self.picture_png, self.size), self.size, scale)
+
+    def draw(self, x: Tensor, scale: int = 8, angle: float = 0.0) -> Tensor:
+        """States as pictures: premultiplied RGBA in [0, 1], float32 [B, s * H, s * W, 4].
+
+        Without a decoder every cell is a square.
+
+        >>> from nca import load_checkpoint
+        >>> checkpoint = load_checkpoint("checkpoints/lizard-regenerating")
+        >>> x = checkpoint.nca.grow(checkpoint.nca.seed(batch=1, size=72), steps=20, seed=1)
+        >>> checkpoint.draw(x, scale=8).shape
+        torch.Size([1, 576, 576, 4])
+
+        Args:
+            x: states, float [B, H, W, C].
+            scale: pixels per cell, 1 to 16.
+            angle: radians by which the perception filters were rotated.
+
+        Raises:
+            BadInput: the states are not of this automaton, or the scale is out of range.
+        """
+        check_states(x, self.nca)
+        if self.decoder is None:
+            return enlarged(x, scale)
+        return self.decoder.draw(self.nca, x, scale, angle)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -135,8 +184,13 @@ def save_checkpoint(
     target: Tensor | None = None,
     metrics: dict[str, Any] | None = None,
     preview: bool = True,
+    decoder: Decoder | None = None,
+    picture: Tensor | None = None,
 ) -> Path:
     """Write a checkpoint folder, each file atomically, the weights first.
+
+    A decoder that is in the folder already stays, but `load_checkpoint` leaves it out unless it
+    was fitted to these weights.
 
     Args:
         folder: created when missing.
@@ -145,6 +199,8 @@ def save_checkpoint(
         target: premultiplied RGBA, float32 [H, W, 4].
         metrics: anything JSON can hold.
         preview: also draw `preview.gif`, which takes a few seconds.
+        decoder: fitted to `nca`.
+        picture: the fine picture, premultiplied RGBA, float32 [k * H, k * W, 4].
 
     Returns:
         The folder.
@@ -162,12 +218,27 @@ def save_checkpoint(
     if target is not None:
         write_atomic(folder / "target.png", target_to_png(target))
     write_atomic(folder / "metrics.json", json.dumps(metrics or {}, indent=2).encode())
+    size = (72, 72) if target is None else (target.shape[0], target.shape[1])
+    save_fine(folder, nca, size, decoder, picture)
     if preview:
-        size = (72, 72) if target is None else (target.shape[0], target.shape[1])
         save_preview(folder, nca, info, size)
     pictures = (PREVIEW,) if target is None else (PREVIEW, "target.png")
     write_atomic(folder / "README.md", card(info, metrics or {}, pictures=pictures).encode())
     return folder
+
+
+def save_fine(
+    folder: str | Path,
+    nca: NCA,
+    size: tuple[int, int],
+    decoder: Decoder | None = None,
+    picture: Tensor | None = None,
+) -> None:
+    """Add a decoder, or the fine picture of a target of H x W cells, to a checkpoint's folder."""
+    if picture is not None:
+        write_atomic(Path(folder) / PICTURE, picture_to_png(picture, size))
+    if decoder is not None:
+        write_atomic(Path(folder) / DECODER, decoder_to_bytes(decoder, nca))
 
 
 def load_checkpoint(folder: str | Path, limits: Limits | None = None) -> Checkpoint:
@@ -199,7 +270,14 @@ def load_checkpoint(folder: str | Path, limits: Limits | None = None) -> Checkpo
         metrics = None
     if not isinstance(metrics, dict):
         raise BadInput("This checkpoint's metrics.json is damaged; download it again.")
-    return Checkpoint(nca, info, None if png is None else target_from_png(png), metrics, folder)
+    data = _read(folder / DECODER, limits.checkpoint_bytes)
+    decoder = None if data is None else decoder_from_bytes(data, nca, limits)
+    target = None if png is None else target_from_png(png)
+    fine = _read(folder / PICTURE, limits.checkpoint_bytes)
+    checkpoint = Checkpoint(nca, info, target, metrics, folder, decoder, fine)
+    if fine is not None:
+        check_picture(fine, checkpoint.size)  # its pixels are decoded only when they are needed
+    return checkpoint
 
 
 def _read(path: Path, limit: int) -> bytes | None:
@@ -251,7 +329,7 @@ def unzip_checkpoint(data: bytes, folder: str | Path, limits: Limits | None = No
     with tempfile.TemporaryDirectory() as trial:
         for name, part in files.items():
             (Path(trial) / name).write_bytes(part)
-        load_checkpoint(trial, limits)
+        _ = load_checkpoint(trial, limits).picture  # decoded once, to refuse a damaged one
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for name in sorted(files, key=lambda name: name == WEIGHTS):

@@ -238,6 +238,55 @@ class TargetConfig(_Frozen):
         return self.size + 2 * self.padding
 
 
+class DecoderConfig(_Frozen):
+    """The architecture of a decoder, which draws an automaton finer than its cells.
+
+    >>> from nca.config import DecoderConfig
+    >>> DecoderConfig(hidden=(32,)).patches
+    32
+    """
+
+    format: Literal["nca-garden-decoder-1"] = "nca-garden-decoder-1"
+    hidden: tuple[Annotated[int, Field(ge=1, le=256)], ...] = Field(
+        default=(64, 64), min_length=1, max_length=3, description="Widths of its hidden layers"
+    )
+    patches: int = Field(default=32, ge=1, le=128, description="Pictures that it mixes per cell")
+    waves: int = Field(
+        default=8, ge=1, le=16, description="Cosines per axis that a patch is made of"
+    )
+
+
+class DecoderInfo(_Frozen):
+    """A decoder's metadata, in its file.
+
+    Attributes:
+        decoder: its architecture.
+        automaton: `nca.decoder_file.fingerprint` of the automaton that it was fitted to.
+    """
+
+    decoder: DecoderConfig
+    automaton: str = Field(pattern=r"^[0-9a-f]{32}$", description="a hash of 32 hex digits")
+
+
+class SharpenConfig(_Frozen):
+    """How a decoder is fitted. An iteration is one update of its weights.
+
+    >>> from nca.config import SharpenConfig
+    >>> SharpenConfig().iterations
+    2000
+    """
+
+    decoder: DecoderConfig = DecoderConfig()
+    iterations: int = Field(default=2000, ge=1, le=100_000)
+    learning_rate: float = Field(default=3e-3, ge=1e-6, le=0.1)
+    points: int = Field(
+        default=16, ge=1, le=64, description="Pixels per cell that an iteration looks at, of 64"
+    )
+    steady: float = Field(
+        default=1.0, ge=0, le=100, description="Weight of the change between consecutive steps"
+    )
+
+
 class InitialSource(_Frozen):
     """The initial checkpoint of a training; stored with every checkpoint of that training.
 

@@ -1,4 +1,7 @@
-"""Resume files: one safetensors file with weights, moments, pool and counters of a training."""
+"""Resume files: one safetensors file with weights, moments, pool and counters of a training.
+
+The fitting of a decoder has one of its own, which is much smaller.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,9 @@ from torch import Tensor
 
 from nca.checkpoint import METADATA
 from nca.config import BadInput, NCAConfig, TrainConfig
+from nca.decoder_file import fingerprint
 from nca.files import write_atomic
+from nca.sharpen import Sharpener
 from nca.trainer import Trainer
 
 
@@ -93,4 +98,39 @@ def _fingerprint(trainer: Trainer) -> dict[str, Any]:
         "train": trainer.config.model_dump(mode="json", exclude={"iterations"}),
         "seed": trainer.seed,
         "target": f"{np.abs(target).sum(dtype=np.float64):.6f} {target.shape}",
+    }
+
+
+def save_sharpening(sharpener: Sharpener, path: str | Path) -> None:
+    """Write everything that `sharpener` needs to go on, as one safetensors file, atomically."""
+    tensors = {k: v.cpu().contiguous() for k, v in sharpener.state_dict().items()}
+    fits = json.dumps(_sharpening(sharpener))
+    write_atomic(Path(path), to_safetensors(tensors, {METADATA: fits}))
+
+
+def load_sharpening(sharpener: Sharpener, path: str | Path) -> bool:
+    """Load such a file, if it belongs to the same automaton, picture and settings.
+
+    Returns:
+        Whether it did. A file of another fitting, or a damaged one, changes nothing.
+    """
+    data = Path(path).read_bytes()
+    try:
+        length = int.from_bytes(data[:8], "little")
+        fits = json.loads(json.loads(data[8 : 8 + length])["__metadata__"][METADATA])
+        if fits != _sharpening(sharpener):
+            return False
+        sharpener.load_state_dict(parse_safetensors(data))
+    except (SafetensorError, ValueError, KeyError):
+        return False
+    return True
+
+
+def _sharpening(sharpener: Sharpener) -> dict[str, Any]:
+    """What must be equal to go on fitting the same decoder."""
+    return {
+        "automaton": fingerprint(sharpener.nca),
+        "config": sharpener.config.model_dump(mode="json"),
+        "seed": sharpener.seed,
+        "picture": f"{float(sharpener.coarse.double().abs().sum()):.4f} {sharpener.size}",
     }

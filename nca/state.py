@@ -52,3 +52,14 @@ def to_rgb(x: Tensor, background: float = 1.0) -> Tensor:
     """
     alpha = x[..., 3:4].clamp(0, 1)
     return (x[..., :3] + background * (1 - alpha)).clamp(0, 1)
+
+
+def visible(x: Tensor) -> Tensor:
+    """What is seen of states: premultiplied RGBA, alpha in [0, 1], colours from 0 to alpha.
+
+    Args:
+        x: float [..., C >= 4]; NaN counts as 0.
+    """
+    rgba = x[..., :4].nan_to_num(0.0, posinf=1.0, neginf=0.0)
+    alpha = rgba[..., 3:].clamp(0, 1)
+    return torch.cat([rgba[..., :3].clamp(min=0).minimum(alpha), alpha], -1)

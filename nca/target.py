@@ -82,14 +82,8 @@ def emoji_target(emoji: str, size: int = 40, padding: int = 16, style: str = "tw
     Raises:
         BadInput: not exactly one emoji, one the style does not draw, or an unknown style.
     """
-    symbol = _one_emoji(emoji)
-    if style == "twemoji":
-        square = _draw_twemoji(symbol, size)
-    elif style == "noto":
-        square = _resize(_draw_noto(symbol), size, size)
-    else:
-        raise BadInput("Please choose the emoji style twemoji or noto.")
-    return _on_grid(square, size, padding)
+    cells = _emoji_pixels(emoji, size, style, _SUPERSAMPLE)
+    return torch.from_numpy(_over_the_seed(_on_grid(cells, size, padding)))
 
 
 def image_target(
@@ -127,22 +121,45 @@ def image_target(
         BadInput: the picture cannot be read, is too large or shows nothing, or its border is not
             uniform enough to be removed.
     """
-    limits = limits or Limits()
-    if isinstance(picture, np.ndarray | Image.Image):
-        small = _from_drawing(picture, crop, limits)
+    rgba = _opened(picture, crop, background, limits or Limits())
+    return torch.from_numpy(_over_the_seed(_on_grid(_image_pixels(rgba, size), size, padding)))
+
+
+def aligned_pixels(
+    config: TargetConfig, scale: int, picture: Picture | None = None, limits: Limits | None = None
+) -> Tensor:
+    """What `make_target` draws with `scale` x `scale` pixels per cell, each cell in its place.
+
+    Args:
+        config: what to draw, how large.
+        scale: pixels per cell.
+        picture: for kind "image".
+        limits: on the upload.
+
+    Returns:
+        Premultiplied RGBA in [0, 1], float32 [scale * grid, scale * grid, 4].
+
+    Raises:
+        BadInput: the emoji or the picture cannot be used.
+    """
+    size, padding = config.size, config.padding
+    if config.kind == "emoji":
+        # The drawing is antialiased already: less supersampling than for cells is enough.
+        fine = _emoji_pixels(config.emoji or "", size * scale, config.style, 2)
+        cells = _emoji_pixels(config.emoji or "", size, config.style, _SUPERSAMPLE)
+    elif picture is None:
+        raise BadInput("Please upload or draw a picture first.")
     else:
-        small = decode_apart(picture, crop, limits)
-    rgba = small.astype(np.float32) / 255
-    if background == "transparent":
-        rgba = _without_background(rgba)
-        if crop:
-            rgba = _cropped(rgba)
-    elif background != "keep":
-        raise BadInput("Please choose to keep the background or to make it transparent.")
-    height, width, _ = rgba.shape
-    scale = size / max(height, width)
-    cells = _resize(rgba, max(1, round(width * scale)), max(1, round(height * scale)))
-    return _on_grid(cells, size, padding)
+        rgba = _opened(picture, config.crop, config.background, limits or Limits())
+        cells = _image_pixels(rgba, size)
+        fine = _resize(rgba, cells.shape[1] * scale, cells.shape[0] * scale)
+    # Placed as the cells are, whose rounding decides.
+    top, left = (padding + (size - side) // 2 for side in cells.shape[:2])
+    grid = np.zeros((config.grid * scale, config.grid * scale, 4), np.float32)
+    place = slice(top * scale, top * scale + fine.shape[0])
+    grid[place, left * scale : left * scale + fine.shape[1]] = fine
+    down, right = _shift_over_the_seed(_on_grid(cells, size, padding))
+    return torch.from_numpy(np.roll(_clipped(grid), (down * scale, right * scale), (0, 1)))
 
 
 def target_to_png(target: Tensor) -> bytes:
@@ -198,6 +215,38 @@ def noto_available() -> bool:
     return _noto_font() is not None
 
 
+def _emoji_pixels(emoji: str, size: int, style: str, supersample: int) -> np.ndarray:
+    """One emoji of `size` pixels a side, float [size, size, 4], premultiplied."""
+    symbol = _one_emoji(emoji)
+    if style == "twemoji":
+        return _draw_twemoji(symbol, size, supersample)
+    if style == "noto":
+        return _resize(_draw_noto(symbol), size, size)
+    raise BadInput("Please choose the emoji style twemoji or noto.")
+
+
+def _opened(picture: Picture, crop: bool, background: str, limits: Limits) -> np.ndarray:
+    """A picture as `image_target` reads it, bounded in size: float [H, W, 4], premultiplied."""
+    if isinstance(picture, np.ndarray | Image.Image):
+        small = _from_drawing(picture, crop, limits)
+    else:
+        small = decode_apart(picture, crop, limits)
+    rgba = small.astype(np.float32) / 255
+    if background == "transparent":
+        rgba = _without_background(rgba)
+        return _cropped(rgba) if crop else rgba
+    if background != "keep":
+        raise BadInput("Please choose to keep the background or to make it transparent.")
+    return rgba
+
+
+def _image_pixels(rgba: np.ndarray, size: int) -> np.ndarray:
+    """A picture resized so that its longest side has `size` pixels."""
+    height, width, _ = rgba.shape
+    scale = size / max(height, width)
+    return _resize(rgba, max(1, round(width * scale)), max(1, round(height * scale)))
+
+
 def _one_emoji(text: str) -> str:
     """`text` without white space around it, if it is exactly one emoji."""
     text = _trimmed(text)
@@ -237,7 +286,7 @@ def _bare(symbol: str) -> str:
     return re.sub("[\ufe0e\ufe0f]", "", symbol)
 
 
-def _draw_twemoji(symbol: str, size: int) -> np.ndarray:
+def _draw_twemoji(symbol: str, size: int, supersample: int) -> np.ndarray:
     """Twemoji's drawing, float [size, size, 4], premultiplied."""
     # Looked up by the whole sequence: `get_emoji_path` falls back to the first part of a joined
     # one. Some file names have variation selectors, others not, so these are ignored.
@@ -247,7 +296,7 @@ def _draw_twemoji(symbol: str, size: int) -> np.ndarray:
     name = next(names, None)
     if name is None:
         raise BadInput(f"Twemoji has no picture of {symbol} yet; please choose another emoji.")
-    side = size * _SUPERSAMPLE
+    side = size * supersample
     png = resvg_py.svg_to_bytes(
         svg_path=str(folder / name), width=side, height=side, skip_system_fonts=True
     )
@@ -257,7 +306,7 @@ def _draw_twemoji(symbol: str, size: int) -> np.ndarray:
     top, left = (side - height) // 2, (side - width) // 2
     square = np.zeros((side, side, 4), np.float32)
     square[top : top + height, left : left + width] = drawn
-    return square.reshape(size, _SUPERSAMPLE, size, _SUPERSAMPLE, 4).mean((1, 3))
+    return square.reshape(size, supersample, size, supersample, 4).mean((1, 3))
 
 
 def _noto_font() -> Path | None:
@@ -398,22 +447,34 @@ def _resize(rgba: np.ndarray, width: int, height: int) -> np.ndarray:
     return np.stack(planes, -1)
 
 
-def _on_grid(cells: np.ndarray, size: int, padding: int) -> Tensor:
+def _on_grid(cells: np.ndarray, size: int, padding: int) -> np.ndarray:
     """Place cells, float [h, w, 4], in the middle of an empty grid and clip them to a target."""
     height, width, _ = cells.shape
     top, left = padding + (size - height) // 2, padding + (size - width) // 2
     target = np.zeros((size + 2 * padding, size + 2 * padding, 4), np.float32)
     target[top : top + height, left : left + width] = cells
-    # Resampling filters overshoot; a colour above its alpha would be brighter than white.
-    target[..., 3] = target[..., 3].clip(0, 1)
-    target[..., :3] = target[..., :3].clip(0, target[..., 3:])
+    target = _clipped(target)
     if target[..., 3].max() < 0.5:
         raise BadInput("Hardly anything of this picture is visible; please use a bolder one.")
-    return torch.from_numpy(_over_the_seed(target))
+    return target
+
+
+def _clipped(rgba: np.ndarray) -> np.ndarray:
+    """Premultiplied RGBA with alpha in [0, 1] and colours from 0 to alpha.
+
+    Resampling filters overshoot; a colour above its alpha would be brighter than white.
+    """
+    alpha = rgba[..., 3:].clip(0, 1)
+    return np.concatenate([rgba[..., :3].clip(0, alpha), alpha], -1)
 
 
 def _over_the_seed(target: np.ndarray) -> np.ndarray:
-    """Shift the target as little as needed for it to cover the seed in the grid's centre.
+    """The target shifted as little as needed for it to cover the seed in the grid's centre."""
+    return np.roll(target, _shift_over_the_seed(target), (0, 1))
+
+
+def _shift_over_the_seed(target: np.ndarray) -> tuple[int, int]:
+    """By how many cells down and to the right a target must be shifted to cover the seed.
 
     If the target is empty there, training first learns to make the seed vanish, and a dead grid
     gives no gradient to learn anything else. The Twemoji lizard is empty in the middle, for one.
@@ -421,7 +482,7 @@ def _over_the_seed(target: np.ndarray) -> np.ndarray:
     alpha = target[..., 3]
     height, width = alpha.shape
     if alpha[height // 2, width // 2] >= 0.9:
-        return target
+        return 0, 0
     padded = np.pad(alpha, 1)
     inner = np.min([padded[i : i + height, j : j + width] for i in range(3) for j in range(3)], 0)
     rows, columns = np.nonzero(alpha)
@@ -437,7 +498,7 @@ def _over_the_seed(target: np.ndarray) -> np.ndarray:
         if fits.any():
             moves = moves[fits]
             down, right = moves[np.square(moves).sum(1).argmin()]
-            return np.roll(target, (down, right), (0, 1))
+            return int(down), int(right)
     raise BadInput(
         "The middle of this picture is empty, and a seed needs something to grow on; "
         "please use more padding."

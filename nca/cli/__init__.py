@@ -9,7 +9,17 @@ import signal
 import sys
 
 from nca._compat import let_threads_sleep
-from nca.cli import compare, evaluate, grow, hub, import_checkpoint, recipes, serve, train
+from nca.cli import (
+    compare,
+    evaluate,
+    grow,
+    hub,
+    import_checkpoint,
+    recipes,
+    serve,
+    sharpen,
+    train,
+)
 from nca.config import BadInput
 
 
@@ -44,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="nca", description="Train, grow and damage neural cellular automata."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (train, recipes, grow, evaluate, compare, import_checkpoint, hub, serve):
+    parts = (train, sharpen, recipes, grow, evaluate, compare, import_checkpoint, hub, serve)
+    for command in parts:
         command.add_commands(commands)
     return parser
