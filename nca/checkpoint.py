@@ -35,10 +35,8 @@ from nca.target import target_from_png, target_to_png
 from nca.wording import explain
 
 WEIGHTS = "model.safetensors"
-FILES = (
-    *(WEIGHTS, "config.json", "README.md", "target.png", PREVIEW, "metrics.json"),
-    *(DECODER, PICTURE),  # only where a decoder was fitted
-)
+FINE = (DECODER, PICTURE)  # only where a decoder was fitted
+FILES = (WEIGHTS, "config.json", "README.md", "target.png", PREVIEW, "metrics.json", *FINE)
 METADATA = "nca_garden"
 NOT_OURS = "This is not an NCA Garden checkpoint"
 NOT_A_ZIP = f"{NOT_OURS}: the file is not a zip that can be read."

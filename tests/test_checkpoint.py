@@ -16,6 +16,7 @@ from safetensors.torch import save
 
 from nca.checkpoint import (
     FILES,
+    FINE,
     METADATA,
     load_checkpoint,
     save_checkpoint,
@@ -53,7 +54,7 @@ def test_round_trip(tmp_path, nca):
     assert loaded.metrics == {"scores": {"growth": -3.0}}
     for name, value in nca.state_dict().items():
         assert torch.equal(value, loaded.nca.state_dict()[name])
-    assert {p.name for p in (tmp_path / "c").iterdir()} == set(FILES)
+    assert {p.name for p in (tmp_path / "c").iterdir()} == set(FILES) - set(FINE)
     with Image.open(tmp_path / "c" / "preview.gif") as gif:
         assert gif.n_frames > 1 and gif.size == (64, 64)  # equal frames are joined
     save_checkpoint(tmp_path / "large", nca, said, torch.ones(120, 120, 4))
@@ -62,7 +63,7 @@ def test_round_trip(tmp_path, nca):
     card = (tmp_path / "c" / "README.md").read_text()
     assert "library_name: nca-garden" in card and "| growth | -3.0 |" in card
     with zipfile.ZipFile(BytesIO(zip_checkpoint(tmp_path / "c"))) as archive:
-        assert set(archive.namelist()) == set(FILES)
+        assert set(archive.namelist()) == set(FILES) - set(FINE)
         assert archive.read("model.safetensors") == (tmp_path / "c/model.safetensors").read_bytes()
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from huggingface_hub import constants
 
-from nca.checkpoint import FILES, load_checkpoint, save_checkpoint
+from nca.checkpoint import FILES, FINE, load_checkpoint, save_checkpoint
 from nca.cli.hub import add_commands
 from nca.config import BadInput
 from nca.hub import (
@@ -93,7 +93,7 @@ def test_player_and_curves_go_along_but_do_not_come_back(server, hub, tmp_path):
     files = server.repos["model", "ann/lizard"].files()
     assert {"player.html", "scores.png"} <= files.keys() and "notes.txt" not in files
     assert b"](scores.png)" in files["README.md"]
-    assert contents(pull(hub, "ann/lizard").folder).keys() == set(FILES)
+    assert contents(pull(hub, "ann/lizard").folder).keys() == set(FILES) - set(FINE)
 
 
 def test_a_card_shows_a_strangers_words_as_words(server, hub, checkpoint, tmp_path):
@@ -345,7 +345,7 @@ def test_commands_pull_and_list(server, hub, checkpoint, tmp_path, monkeypatch, 
     assert "100%  Done" in pushed and f"Pushed to {server.endpoint}/machine/lizard" in pushed
     assert "Nothing new" in run("push", checkpoint, "machine/lizard")
     assert "Pulled machine/lizard@" in run("pull", "machine/lizard", "--out", tmp_path / "out")
-    assert contents(tmp_path / "out").keys() == set(FILES)
+    assert contents(tmp_path / "out").keys() == set(FILES) - set(FINE)
     load_checkpoint(tmp_path / "out")
     with pytest.raises(BadInput, match="there already"):
         run("pull", "machine/lizard", "--out", tmp_path / "out")
