@@ -1,8 +1,8 @@
-# make run serves the page, make test proves it; both need only Python 3.11, pip and make.
+# make run serves the page, make test proves it; both need only Python 3.11 or newer, pip and make.
 PYTHON ?= python3
 PY := .venv/bin/python
 
-.PHONY: run test quick package lint docs test-env bench parity soak clean .venv
+.PHONY: run test quick package compat lint docs test-env bench parity soak clean .venv
 
 run: .venv
 	$(PY) app.py
@@ -20,6 +20,11 @@ quick: .venv/.pytest-installed
 # The wheel, installed into an empty environment.
 package: .venv/.pytest-installed
 	$(PY) -m pytest -q -m package
+
+# A short job under other versions of Python and torch, into the table of the README. ONLY="3.12/2.11.0"
+# runs one of them; tests/compat.py lists all.
+compat: .venv
+	$(PY) tests/compat.py $(ONLY)
 
 # The library's reference, build/docs/index.html.
 docs: .venv/.pytest-installed

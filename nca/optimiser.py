@@ -13,7 +13,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from nca.config import TrainConfig
+from nca.config import BadInput, TrainConfig
 
 Moments = dict[int, dict[str, Tensor]]  # parameter index -> its optimiser's state
 
@@ -24,6 +24,9 @@ class Optimiser:
     Args:
         parameters: of the automaton, always in the same order.
         config: which optimiser, and its weight decay.
+
+    Raises:
+        BadInput: the optimiser is Muon and this torch is older than 2.9, which has none.
     """
 
     def __init__(self, parameters: Iterable[torch.nn.Parameter], config: TrainConfig) -> None:
@@ -32,6 +35,11 @@ class Optimiser:
         others = [p for p in self.parameters if not any(p is m for m in matrices)]
         self._parts: list[torch.optim.Optimizer] = []
         if matrices:
+            if not hasattr(torch.optim, "Muon"):
+                raise BadInput(
+                    f"Muon needs torch 2.9 or newer, and this is torch {torch.__version__}; please "
+                    "upgrade torch, or train with --set optimiser=adam."
+                )
             self._parts.append(
                 torch.optim.Muon(
                     matrices, weight_decay=config.weight_decay, adjust_lr_fn="match_rms_adamw"

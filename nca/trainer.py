@@ -91,11 +91,13 @@ def pick_device(device: str = "auto") -> tuple[torch.device, str | None]:
 
     Args:
         device: "auto" (CUDA where it is available and works, else the CPU), "cpu", "cuda" or
-            "cuda:N".
+            "cuda:N"; "mps", the graphics of a Mac, for which there is no engine, is the CPU.
 
     Raises:
         BadInput: it is none of these.
     """
+    if device == "mps":
+        return torch.device("cpu"), "There is no engine for a Mac's graphics; training on the CPU."
     if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", str(device)):
         raise BadInput("Please let the device be auto, cpu, cuda, or a card such as cuda:0.")
     if device == "cpu" or (device == "auto" and not torch.cuda.is_available()):

@@ -105,17 +105,25 @@ def test_requirements_pin_what_the_project_asks_for():
     """requirements.txt pins the core and the page, tests/requirements.txt the extra `dev`."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    pins = pinned("requirements.txt")
-    assert_pinned(pins, [*project["dependencies"], *extras["app"]])
-    assert pins["torch"] == "2.13.0" and torch.__version__.startswith("2.13.0")
+    asked = [*project["dependencies"], *extras["app"], *extras["zerogpu"]]
+    for python, version in (("3.11", "2.13.0"), ("3.12", "2.11.0"), ("3.14", "2.13.0")):
+        pins = pinned("requirements.txt", python)
+        assert_pinned(pins, asked)
+        assert pins["torch"] == version
+        assert_pinned(pinned("tests/requirements.txt", python), extras["dev"][1:])
+    assert torch.__version__.startswith(pinned("requirements.txt")["torch"])
     assert extras["dev"][0] == "nca-garden[app]"
-    assert_pinned(pinned("tests/requirements.txt"), extras["dev"][1:])
 
 
-def pinned(name):
+def pinned(name, python=None):
+    """The pins of a requirements file for a version of Python, this one when it is None."""
     lines = [line.partition("#")[0].strip() for line in (ROOT / name).read_text().splitlines()]
     found = [Requirement(line) for line in lines if line]
-    return {canonicalize_name(r.name): str(r.specifier).removeprefix("==") for r in found}
+    where = {"python_version": python} if python else {}
+    fits = [r for r in found if r.marker is None or r.marker.evaluate(where)]
+    names = [canonicalize_name(r.name) for r in fits]
+    assert len(names) == len(set(names)), "two pins of one package"
+    return {canonicalize_name(r.name): str(r.specifier).removeprefix("==") for r in fits}
 
 
 def assert_pinned(pins, asked):

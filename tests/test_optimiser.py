@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import Parameter
 
-from nca.config import TrainConfig
+from nca.config import BadInput, TrainConfig
 from nca.optimiser import Optimiser
 
 pytestmark = pytest.mark.quick
@@ -50,3 +50,11 @@ def test_adam_alone_and_moments_that_travel():
         assert all(torch.equal(saved[0][k], v) for k, v in kept.items())  # copies were taken
         second.zero_grad()
         assert all(p.grad is None for p in other)
+
+
+def test_a_torch_without_muon_is_named(monkeypatch):
+    """The torch that is here, as it was before 2.9."""
+    monkeypatch.delattr(torch.optim, "Muon")
+    with pytest.raises(BadInput, match="Muon needs torch 2.9 or newer, and this is torch 2"):
+        Optimiser(parameters(), TrainConfig(optimiser="muon"))
+    Optimiser(parameters(), TrainConfig(optimiser="adam")).step(1e-3)

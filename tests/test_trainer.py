@@ -15,7 +15,7 @@ from nca.fire import item_seeds
 from nca.pool import Pool
 from nca.recipes import RECIPES, recipe
 from nca.resume import load_resume, save_resume
-from nca.trainer import Diverged, Trainer, log10_loss
+from nca.trainer import Diverged, Trainer, log10_loss, pick_device
 
 TINY = NCAConfig(channels=6, hidden=(16,))
 QUICK = dict(batch=4, pool_size=12, steps_min=8, steps_max=12, iterations=20)
@@ -35,6 +35,13 @@ def trainer(target=None, seed=0, nca=TINY, initial=None, loss=None, **changes):
 
 def weights(t):
     return {k: v.clone() for k, v in t.nca.state_dict().items()}
+
+
+def test_a_device_that_is_not_here_is_replaced_with_a_sentence():
+    assert pick_device("cpu") == (torch.device("cpu"), None)
+    for device in ("mps", *([] if torch.cuda.is_available() else ["cuda", "cuda:3"])):
+        device, sentence = pick_device(device)
+        assert device == torch.device("cpu") and sentence.endswith("training on the CPU.")
 
 
 def test_it_learns():

@@ -118,8 +118,8 @@ class JobSpec(BaseModel):
     seed: int = Field(0, ge=0, lt=2**32)
     device: str = Field(
         "auto",
-        pattern=r"^(auto|cpu|cuda(:[0-9])?)$",
-        description="auto, cpu, cuda, or a card by its number, such as cuda:0",
+        pattern=r"^(auto|cpu|mps|cuda(:[0-9])?)$",
+        description="auto, cpu, cuda, or a card by its number, such as cuda:0; mps runs on the CPU",
     )
     recipe: str | None = Field(None, max_length=40)
     title: Title = "automaton"
