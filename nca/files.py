@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import tempfile
 from pathlib import Path
 
 
@@ -32,6 +33,24 @@ def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
             error.filename, error.filename2 = str(path), None
         raise
     _sync_folder(path.parent)
+
+
+def own_temp_folder() -> Path:
+    """A folder for this user in the machine's temp folder, the same one each time.
+
+    Where something else has its name, such as a folder that another user made, it is a new one.
+    """
+    user = os.getuid() if hasattr(os, "getuid") else 0  # on Windows the temp folder is the user's
+    path = Path(tempfile.gettempdir()) / f"nca-garden-{user}"
+    try:
+        path.mkdir(mode=0o700, exist_ok=True)
+        about = path.lstat()
+        if not path.is_symlink() and (os.name == "nt" or about.st_uid == user):
+            path.chmod(0o700)
+            return path
+    except OSError:
+        pass
+    return Path(tempfile.mkdtemp(prefix="nca-garden-"))
 
 
 def file_title(path: Path) -> str:

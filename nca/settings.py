@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import secrets
 import shutil
@@ -16,11 +17,14 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from nca.config import BadInput, Limits, checked
+from nca.files import own_temp_folder as user_temp_folder
 from nca.files import write_atomic
 from nca.jobs.lock import FileLock, holder
 from nca.jobs.spec import HOME_NAME, default_home, is_disk_full
 from nca.jobs.store import Store
 from nca.wording import plain_text
+
+log = logging.getLogger(__name__)
 
 DATA = Path("/data")  # where a Space has its persistent storage, if any
 PROXIES = ("http", "https", "socks5", "socks5h")
@@ -32,7 +36,7 @@ class Settings(BaseModel):
     """Everything a server needs to know before it starts.
 
     Attributes:
-        home: the folder of the jobs, an absolute path; never the working or the temp folder.
+        home: the folder of the jobs, an absolute path.
         checkpoints: the shipped checkpoints, one folder each.
         secret: encrypts what the page keeps in a visitor's browser; the same after a restart.
         limits: what the garden accepts and keeps.
@@ -66,12 +70,13 @@ class Settings(BaseModel):
                 the variable to change.
         """
         space, given = environ.get("SPACE_ID") or None, environ.get("NCA_GARDEN_HOME")
+        lasting = True
         on_disk = data / HOME_NAME
         if space and not given and data.is_dir() and can_hold_a_garden(on_disk):
             home = on_disk
+            make_home(home)
         else:
-            home = default_home(environ)
-        make_home(home)
+            home, lasting = usable_home(environ)
         # Without SYSTEM, Gradio's button would sign everybody in as the machine's owner.
         real = space is not None and environ.get("SYSTEM") == "spaces"
         return cls(
@@ -79,7 +84,7 @@ class Settings(BaseModel):
             secret=environ.get("NCA_GARDEN_SECRET") or stored_secret(home),
             limits=read_limits(environ, {"turn_seconds": SPACE_TURN_SECONDS} if space else {}),
             space=space,
-            lasting=space is None or home.is_relative_to(data),
+            lasting=lasting and (space is None or home.is_relative_to(data)),
             sign_in=real and bool(environ.get("OAUTH_CLIENT_ID")),
             own_token=space is None and environ.get("NCA_GARDEN_OWN_TOKEN") == "1",
             mcp=environ.get("NCA_GARDEN_MCP") == "1",
@@ -93,6 +98,41 @@ def shipped_checkpoints() -> Path:
     """
     packaged = Path(__file__).parent / "shipped"
     return packaged if packaged.is_dir() else Path(__file__).parents[1] / "checkpoints"
+
+
+def usable_home(environ: Mapping[str, str]) -> tuple[Path, bool]:
+    """The folder for jobs, created, and whether it lasts.
+
+    Without NCA_GARDEN_HOME, and without a home folder that can be written, it is in the temp
+    folder, and a line in the log says so.
+
+    Raises:
+        BadInput: the folder that NCA_GARDEN_HOME names cannot be used.
+    """
+    try:
+        home = default_home(environ)
+        make_home(home)
+        return home, True
+    except BadInput:
+        if environ.get("NCA_GARDEN_HOME"):
+            raise
+    home = user_temp_folder() / "home"
+    make_home(home)
+    log.warning(
+        "This user has no home folder that can be written, so trainings are kept in %s and may be "
+        "lost with it; NCA_GARDEN_HOME can name another folder.",
+        home,
+    )
+    return home, False
+
+
+def keep_compiled(settings: Settings, environ: MutableMapping[str, str]) -> None:
+    """On a Space with storage, keep Numba's machine code there, so that a restart has it.
+
+    Call this before Numba is imported, and before workers are started.
+    """
+    if settings.space and settings.lasting:
+        environ.setdefault("NUMBA_CACHE_DIR", str(settings.home / "compiled"))
 
 
 def make_home(home: Path) -> None:

@@ -45,6 +45,7 @@ class Repo:
     commits: dict[str, dict[str, bytes]] = field(default_factory=dict)
     log: list[str] = field(default_factory=list)  # messages of the commits
     claimed_sizes: dict[str, int] = field(default_factory=dict)  # lies of this repo
+    hardware: str | None = None  # of a Space
 
     def commit(self, files: dict[str, bytes | None], message: str = "", ref: str = "main") -> str:
         """Put files (None deletes) on top of a branch."""
@@ -99,6 +100,7 @@ class HubServer:
 
     def __init__(self) -> None:
         self.tokens: dict[str, tuple[str, str]] = {}  # token: (user, "read" | "write" | "expired")
+        self.free: set[str] = set()  # users without a paid plan
         self.repos: dict[tuple[str, str], Repo] = {}
         self.renamed: dict[tuple[str, str], str] = {}
         self.store: dict[str, bytes] = {}  # large files, by sha256
@@ -319,8 +321,24 @@ class Handler(BaseHTTPRequestHandler):
         url = {"url": f"{self.hub.endpoint}/{prefix}{repo_id}"}
         if (kind, repo_id) in self.hub.repos:
             return self.json(url | {"error": "You already created this repo"}, 409)
-        self.hub.repo(repo_id, kind, private=wish.get("visibility") == "private")
+        if kind == "space":
+            self.check_plan(wish.get("hardware", "cpu-basic"))
+        made = self.hub.repo(repo_id, kind, private=wish.get("visibility") == "private")
+        made.hardware = wish.get("hardware", "cpu-basic") if kind == "space" else None
         self.json(url)
+
+    def check_plan(self, hardware: str) -> None:
+        """A free account gets two Gradio Spaces on ZeroGPU and no others."""
+        on_zero = [r for r in self.hub.repos.values() if r.hardware == "zero-a10g"]
+        if self.user in self.hub.free and (hardware != "zero-a10g" or len(on_zero) >= 2):
+            raise Refused(402, "Payment required")
+
+    def hardware(self, kind: str, repo: str) -> None:
+        found = self.find(kind, repo, write=True)
+        wish = json.loads(self.body)["flavor"]
+        self.check_plan(wish)
+        found.hardware = wish
+        self.json({"stage": "BUILDING", "hardware": {"current": None, "requested": wish}})
 
     def delete(self) -> None:
         wish = json.loads(self.body)
@@ -364,7 +382,11 @@ class Handler(BaseHTTPRequestHandler):
             "library_name": repo.metadata.get("library_name"),
             "cardData": repo.metadata,
             "siblings": siblings,
-        }
+        } | (
+            {"runtime": {"stage": "BUILDING", "hardware": {"requested": repo.hardware}}}
+            if repo.kind == "space"
+            else {}
+        )
 
     def info(self, kind: str, repo: str, revision: str = "") -> None:
         found = self.find(kind, repo)
@@ -525,6 +547,7 @@ ROUTES = [
     (rf"GET {_API}", Handler.info),
     (rf"GET {_API}/revision/(?P<revision>.+)", Handler.info),
     (rf"GET {_API}/tree/(?P<revision>.+)", Handler.tree),
+    (rf"POST {_API}/hardware", Handler.hardware),
     (rf"POST {_API}/preupload/(?P<revision>.+)", Handler.preupload),
     (rf"POST {_API}/commit/(?P<revision>.+)", Handler.commit),
     (rf"POST {_PAGE}\.git/info/lfs/objects/batch", Handler.batch),

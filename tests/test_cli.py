@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 import pytest
 from PIL import Image
 
+from nca import __version__
 from nca.checkpoint import load_checkpoint, zip_checkpoint
 from nca.cli import main
 from nca.config import NCAConfig, TrainConfig
@@ -272,3 +273,9 @@ def test_readme_library_examples(tmp_path, monkeypatch):
             continue  # needs a server; tests/ui/test_mcp_api.py runs it
         exec(compile(block, "README.md", "exec"), {})
     assert (tmp_path / "runs" / "healing.gif").is_file()
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
+    assert capsys.readouterr().out == f"nca-garden {__version__}\n"

@@ -1,6 +1,7 @@
 """The wheel, installed where nothing else is: `make package` runs this; it takes minutes."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -11,6 +12,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+from nca.hub.space import space_files
+from tests.hub_server import HubServer
 
 ROOT = Path(__file__).parents[1]
 PLAIN = {k: v for k, v in os.environ.items() if not k.startswith(("NCA_", "GRADIO_", "PYTHON"))}
@@ -53,10 +57,10 @@ def install(place, what):
     subprocess.run([python, "-m", "pip", "install", "-q", *pins, what], check=True, cwd=place)
 
 
-def nca(place, *arguments):
+def nca(place, *arguments, **environ):
     return subprocess.run(
         [place / "environment" / "bin" / "nca", *arguments],
-        cwd=place, env=PLAIN | {"NCA_GARDEN_HOME": str(place / "home")},
+        cwd=place, env=PLAIN | {"NCA_GARDEN_HOME": str(place / "home")} | environ,
         capture_output=True, text=True, encoding="utf-8", timeout=300,
     )  # fmt: skip
 
@@ -74,6 +78,9 @@ def test_the_wheel_is_small_and_holds_what_it_needs(wheel):
         "nca/shipped/index.json", "nca/shipped/lizard-regenerating/model.safetensors",
     ):  # fmt: skip
         assert part in names
+    assert {n.split("/")[2] for n in names if n.startswith("nca/_space/")} == {
+        "app.py", "requirements.txt", "packages.txt", "README.md", "LICENSE", "docs",
+    }  # fmt: skip
     assert not [name for name in names if name.endswith((".gif", ".pyc", ".ts"))]
     assert {name.split("/")[0].split("-")[0] for name in names} == {"nca", "nca_garden"}
 
@@ -88,6 +95,29 @@ def test_the_core_grows_a_shipped_lizard_without_gradio(core):
         check=True, capture_output=True, text=True,
     ).stdout  # fmt: skip
     assert not {"gradio", "pandas", "imageio"} & set(listed.split())
+
+
+def test_it_says_its_version(core):
+    done = nca(core, "--version")
+    assert done.returncode == 0 and done.stdout.startswith("nca-garden 0."), done.stderr
+
+
+def test_the_installed_package_deploys_a_space(core):
+    """The same package and automata as from a checkout, and all that starts them."""
+    with HubServer() as hub:
+        environ = {"HF_TOKEN": hub.user("ann"), "HF_ENDPOINT": hub.endpoint}
+        done = nca(core, "deploy-space", "ann/garden", "--hardware", "zero-a10g", **environ)
+        assert done.returncode == 0, done.stderr
+        space = hub.repos["space", "ann/garden"]
+    files = space.files()
+    assert space.hardware == "zero-a10g"
+    checkout = space_files(ROOT)
+    same = {name for name in files if files[name] == checkout.get(name)}
+    assert files.keys() - same == {"README.md"}  # without the pictures that no wheel holds
+    assert {"app.py", "requirements.txt", "packages.txt", "nca/ui/page.py"} <= same
+    assert "checkpoints/lizard-regenerating/model.safetensors" in same
+    for name in re.findall(r"!\[[^]]*\]\(([^):]+)\)", files["README.md"].decode()):
+        assert name in files
 
 
 def test_the_core_names_what_to_install(core):

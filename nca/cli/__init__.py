@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 
+import nca
 from nca._compat import let_threads_sleep
 from nca.cli import (
     compare,
@@ -53,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="nca", description="Train, grow and damage neural cellular automata."
     )
+    parser.add_argument("--version", action="version", version=f"nca-garden {nca.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     parts = (train, sharpen, recipes, grow, evaluate, compare, import_checkpoint, hub, serve)
     for command in parts:

@@ -37,10 +37,14 @@ def add_commands(commands: Any) -> None:
     deploy.add_argument("repo", help="user/name")
     deploy.add_argument("--private", action="store_true", help="only you see it")
     deploy.add_argument(
+        "--hardware",
+        help="zero-a10g (ZeroGPU, for free accounts), cpu-basic, t4-small or another of the Hub's",
+    )
+    deploy.add_argument(
         "--root",
         type=Path,
-        default=Path(),
-        help="a checkout of the project; by default this folder",
+        help="a checkout of the project; by default this folder if it is one, else what is "
+        "installed",
     )
 
 
@@ -102,11 +106,19 @@ def _list(options: argparse.Namespace) -> int:
 
 def _deploy(options: argparse.Namespace) -> int:
     from nca.hub import Hub, deploy_space
+    from nca.hub.space import project_folder
 
-    hub, root = Hub(options.endpoint), options.root
     result = deploy_space(
-        hub, root, options.repo, token=None, private=options.private, progress=_say
+        Hub(options.endpoint),
+        options.root or project_folder(),
+        options.repo,
+        token=None,
+        private=options.private,
+        hardware=options.hardware,
+        progress=_say,
     )
+    if options.hardware not in (None, "zero-a10g", "cpu-basic"):
+        print(f"{options.hardware} is billed while the Space runs: https://huggingface.co/pricing")
     print(f"Deployed to {result.url}" if result.commit else f"Nothing new for {result.url}")
     return 0
 

@@ -48,11 +48,12 @@ def serve(host: str | None = None, port: int | None = None, browser: bool = Fals
 
     from nca.jobs import JobQueue, warm_up
     from nca.logs import set_up_logging
-    from nca.settings import Settings, check_proxies, own_temp_folder
+    from nca.settings import Settings, check_proxies, keep_compiled, own_temp_folder
 
     set_up_logging()
     check_proxies(os.environ)
     settings = Settings.from_environment()
+    keep_compiled(settings, os.environ)
     own_temp_folder(settings.home, os.environ)
     from nca.ui import build_ui, launch_options  # Gradio reads the environment when it is imported
 

@@ -1,7 +1,9 @@
-"""Which files of a checkout belong to a Space: those of the project and no others."""
+"""What a Space of the garden consists of: the project's files and no others, and its settings."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 
 from nca.config import BadInput
@@ -18,6 +20,10 @@ SUFFIXES = frozenset(
 )
 SKIPPED = ("__pycache__", "node_modules", "build", "dist", "runs")
 FILE_BYTES = 10 * 2**20
+PACKAGE = Path(__file__).parents[1]
+PACKAGED = PACKAGE / "_space"  # in a wheel: the files of TOP that a Space needs
+THUMBNAIL = "docs/grow.png"  # for link previews
+ZERO = "zero-a10g"  # ZeroGPU, by its name on the Hub
 # Binary files, which the Hub accepts only in its large-file storage.
 LARGE_FILES = (".gif", ".png", ".safetensors", ".wasm", ".webp")
 ATTRIBUTES = "".join(f"*{end} filter=lfs diff=lfs merge=lfs -text\n" for end in LARGE_FILES)
@@ -32,36 +38,100 @@ def belongs(path: str) -> bool:
     return pure.parts[0] in FOLDERS and pure.suffix in SUFFIXES and not beside
 
 
-def space_files(root: Path) -> dict[str, bytes]:
-    """The files of the project at `root`, by path, and a Space's .gitattributes.
+def project_folder() -> Path | None:
+    """The project's folder: the working folder if it is a checkout, else None in a wheel.
+
+    None stands for the installed package, which holds all that a Space needs.
+    """
+    here = Path()
+    is_checkout = all((here / name).is_file() for name in NEEDED)
+    return None if PACKAGED.is_dir() and not is_checkout else here
+
+
+def space_files(root: Path | None) -> dict[str, bytes]:
+    """The files of a Space by path: the project's and .gitattributes.
 
     Links are not followed.
+
+    Args:
+        root: a checkout of the project, or None for the installed package.
 
     Raises:
         BadInput: `root` is not a checkout of the project, its README is not that of a Space, or a
             file is too large.
     """
-    paths = [root / name for name in TOP]
-    for folder in FOLDERS:
-        paths += sorted((root / folder).rglob("*"))
     files = {}
-    for path in paths:
-        name = path.relative_to(root).as_posix()
-        if not belongs(name) or not path.is_file() or _through_link(root, path):
-            continue
+    for name, path in (_installed() if root is None else _in_checkout(root)).items():
         if path.stat().st_size > FILE_BYTES:
             raise BadInput(f"{name} is larger than {FILE_BYTES // 2**20} MB; move it elsewhere.")
         files[name] = path.read_bytes()
     if missing := [name for name in NEEDED if name not in files]:
         raise BadInput(
-            f"{root.absolute()} is not a checkout of NCA Garden: it has no {missing[0]}; please "
-            "name the folder of one."
+            f"{(root or PACKAGE).absolute()} is not a checkout of NCA Garden: it has no "
+            f"{missing[0]}; please name the folder of one."
         )
     front = files["README.md"].decode(errors="replace").split("---\n")
     if len(front) < 3 or front[0] or "sdk: gradio" not in front[1]:
         raise BadInput("README.md does not begin with the settings of a Gradio Space.")
     files[".gitattributes"] = ATTRIBUTES.encode()  # for whoever clones the Space and pushes to it
     return files
+
+
+def space_readme(text: str, page: str, hardware: str | None, files: Collection[str]) -> str:
+    """The README of a Space: its settings as they fit there, without pictures that are missing.
+
+    Args:
+        text: the project's README.
+        page: the address of the Space.
+        hardware: what it runs on, None when the Hub's default.
+        files: the Space's other files.
+    """
+    _, front, body = text.split("---\n", 2)
+    lines = [
+        line
+        for line in front.splitlines()
+        if line.partition(":")[0] not in ("suggested_hardware", "thumbnail")
+    ]
+    if hardware and hardware != ZERO:  # ZeroGPU is none of the values that this setting knows
+        lines.append(f"suggested_hardware: {hardware}")
+    if THUMBNAIL in files:
+        lines.append(f"thumbnail: {page}/resolve/main/{THUMBNAIL}")
+    kept = [
+        line
+        for line in body.splitlines()
+        if not (picture := re.fullmatch(r"!\[[^]]*\]\(([^):]+)\)", line)) or picture[1] in files
+    ]
+    return "\n".join(["---", *lines, "---", *kept]) + "\n"
+
+
+def _in_checkout(root: Path) -> dict[str, Path]:
+    """The project's files in a checkout, by their path in it."""
+    paths = [root / name for name in TOP]
+    for folder in FOLDERS:
+        paths += sorted((root / folder).rglob("*"))
+    named = {path.relative_to(root).as_posix(): path for path in paths}
+    return {
+        name: path
+        for name, path in named.items()
+        if belongs(name) and path.is_file() and not _through_link(root, path)
+    }
+
+
+def _installed() -> dict[str, Path]:
+    """The project's files in the installed package, by their path in a checkout."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*")):
+        inside = path.relative_to(PACKAGE)
+        match inside.parts[0]:
+            case "_space":
+                name = inside.relative_to("_space").as_posix()
+            case "shipped":
+                name = ("checkpoints" / inside.relative_to("shipped")).as_posix()
+            case _:
+                name = f"nca/{inside.as_posix()}"
+        if belongs(name) and path.is_file() and not path.is_symlink():
+            found[name] = path
+    return found
 
 
 def _through_link(root: Path, path: Path) -> bool:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
-from huggingface_hub.errors import RepositoryNotFoundError
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, SpaceHardware
+from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 from huggingface_hub.hf_api import ModelInfo
 from torch import Tensor
 
@@ -18,7 +19,7 @@ from nca.card import LIBRARY, LICENCES, card
 from nca.checkpoint import FILES, Checkpoint, load_checkpoint, save_checkpoint
 from nca.config import BadInput, CheckpointInfo, checked
 from nca.hub.client import Hub, Token, visit, writing_token
-from nca.hub.space import LARGE_FILES, belongs, space_files
+from nca.hub.space import LARGE_FILES, ZERO, belongs, space_files, space_readme
 from nca.metrics import METRICS_CSV
 from nca.model import NCA
 
@@ -156,11 +157,12 @@ def push_to_hub(
 
 def deploy_space(
     hub: Hub,
-    root: str | Path,
+    root: str | Path | None,
     repo_id: str,
     *,
     token: Token,
     private: bool = False,
+    hardware: str | None = None,
     progress: Progress | None = None,
 ) -> PushResult:
     """Put the project itself on the Hub as a Gradio Space, in one commit.
@@ -169,10 +171,13 @@ def deploy_space(
 
     Args:
         hub: the Hub to push to.
-        root: a checkout of the project; `nca.hub.space` says what of it is uploaded.
+        root: a checkout of the project, None for the installed package; `nca.hub.space` says
+            what of it is uploaded.
         repo_id: `user/name` of the Space; created when missing.
         token: with write access to it.
         private: create a private Space; one that exists stays as it is.
+        hardware: what it runs on, by its name on the Hub, such as zero-a10g; when None, what it
+            has, and for a new Space the Hub's default.
         progress: called with a fraction and a few words.
 
     Raises:
@@ -180,15 +185,28 @@ def deploy_space(
     """
     token, repo_id = writing_token(token), hub.repo(repo_id)
     report = progress or _silent
-    files = space_files(Path(root))
+    known = [h.value for h in SpaceHardware]
+    if hardware is not None and hardware not in known:
+        raise BadInput(f"There is no hardware {hardware}; the Hub has {', '.join(known)}.")
+    files = space_files(None if root is None else Path(root))
+    url = f"{hub.endpoint}/spaces/{repo_id}"
+    readme = space_readme(files["README.md"].decode(), url, hardware, files)
+    files["README.md"] = readme.encode()
     additions = _additions(files, token)
     guard = hub.guard(5 * hub.push_seconds, 16 * 2**20, uploads=True)
     with visit(guard, f"the Space {repo_id}"):
         api = hub.api(token)
         report(0.0, "Making the Space")
-        api.create_repo(
-            repo_id, repo_type="space", space_sdk="gradio", private=private, exist_ok=True
-        )
+        flavour = SpaceHardware(hardware) if hardware else None
+        with _plans_explained(hardware):
+            api.create_repo(
+                repo_id,
+                repo_type="space",
+                space_sdk="gradio",
+                space_hardware=flavour,
+                private=private,
+                exist_ok=True,
+            )
         info = api.space_info(repo_id)
         there = {s.rfilename for s in info.siblings or ()}
         for i, addition in enumerate(additions):
@@ -204,9 +222,34 @@ def deploy_space(
             commit_message="Deploy NCA Garden",
             parent_commit=info.sha,
         )
+        has = info.runtime and (info.runtime.requested_hardware or info.runtime.hardware)
+        if flavour and has != flavour:
+            with _plans_explained(hardware):
+                api.request_space_hardware(repo_id, flavour)
     report(1.0, "Done")
-    url = f"{hub.endpoint}/spaces/{repo_id}"
     return PushResult(repo_id, url, commit.oid if commit.oid != info.sha else None)
+
+
+@contextmanager
+def _plans_explained(hardware: str | None) -> Generator[None]:
+    """Say what an account can have when the Hub asks for a paid plan."""
+    try:
+        yield
+    except HfHubHTTPError as error:
+        if error.response.status_code != 402:
+            raise
+        free = (
+            "a free account with a verified e-mail address and older than 30 days can have up to "
+            "two Spaces on ZeroGPU"
+        )
+        if hardware == ZERO:
+            words = f"The Hub gives this account no more Spaces on ZeroGPU: {free}."
+        else:
+            words = (
+                f"The Hub gives this account no Space on {hardware or 'a CPU'} without a paid "
+                f"plan; {free}: please add --hardware {ZERO}."
+            )
+        raise BadInput(words) from None
 
 
 def _files_of(

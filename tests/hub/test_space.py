@@ -9,6 +9,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+import yaml
 
 from nca.config import BadInput
 from nca.hub import deploy_space
@@ -16,7 +17,19 @@ from nca.hub.space import belongs, space_files
 from tests.jobs_kit import wait_for
 
 ROOT = Path(__file__).parents[2]
-CARD = "---\ntitle: NCA Garden\nsdk: gradio\napp_file: app.py\n---\n# NCA Garden\n"
+CARD = """---
+title: NCA Garden
+sdk: gradio
+app_file: app.py
+suggested_hardware: cpu-basic
+---
+
+![It grows](checkpoints/lizard/preview.gif)
+
+![A screenshot](docs/missing.png)
+
+# NCA Garden
+"""
 
 
 @pytest.fixture
@@ -116,6 +129,52 @@ def test_the_tree_arrives(server, hub, project):
     space.commit({"notes-of-the-owner.md": b"mine"})
     assert deploy_space(hub, project, "ann/garden", token=token).commit
     assert "nca/card.py" not in space.files() and "notes-of-the-owner.md" in space.files()
+
+
+def test_a_free_account_is_told_what_it_can_have(server, hub, project):
+    token = server.user("ann")
+    server.free.add("ann")
+    for hardware in (None, "cpu-basic", "t4-small"):
+        with pytest.raises(BadInput, match="two Spaces on ZeroGPU: please add --hardware zero-a"):
+            deploy_space(hub, project, "ann/garden", token=token, hardware=hardware)
+    assert not server.repos
+    for name in ("ann/garden", "ann/second"):
+        deploy_space(hub, project, name, token=token, hardware="zero-a10g")
+    with pytest.raises(BadInput, match="no more Spaces on ZeroGPU"):
+        deploy_space(hub, project, "ann/third", token=token, hardware="zero-a10g")
+    with pytest.raises(BadInput, match="no hardware t4; the Hub has cpu-basic, .*t4-small"):
+        deploy_space(hub, project, "ann/garden", token=token, hardware="t4")
+    # A Space that is there keeps its hardware, and changes it when asked.
+    deploy_space(hub, project, "ann/garden", token=token)
+    assert server.repos["space", "ann/garden"].hardware == "zero-a10g"
+    with pytest.raises(BadInput, match="add --hardware zero-a10g"):
+        deploy_space(hub, project, "ann/garden", token=token, hardware="t4-small")
+    server.free.clear()
+    deploy_space(hub, project, "ann/garden", token=token, hardware="t4-small")
+    assert server.repos["space", "ann/garden"].hardware == "t4-small"
+
+
+def test_the_readme_fits_the_hardware(server, hub, project):
+    token = server.user("ann")
+    (project / "docs").mkdir()
+    (project / "docs/grow.png").write_bytes(b"PNG\0")
+    space = server.repo("ann/garden", "space")
+    for hardware, suggested in (("zero-a10g", None), ("t4-small", "t4-small")):
+        deploy_space(hub, project, "ann/garden", token=token, hardware=hardware)
+        assert space.metadata.get("suggested_hardware") == suggested
+        thumbnail = f"{server.endpoint}/spaces/ann/garden/resolve/main/docs/grow.png"
+        assert space.metadata["thumbnail"] == thumbnail and space.metadata["sdk"] == "gradio"
+    text = space.files()["README.md"].decode()
+    assert "![It grows]" in text and "missing.png" not in text and "# NCA Garden" in text
+
+
+def test_the_settings_of_the_space_fit_zerogpu():
+    """Python as ZeroGPU has it, and a torch and `spaces` for that Python."""
+    front = yaml.safe_load((ROOT / "README.md").read_text().split("---\n")[1])
+    assert front["python_version"] == "3.12.12" and "suggested_hardware" not in front
+    asked = (ROOT / "requirements.txt").read_text()
+    assert 'torch==2.11.0; python_version == "3.12"' in asked and "spaces==" in asked
+    assert f"gradio=={front['sdk_version']}" in asked
 
 
 def test_a_token_in_a_file_stops_the_deployment(server, hub, project):
