@@ -259,7 +259,8 @@ def test_readme_commands(tmp_path, monkeypatch):
     assert len(commands) >= 3
     for command in commands:
         words = shlex.split(command)
-        assert main([*words, *(TINY if words[0] == "train" else [])]) == 0, command
+        tiny = TINY if words[0] in ("train", "sweep") else []
+        assert main([*words, *tiny]) == 0, command
     assert (tmp_path / "lizard.gif").is_file() and (tmp_path / "lizard.mp4").is_file()
 
 

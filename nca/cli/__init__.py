@@ -19,6 +19,7 @@ from nca.cli import (
     recipes,
     serve,
     sharpen,
+    sweep,
     train,
 )
 from nca.config import BadInput
@@ -56,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"nca-garden {nca.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    parts = (train, sharpen, recipes, grow, evaluate, compare, import_checkpoint, hub, serve)
+    parts = (train, sweep, sharpen, recipes, grow, evaluate, compare, import_checkpoint, hub, serve)
     for command in parts:
         command.add_commands(commands)
     return parser

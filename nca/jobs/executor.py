@@ -16,6 +16,7 @@ from typing import Protocol
 
 from nca.jobs.environment import clean_environment
 from nca.jobs.spec import LOG, STOP
+from nca.jobs.threads import VARIABLES, thread_count
 
 
 class Running(Protocol):
@@ -75,14 +76,22 @@ def find_devices(environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
 
 
 class LocalProcess:
-    """Runs trainings as processes of this machine, one for each device.
+    """Runs trainings as processes of this machine, by default one for each device.
 
     Args:
         devices: what may train here, the default first; found when None.
+        at_once: how many may train on a device; they share its cores and do not wait for each
+            other's turn.
     """
 
-    def __init__(self, devices: Sequence[str] | None = None) -> None:
-        self.slots: Mapping[str, int] = dict.fromkeys(devices or find_devices(), 1)
+    def __init__(self, devices: Sequence[str] | None = None, at_once: int = 1) -> None:
+        self.slots: Mapping[str, int] = dict.fromkeys(devices or find_devices(), at_once)
+        self._options: list[str] = []
+        self._environment: dict[str, str] = {}
+        if at_once > 1:
+            self._options = ["--no-device-lock"]
+            threads = str(max(1, thread_count() // at_once))
+            self._environment = dict.fromkeys(VARIABLES, threads)
 
     def start(self, folder: Path, device: str) -> Worker:
         """Start a worker process; it ends with this process. See `Executor.start`."""
@@ -91,8 +100,8 @@ class LocalProcess:
         command = [sys.executable, "-P", "-m", "nca.jobs.worker", str(folder)]
         with (folder / LOG).open("ab") as log_file:
             process = subprocess.Popen(
-                [*command, "--parent", str(os.getpid())],
-                env=clean_environment(os.environ),
+                [*command, "--parent", str(os.getpid()), *self._options],
+                env=clean_environment(os.environ) | self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log_file,
                 stderr=log_file,

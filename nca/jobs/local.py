@@ -68,7 +68,7 @@ def train_in(
             file=sys.stderr,
         )
     try:
-        _prepare(folder, spec, png, initial)
+        prepare(folder, spec, png, initial)
         return _with_progress_bar(folder, spec, stop)
     except Diverged as error:
         raise BadInput(str(error)) from None
@@ -97,8 +97,18 @@ def device_lock(folder: Path, name: str) -> Path | None:
     return state / "locks" / f"{group.hexdigest()[:16]}-{name}.lock"
 
 
-def _prepare(folder: Path, spec: JobSpec, png: bytes, initial: bytes | None) -> None:
-    """Write the training's inputs; BadInput when the folder holds another training."""
+def prepare(folder: Path, spec: JobSpec, png: bytes, initial: bytes | None) -> None:
+    """Write a training's inputs into its folder.
+
+    Args:
+        folder: it exists; a training in it may differ at most in device and iterations.
+        spec: the training.
+        png: its target picture.
+        initial: the weights it begins with, if `spec.initial` names any.
+
+    Raises:
+        BadInput: the folder holds a training with other settings.
+    """
     if (folder / RESUME).exists() and not _continues(folder, spec, initial):
         raise BadInput(
             f"{folder} holds a training with other settings; repeat those, or choose another --out."

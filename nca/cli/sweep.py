@@ -1,0 +1,165 @@
+"""`python -m nca sweep`: one recipe on many pictures, or many settings on one."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from nca.cli.arguments import check_folder_out, text
+from nca.cli.training_options import (
+    add_setting_options,
+    initial_from,
+    setting,
+    signals,
+    target_config,
+)
+from nca.config import BadInput, TargetConfig
+from nca.files import file_title, write_atomic
+
+if TYPE_CHECKING:
+    from nca.jobs.spec import Target
+    from nca.jobs.sweep import SweepRun
+
+SHEET, TABLE, LOSSES = "sheet.png", "sweep.csv", "losses.csv"
+
+
+def add_commands(commands: Any) -> None:
+    """Add `sweep` to the command line; `commands` is what `add_subparsers` returned."""
+    sweep = commands.add_parser(
+        "sweep",
+        help="train one recipe on many pictures, or many settings on one",
+        description="Each training has a folder of its own in --out; the same command goes on "
+        f"from there. At the end: a table, {TABLE}, {LOSSES} and the contact sheet {SHEET}.",
+    )
+    sweep.add_argument(
+        "--emoji", type=text, action="append", default=[], help="one emoji; may be repeated"
+    )
+    sweep.add_argument(
+        "--image", type=Path, action="append", default=[], help="a picture; may be repeated"
+    )
+    sweep.add_argument(
+        "--vary",
+        type=text,
+        action="append",
+        default=[],
+        metavar="NAME=A,B,...",
+        help="train with each of these values of a setting, or of recipe; may be repeated",
+    )
+    sweep.add_argument("--seeds", type=int, default=1, help="how many seeds, from --seed on")
+    add_setting_options(sweep)
+    sweep.add_argument("--jobs", type=int, default=1, help="trainings at a time on this machine")
+    sweep.add_argument("--out", type=Path, required=True, help="the folder of all of them")
+    sweep.set_defaults(run=_sweep)
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    from nca.jobs.executor import LocalProcess, find_devices
+    from nca.jobs.sweep import plan, run_all
+
+    varied = dict(_varied(words) for words in options.vary)
+    changes = dict(setting(words) for words in options.set)
+    if options.iterations is not None:
+        changes["iterations"] = options.iterations
+    if not 1 <= options.seeds <= 1000 or not 1 <= options.jobs <= 64:
+        raise BadInput("Please choose 1 to 1000 --seeds and 1 to 64 --jobs.")
+    check_folder_out(options.out)
+    first = initial_from(options.begin) if options.begin else None
+    targets = _targets(options) or ([first.target()] if first else [])
+    if not targets:
+        raise BadInput("Please choose pictures with --emoji or --image, or begin --from one.")
+    runs = plan(
+        options.out.absolute(),
+        targets,
+        varied,
+        range(options.seed, options.seed + options.seeds),
+        recipe=options.recipe,
+        changes=changes,
+        device=options.device,
+        initial=first,
+    )
+    device = "cuda" if options.device.startswith("cuda") else "cpu"
+    if options.device == "auto":
+        device = find_devices()[0]
+    executor = LocalProcess((device,), options.jobs)
+    with signals() as received, _bar(runs) as show:
+        done = run_all(runs, executor, device, options.jobs, lambda: bool(received), show)
+    if not done:
+        print(f"Stopped and saved in {options.out}; the same command goes on from here.")
+        return 128 + received[0]
+    return _report(options.out, runs)
+
+
+@contextmanager
+def _bar(runs: list[SweepRun]) -> Generator[Callable[[], None]]:
+    """A progress bar over the iterations of all trainings; what it yields updates it."""
+    from nca.jobs.progress import read_progress
+
+    total = sum(run.spec.train.iterations for run in runs)
+    with tqdm(total=total, unit="it", desc="Sweep", dynamic_ncols=True) as bar:
+
+        def show() -> None:
+            done = sum(
+                min(read_progress(run.folder).iteration, run.spec.train.iterations) for run in runs
+            )
+            bar.set_postfix_str(
+                f"{sum(run.finished for run in runs)} of {len(runs)} finished", refresh=False
+            )
+            bar.update(done - bar.n)
+
+        yield show
+
+
+def _report(out: Path, runs: list[SweepRun]) -> int:
+    """Print the table and write the files; 1 when a training failed."""
+    from nca.compare import losses_csv, plain_table, read_run
+    from nca.jobs.sweep_results import look_at, results_csv, results_table, sheet
+    from nca.render import picture_bytes
+
+    finished = [run for run in runs if run.finished]
+    if finished:
+        results = [look_at(run.folder, run.name) for run in finished]
+        write_atomic(out / TABLE, results_csv(results))
+        write_atomic(out / SHEET, picture_bytes(sheet(results), "PNG"))
+        write_atomic(out / LOSSES, losses_csv([read_run(run.folder) for run in finished]))
+        print(plain_table(results_table(results)))
+        print(
+            "\nlog10 of the RGBA error: at step 200, and 200 steps after the left half was erased; "
+            f"the best first.\nSaved {out / SHEET}, {TABLE} and {LOSSES}."
+        )
+    failed = [run for run in runs if not run.finished]
+    for run in failed:
+        problem = run.problem or "It has not finished; the same command goes on."
+        print(f"{run.name}: {problem}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _targets(options: argparse.Namespace) -> list[Target]:
+    """The targets of all emoji and pictures, in their order."""
+    from nca.jobs.spec import Target as JobTarget
+
+    made: list[Target] = []
+    for symbol in options.emoji:
+        config = target_config(options, symbol, None) or TargetConfig()
+        made.append(JobTarget.make(config, None, symbol))
+    for path in options.image:
+        config = target_config(options, None, path) or TargetConfig()
+        made.append(JobTarget.make(config, path, file_title(path)))
+    return made
+
+
+def _varied(words: str) -> tuple[str, list[Any]]:
+    """Parse `batch=2,4` or `hidden=[64],[64,64]` into a name and its values."""
+    name, equals, values = words.partition("=")
+    if not equals or not values.strip():
+        raise BadInput(f"Please write --vary as NAME=A,B,...; not {words!r}.")
+    try:
+        return name.strip(), json.loads(f"[{values}]")
+    except (ValueError, RecursionError):
+        return name.strip(), [setting(f"x={value}")[1] for value in values.split(",")]

@@ -1,0 +1,172 @@
+"""Many trainings from one command: which they are, and running them, some at a time.
+
+Each has a folder of its own, so the same command goes on where an earlier one ended.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import emoji as emoji_list
+
+from nca.config import BadInput
+from nca.jobs.executor import Executor, Running
+from nca.jobs.initial import InitialCheckpoint
+from nca.jobs.local import prepare
+from nca.jobs.progress import RESULT, read_progress, read_result
+from nca.jobs.spec import STOP, JobSpec, Target
+
+MOST = 500  # trainings of one sweep
+POLL_SECONDS = 0.2
+_ENDED_BADLY = "Its process ended unexpectedly; the same command goes on from the last save."
+
+
+@dataclass(frozen=True)
+class SweepRun:
+    """One training of a sweep.
+
+    Attributes:
+        name: what tells it from the others; the name of its folder, ASCII.
+        folder: of the training.
+        spec: all its settings.
+        png: its target.
+        weights: of the initial checkpoint, if there is one.
+    """
+
+    name: str
+    folder: Path
+    spec: JobSpec
+    png: bytes
+    weights: bytes | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has reached the last iteration of its spec."""
+        result, done = read_result(self.folder), read_progress(self.folder).iteration
+        finished = result is not None and result.outcome == "finished"
+        return finished and done >= self.spec.train.iterations
+
+    @property
+    def problem(self) -> str | None:
+        """Why it ended early, a sentence; None if it did not, or was stopped."""
+        result = read_result(self.folder)
+        if result is None or result.outcome in ("finished", "paused"):
+            return None
+        return result.message or _ENDED_BADLY
+
+
+def plan(
+    out: Path,
+    targets: Sequence[Target],
+    varied: Mapping[str, Sequence[Any]],
+    seeds: Sequence[int],
+    *,
+    recipe: str,
+    changes: Mapping[str, Any],
+    device: str = "auto",
+    initial: InitialCheckpoint | None = None,
+) -> list[SweepRun]:
+    """Every target with every combination of the varied settings and every seed.
+
+    Args:
+        out: the folder that holds a folder for each.
+        targets: at least one.
+        varied: setting -> values; "recipe" is one of them, if named.
+        seeds: of weights and draws.
+        recipe: where "recipe" is not varied.
+        changes: settings that are the same in all.
+        device: auto, cpu, cuda or cuda:N.
+        initial: the initial checkpoint of all.
+
+    Raises:
+        BadInput: a setting cannot be used, two trainings would be the same, or there are more
+            than 500.
+    """
+    runs: list[SweepRun] = []
+    for target, seed, *values in itertools.product(targets, seeds, *varied.values()):
+        own = dict(zip(varied, values, strict=True))
+        name = _name(target.title, own, seed if len(seeds) > 1 else None)
+        chosen = str(own.pop("recipe", recipe))
+        spec = JobSpec.from_recipe(
+            chosen, target, seed=seed, device=device, initial=initial, changes={**changes, **own}
+        )
+        weights = initial and initial.weights
+        runs.append(SweepRun(name, out / name, spec, target.png, weights))
+        if len(runs) > MOST:
+            raise BadInput(f"This sweep has more than {MOST} trainings; please vary less.")
+    names = [run.name for run in runs]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise BadInput(f"Two trainings of this sweep would be called {twice}; please vary them.")
+    return runs
+
+
+def run_all(
+    runs: Sequence[SweepRun],
+    executor: Executor,
+    device: str,
+    at_once: int,
+    stop: Callable[[], bool],
+    on_poll: Callable[[], object] = lambda: None,
+) -> bool:
+    """Train all that have not finished; a training that fails does not end the others.
+
+    Args:
+        runs: from `plan`.
+        executor: where they train.
+        device: one of the executor's.
+        at_once: how many at a time.
+        stop: polled; True lets those that run save and end.
+        on_poll: called several times a second.
+
+    Returns:
+        False when `stop` ended it.
+
+    Raises:
+        BadInput: a folder holds a training with other settings; nothing has started then.
+    """
+    waiting = [run for run in runs if not run.finished]
+    for run in runs:
+        run.folder.mkdir(parents=True, exist_ok=True)
+        prepare(run.folder, run.spec, run.png, run.weights)
+    running: dict[str, Running] = {}
+    try:
+        while waiting or running:
+            for name in [name for name, one in running.items() if one.poll() is not None]:
+                del running[name]
+            stopping = stop()
+            while waiting and len(running) < at_once and not stopping:
+                run = waiting.pop(0)
+                for left in (RESULT, STOP):
+                    (run.folder / left).unlink(missing_ok=True)
+                running[run.name] = executor.start(run.folder, device)
+            if stopping:
+                waiting.clear()
+                for one in running.values():
+                    one.stop()
+            on_poll()
+            time.sleep(POLL_SECONDS if running else 0)
+    except BaseException:
+        for one in running.values():
+            one.stop()
+        raise
+    return not stop()
+
+
+def _name(title: str, varied: Mapping[str, Any], seed: int | None) -> str:
+    """ASCII words for a folder: lizard-batch=4-seed=1."""
+    words = emoji_list.demojize(title, delimiters=("", " "))
+    parts = [words, *(f"{k}={_plain(v)}" for k, v in varied.items())]
+    parts += [] if seed is None else [f"seed={seed}"]
+    return "-".join(re.sub(r"[^A-Za-z0-9._=,]+", "-", part).strip("-.") or "x" for part in parts)[
+        :150
+    ]
+
+
+def _plain(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,80 @@
+"""`nca sweep`: many trainings from one command, stopped and continued, and what comes of them."""
+
+import csv
+import re
+
+import pytest
+from PIL import Image
+
+from nca.cli import main
+from nca.config import TargetConfig
+from nca.jobs.progress import read_result
+from nca.jobs.spec import Target
+from nca.jobs.sweep import plan
+from nca.metrics import read_metrics
+
+TINY = (
+    "--size 10 --padding 3 --iterations 3 --set hidden=[8] --set channels=6 --set batch=3 "
+    "--set pool_size=8 --set steps_min=6 --set steps_max=9 --device cpu"
+).split()
+
+
+def test_a_sweep_trains_all_and_goes_on(tmp_path, capsys):
+    out = tmp_path / "runs"
+    command = ["sweep", "--emoji", "🐞", "--emoji", "🦎", "--jobs", "2", "--out", str(out), *TINY]
+    assert main(command) == 0
+    said, names = capsys.readouterr().out, ["lady_beetle", "lizard"]
+    assert sorted(path.name for path in out.iterdir() if path.is_dir()) == names
+    for name in names:
+        assert re.search(rf"^{name} +3 +[\d.]+ +-[\d.]+ +-[\d.]+ +-[\d.]+$", said, re.MULTILINE)
+    with (out / "sweep.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["training"] for row in rows] == names and float(rows[0]["healed"]) < 0
+    assert (out / "losses.csv").read_text().count("\n") == 1 + 2 * 3
+    with Image.open(out / "sheet.png") as sheet:
+        assert sheet.size == (2 * 312, 120)
+
+    # One has not finished: only that one is trained when the command is repeated.
+    (out / "lady_beetle" / "result.json").unlink()
+    weights = [out / name / "model.safetensors" for name in names]
+    before = [path.stat().st_mtime_ns for path in weights]
+    assert main(command) == 0
+    after = [path.stat().st_mtime_ns for path in weights]
+    assert before[0] != after[0] and before[1] == after[1]
+    assert read_result(out / "lady_beetle").outcome == "finished"
+    assert [row.iteration for row in read_metrics(out / "lady_beetle")] == [1, 2, 3]
+
+    # With other settings the finished ones would not be what the table says.
+    assert main([*command, "--set", "channels=7"]) == 2
+    assert "other settings" in capsys.readouterr().err
+
+
+def test_every_target_setting_and_seed_has_a_name_of_its_own(tmp_path):
+    targets = [Target(TargetConfig(emoji=e), b"", e) for e in "🦎🐞"]
+    varied = {"recipe": ["quick", "growing"], "hidden": [[64], [32, 32]]}
+    runs = plan(tmp_path, targets, varied, [5, 6], recipe="quick", changes={"iterations": 7})
+    assert len(runs) == 2 * 2 * 2 * 2 == len({run.folder for run in runs})
+    run = {run.name: run for run in runs}["lizard-recipe=growing-hidden=32,32-seed=6"]
+    assert run.folder == tmp_path / run.name and run.spec.train.start == "seed"
+    assert (run.spec.nca.hidden, run.spec.seed, run.spec.train.iterations) == ((32, 32), 6, 7)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("--vary batch=2,4", "Please choose pictures"),
+        ("--emoji 🦎 --vary batch", "write --vary as NAME=A,B"),
+        ("--emoji 🦎 --vary batch=0", "batch: it must be a whole number"),
+        ("--emoji 🦎 --vary wings=1,2", "no setting called wings"),
+        ("--emoji 🦎 --vary recipe=quick,magic", "no recipe called 'magic'"),
+        ("--emoji 🦎 --emoji 🦎", "would be called lizard"),
+        ("--emoji 🦎 --seeds 600", "more than 500"),
+        ("--emoji 🦎 --jobs 0", "1 to 64 --jobs"),
+        ("--emoji 🦎 --seeds 0", "1 to 1000 --seeds"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_nothing_starts(words, sentence, tmp_path, capsys):
+    assert main(["sweep", "--out", str(tmp_path / "x"), *words.split(), *TINY]) == 2
+    said = capsys.readouterr().err.strip()
+    assert sentence in said and said.endswith(".") and "\n" not in said
+    assert not (tmp_path / "x").exists()
