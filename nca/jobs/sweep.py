@@ -89,12 +89,17 @@ def plan(
             than 500.
     """
     runs: list[SweepRun] = []
-    for target, seed, *values in itertools.product(targets, seeds, *varied.values()):
-        own = dict(zip(varied, values, strict=True))
+    settings = [dict(zip(varied, v, strict=True)) for v in itertools.product(*varied.values())]
+    for target, seed, chosen in itertools.product(targets, seeds, settings):
+        own = dict(chosen)
         name = _name(target.title, own, seed if len(seeds) > 1 else None)
-        chosen = str(own.pop("recipe", recipe))
         spec = JobSpec.from_recipe(
-            chosen, target, seed=seed, device=device, initial=initial, changes={**changes, **own}
+            str(own.pop("recipe", recipe)),
+            target,
+            seed=seed,
+            device=device,
+            initial=initial,
+            changes={**changes, **own},
         )
         weights = initial and initial.weights
         runs.append(SweepRun(name, out / name, spec, target.png, weights))

@@ -58,13 +58,15 @@ def look_at(folder: Path, name: str) -> SweepResult:
     grown = nca.grow(nca.seed(LIVES, checkpoint.size), STEPS, seed=0)
     healed = nca.grow(damage(grown, "half-left"), STEPS, seed=0, t0=STEPS)
     last = [row.log10_loss for row in rows[-_LAST:]]
+    errors = [log10_loss(float((x[..., :4] - target).square().mean())) for x in (grown, healed)]
     return SweepResult(
         name,
         checkpoint.info.iteration,
-        rows[-1].seconds if rows else None,
-        sum(last) / len(last) if last else None,
-        *(log10_loss(float((x[..., :4] - target).square().mean())) for x in (grown, healed)),
-        torch.stack([target, grown[0, ..., :4], healed[0, ..., :4]]),
+        seconds=rows[-1].seconds if rows else None,
+        loss=sum(last) / len(last) if last else None,
+        grown=errors[0],
+        healed=errors[1],
+        states=torch.stack([target, grown[0, ..., :4], healed[0, ..., :4]]),
     )
 
 
