@@ -364,10 +364,9 @@ class Limits(_Frozen):
         default=20, ge=1, le=10_000, description="trainings that run or wait, of all visitors"
     )
     turn_seconds: float | None = Field(
-        default=None,
+        default=30.0,
         gt=0,
-        description="seconds a training runs while others wait, before the next one goes on; "
-        "on a Space 1,200",
+        description="seconds a training runs before one that waits goes on; null for no turns",
     )
     job_days: int = Field(
         default=7, ge=1, le=3650, description="days that a finished training is kept"

@@ -29,7 +29,6 @@ log = logging.getLogger(__name__)
 DATA = Path("/data")  # where a Space has its persistent storage, if any
 PROXIES = ("http", "https", "socks5", "socks5h")
 PASSING_SECONDS = 2 * 3600.0  # how long the page keeps uploads and downloads
-SPACE_TURN_SECONDS = 20 * 60.0  # of one job on a Space, before the next one goes on
 
 
 class Settings(BaseModel):
@@ -63,7 +62,7 @@ class Settings(BaseModel):
     def from_environment(cls, environ: Mapping[str, str] = os.environ, data: Path = DATA) -> Self:
         """Read NCA_GARDEN_HOME, _SECRET, _LIMITS, _OWN_TOKEN, _MCP and what a Space sets.
 
-        On a Space (SPACE_ID is set), jobs take turns, and the home is in `data` where possible.
+        On a Space (SPACE_ID is set), the home is in `data` where possible.
 
         Raises:
             BadInput: a variable cannot be used, or the home cannot be written; the sentence names
@@ -82,7 +81,7 @@ class Settings(BaseModel):
         return cls(
             home=home,
             secret=environ.get("NCA_GARDEN_SECRET") or stored_secret(home),
-            limits=read_limits(environ, {"turn_seconds": SPACE_TURN_SECONDS} if space else {}),
+            limits=read_limits(environ),
             space=space,
             lasting=lasting and (space is None or home.is_relative_to(data)),
             sign_in=real and bool(environ.get("OAUTH_CLIENT_ID")),
@@ -192,12 +191,11 @@ def check_proxies(environ: Mapping[str, str]) -> None:
                 )
 
 
-def read_limits(environ: Mapping[str, str], defaults: Mapping[str, float] | None = None) -> Limits:
+def read_limits(environ: Mapping[str, str]) -> Limits:
     """The limits in NCA_GARDEN_LIMITS, a JSON object such as `{"queue_length": 5}`.
 
     Args:
         environ: the environment; the variable may be missing.
-        defaults: for fields that the variable does not set, where they differ from `Limits`.
 
     Raises:
         BadInput: the variable is not a JSON object, or a field is unknown or out of range.
@@ -212,7 +210,7 @@ def read_limits(environ: Mapping[str, str], defaults: Mapping[str, float] | None
             'Please write NCA_GARDEN_LIMITS as a JSON object, such as {"queue_length": 5}.'
         )
     try:
-        return checked(Limits, {**(defaults or {}), **values})
+        return checked(Limits, values)
     except BadInput as error:
         raise BadInput(f"In NCA_GARDEN_LIMITS: {error}") from None
 

@@ -8,7 +8,8 @@ the last server may still be writing. With all that added, a library would save 
 
 from nca.jobs.environment import clean_environment
 from nca.jobs.executor import find_devices
-from nca.jobs.job_queue import Health, JobQueue, JobView
+from nca.jobs.health import Health
+from nca.jobs.job_queue import JobQueue
 from nca.jobs.keys import NOT_YOURS
 from nca.jobs.progress import Progress, Result
 from nca.jobs.spec import (
@@ -23,6 +24,7 @@ from nca.jobs.spec import (
     snapshot_pictures,
     snapshots,
 )
+from nca.jobs.views import JobView
 
 __all__ = [
     "BATCH",

@@ -3,114 +3,32 @@
 from __future__ import annotations
 
 import hmac
-import logging
 import secrets
 import shutil
 import sqlite3
-import struct
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from nca.config import BadInput, Limits, checked
 from nca.files import write_atomic
+from nca.jobs.admission import check_initial, check_target, explain, explained
 from nca.jobs.executor import Executor, LocalProcess
+from nca.jobs.health import Health, health
 from nca.jobs.keys import NOT_YOURS, is_key, key_hash, new_key
-from nca.jobs.lock import FileLock, LocksUnsupported
+from nca.jobs.lock import LocksUnsupported
 from nca.jobs.metrics import MetricsReader
-from nca.jobs.progress import Progress, read_progress
-from nca.jobs.spec import (
-    FULL_DISK,
-    INITIAL,
-    METRICS,
-    OWNER,
-    SPEC,
-    TARGET,
-    JobSpec,
-    is_disk_full,
-    read_spec,
-)
-from nca.jobs.store import ACTIVE, Row, Store, is_damaged, is_locked, move_aside
-from nca.jobs.supervisor import LEAD, Supervisor
+from nca.jobs.progress import read_progress
+from nca.jobs.recovery import open_store
+from nca.jobs.spec import INITIAL, METRICS, OWNER, SPEC, TARGET, JobSpec, is_disk_full, read_spec
+from nca.jobs.store import ACTIVE, Row
+from nca.jobs.supervisor import Supervisor
+from nca.jobs.views import JobView, Views
 
-log = logging.getLogger(__name__)
-
-DATABASE = "garden.sqlite3"
-BUSY = "The server's database is busy; please try again in a moment."
 _READERS = 64  # metrics readers kept in memory
-SPARE_BYTES = 20_000_000  # free disk that a training needs to save its files
-
-
-@dataclass(frozen=True)
-class JobView:
-    """A job as its owner sees it.
-
-    Attributes:
-        id: the job.
-        title: for display.
-        state: queued, running, finished, stopped, failed or interrupted.
-        stopping: it was asked to stop and has not ended yet.
-        ahead: jobs before it on its device, 0 when it runs or is done.
-        wait_seconds: expected wait in the queue; None when nothing is known.
-        iteration: updates done.
-        iterations: updates requested.
-        iterations_per_second: None before the first.
-        loss: of the last iteration, None before the first.
-        initial: title of its initial checkpoint, None for a new automaton.
-        seconds_left: None before the first iteration.
-        message: a sentence, or None.
-        can_resume: whether `resume` would continue it without a larger number of iterations.
-        created: seconds since 1970.
-        deleted_at: when it will be deleted automatically, in seconds since 1970; None while it
-            is active.
-        folder: pictures, snapshots and the checkpoint, as far as they exist.
-    """
-
-    id: str
-    title: str
-    state: str
-    stopping: bool
-    ahead: int
-    wait_seconds: float | None
-    iteration: int
-    iterations: int
-    iterations_per_second: float | None
-    loss: float | None
-    initial: str | None
-    seconds_left: float | None
-    message: str | None
-    can_resume: bool
-    created: float
-    deleted_at: float | None
-    folder: Path
-
-    @property
-    def active(self) -> bool:
-        """Whether it runs or waits."""
-        return self.state in ACTIVE
-
-
-@dataclass(frozen=True)
-class Health:
-    """The state of the queue and of its supervisor.
-
-    Attributes:
-        status: ok; standby while another server process leads; disk_full; or failing when the
-            database or the supervisor does not answer.
-        queue_length: trainings that run or wait, None when the database does not answer.
-        worker_alive: whether every running training has its process; None when none runs.
-        free_disk_bytes: on the disk of the home; None when unknown.
-    """
-
-    status: Literal["ok", "standby", "disk_full", "failing"]
-    queue_length: int | None
-    worker_alive: bool | None
-    free_disk_bytes: int | None
 
 
 class _NonDecreasingClock:
@@ -139,6 +57,8 @@ class JobQueue:
         devices: what may train on this machine, the default first; found when None.
         clock: seconds since 1970.
         executor: where trainings run; this machine when None.
+        ticks: seconds that never go back, for turns.
+        thread: let the supervisor run by itself, see `Supervisor`.
 
     Raises:
         BadInput: `home` cannot hold a queue; the sentence names it.
@@ -151,16 +71,18 @@ class JobQueue:
         devices: Sequence[str] | None = None,
         clock: Callable[[], float] = time.time,
         executor: Executor | None = None,
+        ticks: Callable[[], float] = time.monotonic,
+        thread: bool = True,
     ) -> None:
         # Absolute, because workers get it, and the server may change its working folder.
         self.home, self.limits = Path(home).expanduser().absolute(), limits or Limits()
         executor = executor or LocalProcess(devices)
         self.devices = tuple(executor.slots)
         try:
-            self._store = _open_store(self.home)
+            self._store = open_store(self.home)
             self._clock = _NonDecreasingClock(clock, self._store.latest())
             self._supervisor = Supervisor(
-                self.home, self._store, self.limits, executor, self._clock
+                self.home, self._store, self.limits, executor, self._clock, ticks, thread
             )
         except LocksUnsupported as error:
             raise BadInput(f"{error} NCA_GARDEN_HOME names it.") from error
@@ -171,8 +93,17 @@ class JobQueue:
                 f"No queue can be kept in {self.home} ({error}); please let NCA_GARDEN_HOME name "
                 "a folder on a local disk that can be written."
             ) from error
+        self._views = Views(self._supervisor.folders, self.limits, executor.slots, ticks)
         self._readers: OrderedDict[str, MetricsReader] = OrderedDict()
         self._readers_guard = threading.Lock()
+
+    def look(self) -> float:
+        """Do now what the supervisor's thread would do, where there is none; see `thread`.
+
+        Returns:
+            After how many seconds to look again.
+        """
+        return self._supervisor.look()
 
     def close(self, timeout: float = 10.0) -> None:
         """Let running jobs save and end; the next server continues them."""
@@ -206,8 +137,8 @@ class JobQueue:
         owner = key_hash(key)
         self._admit(owner)
         spec = checked(JobSpec, spec.model_dump() if isinstance(spec, JobSpec) else spec)
-        _check_target(target_png, spec.target.grid, self.limits)
-        _check_initial(initial, spec, self.limits)
+        check_target(target_png, spec.target.grid, self.limits)
+        check_initial(initial, spec, self.limits)
         job_id, now = secrets.token_hex(16), self._clock()
         device = self._device(spec.device)
         folder = self._supervisor.folders / job_id
@@ -236,8 +167,8 @@ class JobQueue:
                 )
         except BaseException as error:
             shutil.rmtree(folder, ignore_errors=True)
-            if sentence := _sentence(error):
-                raise BadInput(sentence) from error
+            if plain := explain(error):
+                raise BadInput(plain) from error
             raise
         self._supervisor.wake()
         return job_id
@@ -245,7 +176,7 @@ class JobQueue:
     def stop(self, key: str, job_id: str) -> None:
         """End a training after its current iteration; it can be resumed."""
         self._check_lead()
-        with _explained(), self._store.transaction():
+        with explained(), self._store.transaction():
             row = self._owned(key, job_id)
             if row.state == "queued":
                 self._store.update(row.id, state="stopped", message=None, changed=self._clock())
@@ -262,7 +193,7 @@ class JobQueue:
             iterations: a new total; a finished training goes on only with more than it had.
         """
         self._check_lead()
-        with _explained(), self._store.transaction():
+        with explained(), self._store.transaction():
             row = self._owned(key, job_id)
             if row.state in ACTIVE:
                 if row.requested == "stop":  # still stopping: continue after that
@@ -285,6 +216,7 @@ class JobQueue:
                 state="queued",
                 requested=None,
                 crashes=0,
+                turns=0,
                 message=None,
                 iterations=total,
                 position=self._store.next_position(),
@@ -306,7 +238,7 @@ class JobQueue:
                 raise
             self._supervisor.end_worker(row.id)
             shutil.rmtree(self._supervisor.folders / row.id, ignore_errors=True)
-            with _explained():
+            with explained():
                 self._store.update(row.id, requested="delete")
         self._supervisor.wake()
 
@@ -337,11 +269,11 @@ class JobQueue:
         """The visitor's jobs, newest first."""
         rows = [row for row in self._store.of(key_hash(key)) if row.requested != "delete"]
         queue = self._store.active()
-        return [self._view(row, queue) for row in rows]
+        return [self._views.view(row, queue) for row in rows]
 
     def view(self, key: str, job_id: str) -> JobView:
         """One job; BadInput when it is not there or not this visitor's."""
-        return self._view(self._owned(key, job_id), self._store.active())
+        return self._views.view(self._owned(key, job_id), self._store.active())
 
     def spec(self, key: str, job_id: str) -> JobSpec:
         """The spec of one of the visitor's jobs."""
@@ -360,32 +292,7 @@ class JobQueue:
 
     def health(self) -> Health:
         """The state of the queue; answers within seconds even when nothing else does."""
-        try:
-            free = shutil.disk_usage(self.home).free
-        except OSError:
-            free = None
-        rows = self._active_soon()
-        alive = None
-        if rows is not None and (running := [row for row in rows if row.state == "running"]):
-            alive = all(self._supervisor.works(row.id) for row in running)
-        if rows is None or free is None or not self._supervisor.alive:
-            status = "failing"
-        elif not self._supervisor.leads:
-            status, alive = "standby", None
-        else:
-            status = "disk_full" if free < SPARE_BYTES else "ok"
-        return Health(status, None if rows is None else len(rows), alive, free)
-
-    def _active_soon(self) -> list[Row] | None:
-        """The active rows; None when the database does not answer soon."""
-        if not self._store.guard.acquire(timeout=2):
-            return None
-        try:
-            return self._store.active()
-        except sqlite3.Error:
-            return None
-        finally:
-            self._store.guard.release()
+        return health(self.home, self._store, self._supervisor)
 
     # ------------------------------------------------------------------ within
 
@@ -418,119 +325,3 @@ class JobQueue:
         if wanted not in self.devices:
             raise BadInput(f"This garden cannot train on {wanted}; choose the automatic device.")
         return wanted
-
-    def _view(self, row: Row, queue: list[Row]) -> JobView:
-        folder = self._supervisor.folders / row.id
-        progress = read_progress(folder)
-        waits = row.state in ("queued", "interrupted")
-        ahead = [
-            other
-            for other in queue
-            if other.device == row.device
-            and other.id != row.id
-            and (other.state == "running" or other.position < row.position)
-        ]
-        kept = None if row.state in ACTIVE else row.changed + self.limits.job_days * 86_400
-        return JobView(
-            id=row.id,
-            title=row.title,
-            state=row.state,
-            stopping=row.state in ACTIVE and row.requested == "stop",
-            ahead=len(ahead) if waits else 0,
-            wait_seconds=self._wait(ahead) if waits else None,
-            iteration=progress.iteration,
-            iterations=row.iterations,
-            iterations_per_second=progress.iterations_per_second or None,
-            loss=progress.loss,
-            initial=progress.initial,
-            seconds_left=progress.seconds_left,
-            message=row.message or progress.message,
-            can_resume=row.state not in ACTIVE and progress.iteration < row.iterations,
-            created=row.created,
-            deleted_at=kept,
-            folder=folder,
-        )
-
-    def _wait(self, ahead: list[Row]) -> float | None:
-        """Expected seconds until these jobs end or have had their turn, from measured speed.
-
-        None while no speed is known.
-        """
-        reports = [read_progress(self._supervisor.folders / row.id) for row in ahead]
-        rates = [_rate(row, progress) for row, progress in zip(ahead, reports, strict=True)]
-        known = [rate for rate in rates if rate]
-        if ahead and not known:
-            return None
-        turn, total = self.limits.turn_seconds or float("inf"), 0.0
-        for row, progress in zip(ahead, reports, strict=True):
-            left = (row.iterations - progress.iteration) * row.work / known[0]
-            total += min(turn, max(0.0, left))
-        return round(total, 1)
-
-
-def _open_store(home: Path) -> Store:
-    """The database; a damaged one is renamed, and a new one is filled from the folders.
-
-    Raises:
-        OSError, sqlite3.Error: it cannot be opened, or is damaged while another server uses it.
-    """
-    path = home / DATABASE
-    try:
-        return Store(path)
-    except sqlite3.DatabaseError as error:
-        lock = FileLock(home / LEAD)
-        if not is_damaged(error) or not lock.acquire():
-            raise
-        try:
-            aside = move_aside(path)
-            log.error("%s is damaged (%s); it is now %s", path, error, aside.name)
-            return Store(path)
-        finally:
-            lock.release()
-
-
-def _rate(row: Row, progress: Progress) -> float:
-    """Work per second measured on this job; 0 when unknown."""
-    return row.work * progress.iterations_per_second
-
-
-@contextmanager
-def _explained() -> Generator[None]:
-    """Turn errors of a full disk or a locked database into BadInput."""
-    try:
-        yield
-    except (OSError, sqlite3.Error) as error:
-        if sentence := _sentence(error):
-            raise BadInput(sentence) from error
-        raise
-
-
-def _sentence(error: BaseException) -> str | None:
-    """The sentence for a full disk or a locked database; None for any other error."""
-    if is_disk_full(error):
-        return FULL_DISK
-    return BUSY if is_locked(error) else None
-
-
-def _check_target(png: bytes, grid: int, limits: Limits) -> None:
-    """Accept only a PNG of the right size, although it comes from our own code."""
-    fits = (
-        isinstance(png, bytes)
-        and len(png) <= limits.upload_bytes
-        and png.startswith(b"\x89PNG\r\n\x1a\n")
-        and len(png) > 33
-        and struct.unpack(">II", png[16:24]) == (grid, grid)
-    )
-    if not fits:
-        raise BadInput("The target picture does not fit the settings; please choose it again.")
-
-
-def _check_initial(initial: bytes | None, spec: JobSpec, limits: Limits) -> None:
-    """Accept only valid weights of the spec's architecture."""
-    if (initial is None) != (spec.initial is None):
-        raise BadInput("Please choose again which automaton to begin with.")
-    if initial is not None:
-        from nca.checkpoint import weights_from_bytes  # torch takes seconds to import
-
-        if weights_from_bytes(initial, limits)[0].config != spec.nca:
-            raise BadInput("A training that begins with a checkpoint keeps its architecture.")

@@ -1,4 +1,4 @@
-"""Runs the queue: one training per slot of the executor, first come, first served.
+"""Runs the queue: one training per slot of the executor, by the rules of `nca.jobs.schedule`.
 
 Exactly one server process supervises a home; the others wait to take over. After a crash of the
 server, rows, locks and `result.json` hold all that the next one needs to continue.
@@ -20,13 +20,14 @@ from nca.config import BadInput, Limits
 from nca.jobs.executor import Executor, Running, kill_worker
 from nca.jobs.lock import FileLock, holder
 from nca.jobs.progress import PROGRESS, RESULT, read_progress, read_result
-from nca.jobs.spec import FULL_DISK, LOCK, OWNER, RESUME, SPEC, STOP, Exit, read_spec
+from nca.jobs.recovery import LEAD, add_or_delete
+from nca.jobs.schedule import Place, next_place, turn_is_over
+from nca.jobs.spec import FULL_DISK, LOCK, STOP, Exit
 from nca.jobs.store import ACTIVE, Row, Store
 from nca.logs import job_logger
 
 log = logging.getLogger(__name__)
 
-LEAD = "garden.lock"  # held by the server that supervises the home
 TICK = 0.2  # seconds between two polls of a running worker
 IDLE = 30.0  # seconds between two polls when there is none; new jobs wake the thread
 STUCK_SECONDS = IDLE + 30.0  # a thread that has not polled for so long hangs
@@ -35,7 +36,6 @@ START_SECONDS = 300.0  # how long a worker may take to start before its turn cou
 STEADY_SECONDS = 600.0  # a crash after so long does not repeat the one before
 BUSY_LIMIT = 5  # starts in a row that find another process in the job's folder
 ONCE_MORE = "The training process ended unexpectedly; it goes on from the last snapshot."
-REBUILT = "The server's list of trainings was damaged; press Resume to go on with this one."
 TAKEN = "Another process keeps this training's folder in use; end that process, then press Resume."
 MISSING = "The files of this training are gone; please delete it and start again."
 
@@ -62,6 +62,8 @@ class Supervisor:
         limits: `turn_seconds` and `job_days`.
         executor: where trainings run.
         clock: seconds since 1970, for the rows.
+        ticks: seconds that never go back, for turns.
+        thread: run by itself; without, call `look` again and again, as a simulation does.
     """
 
     def __init__(
@@ -71,21 +73,25 @@ class Supervisor:
         limits: Limits,
         executor: Executor,
         clock: Callable[[], float] = time.time,
+        ticks: Callable[[], float] = time.monotonic,
+        thread: bool = True,
     ) -> None:
         self.folders = home / "jobs"
         self.folders.mkdir(parents=True, exist_ok=True)
         self._store, self._limits, self._clock = store, limits, clock
-        self._executor = executor
+        self._executor, self._ticks = executor, ticks
         self._lock = FileLock(home / LEAD)
         self._children: dict[str, _Child] = {}  # by job
         self._lent: set[str] = set()  # jobs that somebody else trains for now, see `lend`
         self._orphans: dict[str, float] = {}  # by job: when the wait for its worker began
         self._busy: dict[str, int] = {}  # by job: starts in a row that ended with Exit.BUSY
+        self._new_in_a_row: Counter[str] = Counter()  # by device: turns that new jobs had
         self._wake, self._closing = threading.Event(), threading.Event()
         self._looked = time.monotonic()  # when the thread last polled
         self._lead()
         self._thread = threading.Thread(target=self._loop, name="garden", daemon=True)
-        self._thread.start()
+        if thread:
+            self._thread.start()
 
     @property
     def leads(self) -> bool:
@@ -113,7 +119,8 @@ class Supervisor:
         """
         self._closing.set()
         self.wake()
-        self._thread.join(timeout + 5)
+        if self._thread.is_alive():
+            self._thread.join(timeout + 5)
         until = time.monotonic() + timeout
         for child in self._children.values():
             child.running.stop()
@@ -173,22 +180,23 @@ class Supervisor:
         while not self._closing.is_set():
             self._wake.clear()
             self._looked = time.monotonic()
-            pause = IDLE
             try:
-                if self._lead():
-                    with self._store.guard:
-                        self._poll()
-                        self._delete_expired()
-                        self._start()
-                        self._store.keep_reserve()
-                        works = self._children or self._orphans or self._lent
-                        pause = TICK if works else IDLE
-                else:
-                    pause = 1.0
+                pause = self.look()
             except Exception:
                 log.exception("the supervisor goes on after an error")
                 pause = 2.0
             self._wake.wait(pause)
+
+    def look(self) -> float:
+        """Do all that is due now; returns after how many seconds to look again."""
+        if not self._lead():
+            return 1.0
+        with self._store.guard:
+            self._poll()
+            self._delete_expired()
+            self._start()
+            self._store.keep_reserve()
+            return TICK if self._children or self._orphans or self._lent else IDLE
 
     def _lead(self) -> bool:
         """Become the supervisor if no other process is, and take over what the last one left."""
@@ -205,41 +213,8 @@ class Supervisor:
             known = self._store.ids()
             for folder in self.folders.iterdir():
                 if not folder.name.startswith(".") and folder.name not in known:
-                    self._add_or_delete(folder)
+                    add_or_delete(self._store, folder, self._clock())
         return True
-
-    def _add_or_delete(self, folder: Path) -> None:
-        """Handle a folder without a row: either the row was never written, or the database is new.
-
-        A training that has saved a resume file is never deleted.
-        """
-        words = job_logger(log, folder.name)
-        if not (folder / RESUME).exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            return
-        try:
-            spec, owner = read_spec(folder), (folder / OWNER).read_text(encoding="ascii")
-        except (BadInput, OSError, ValueError):
-            words.warning("the database does not know this training, and nothing says whose it is")
-            return
-        progress, now = read_progress(folder), self._clock()
-        finished = progress.iteration >= spec.train.iterations
-        self._store.add(
-            Row(
-                id=folder.name,
-                owner=owner,
-                title=spec.title,
-                device=(progress.device or "cpu").partition(":")[0],
-                state="finished" if finished else "stopped",
-                position=self._store.next_position(),
-                work=spec.work,
-                iterations=spec.train.iterations,
-                created=(folder / SPEC).stat().st_mtime,
-                changed=now,
-                message=None if finished else REBUILT,
-            )
-        )
-        words.warning("the database did not know this training; it is in it again")
 
     def _set(self, row: Row, state: str, message: str | None, requested: str | None = None) -> None:
         now = self._clock()
@@ -255,7 +230,7 @@ class Supervisor:
             code = child.running.poll()
             if code is not None:
                 del self._children[child.job]
-                self._finish(row, code, time.monotonic() - child.started)
+                self._finish(row, code, self._ticks() - child.started)
                 self.wake()
             elif row.requested is not None:
                 self._end(child, row)
@@ -268,22 +243,27 @@ class Supervisor:
                 (folder / STOP).touch()
 
     def _turn_is_over(self, child: _Child, row: Row) -> bool:
-        turn, now = self._limits.turn_seconds, time.monotonic()
-        if turn is None:
-            return False
-        written = _written(self.folders / row.id / PROGRESS)
-        if child.trains is None and written != child.progress_before:
+        now, folder = self._ticks(), self.folders / row.id
+        if child.trains is None and _written(folder / PROGRESS) != child.progress_before:
             child.trains = now
         # From the first progress on, so that every turn makes progress, however slow the start.
         since = child.started + START_SECONDS if child.trains is None else child.trains
-        if now - since < turn:
+        if self._limits.turn_seconds is None or now - since < self._limits.turn_seconds:
             return False
-        waiting = [other for other in self._store.active() if other.requested is None]
-        return any(other.device == row.device and other.id != row.id for other in waiting)
+        waiting = [
+            other.turns
+            for other in self._store.active()
+            if other.device == row.device
+            and other.requested is None
+            and other.id not in self._children
+            and other.id not in self._lent
+        ]
+        left = read_progress(folder).seconds_left if waiting else None
+        return turn_is_over(self._limits.turn_seconds, now - since, left, waiting)
 
     def _end(self, child: _Child, row: Row) -> None:
         """End a worker: by a request, or by force if its job is deleted or it takes too long."""
-        now = time.monotonic()
+        now = self._ticks()
         if row.requested == "delete":
             child.running.kill()
         elif child.stopping is None:
@@ -309,7 +289,7 @@ class Supervisor:
             self._set(row, "stopped", message)
         elif row.requested == "yield":
             self._store.update(row.id, position=self._store.next_position())
-            self._set(row, "queued", "Its turn was over and others wait; it goes on after them.")
+            self._set(row, "queued", None)
         elif busy >= BUSY_LIMIT:
             self._set(row, "failed", TAKEN)
         elif code is None or code == Exit.BUSY or self._closing.is_set():
@@ -325,28 +305,47 @@ class Supervisor:
     # ------------------------------------------------------------------ starting
 
     def _start(self) -> None:
-        """Give every free slot the next job in its queue."""
+        """Give every free slot to the job whose turn it is."""
         free = Counter(self._executor.slots)
         free.subtract(child.device for child in self._children.values())
+        waiting: dict[str, list[Row]] = {}
         for row in self._store.active():
             if row.id in self._children or row.id in self._lent or row.requested == "delete":
                 continue
-            if row.device not in self._executor.slots:  # of another machine, or a lost card
+            if row.device not in free:  # of another machine, or of a card that is gone
                 row = replace(row, device=next(iter(self._executor.slots)))
                 self._store.update(row.id, device=row.device)
-            if free[row.device] <= 0:
-                continue
-            if row.state != "queued":  # a worker has used its folder, and may still
-                if not self._is_free(row):
-                    free[row.device] -= 1
-                    continue
-                self._finish(row, None)
-                row = self._store.row(row.id)
-                if row.state != "interrupted":
-                    self.wake()
-                    continue
-            free[row.device] -= 1
-            self._spawn(row)
+            if row.state == "queued":
+                waiting.setdefault(row.device, []).append(row)
+            elif free[row.device] > 0:  # a worker has used its folder, and may still
+                free[row.device] -= 1
+                if self._is_free(row):
+                    self._finish(row, None)
+                    row = self._store.row(row.id)
+                    if row.state == "interrupted":
+                        self._spawn(row)
+                    else:
+                        self.wake()
+        for device, rows in waiting.items():
+            while rows and free[device] > 0:
+                free[device] -= 1
+                row = self._next(device, rows)
+                rows.remove(row)
+                self._spawn(row)
+
+    def _next(self, device: str, rows: list[Row]) -> Row:
+        """Whose turn it is of these, which all wait for the device."""
+        if len(rows) > 1:
+            places = [Place(row.id, row.position, row.turns, self._work_left(row)) for row in rows]
+            chosen = next_place(places, self._new_in_a_row[device])
+            row = next(row for row in rows if chosen and row.id == chosen.id)
+        else:
+            row = rows[0]
+        self._new_in_a_row[device] = 0 if row.turns else self._new_in_a_row[device] + 1
+        return row
+
+    def _work_left(self, row: Row) -> float:
+        return row.work_left(read_progress(self.folders / row.id).iteration)
 
     def _is_free(self, row: Row) -> bool:
         """Whether no process writes the job's folder; an orphaned worker gets time to save."""
@@ -354,8 +353,8 @@ class Supervisor:
         if process is None:
             self._orphans.pop(row.id, None)
             return True
-        since = self._orphans.setdefault(row.id, time.monotonic())
-        if time.monotonic() - since > ORPHAN_SECONDS or row.requested == "delete":
+        since = self._orphans.setdefault(row.id, self._ticks())
+        if self._ticks() - since > ORPHAN_SECONDS or row.requested == "delete":
             kill_worker(process)
         return False
 
@@ -373,7 +372,8 @@ class Supervisor:
             job_logger(log, row.id).exception("its worker could not be started")
             self._set(row, "failed", "The training process could not be started.")
             return
-        self._children[row.id] = _Child(row.id, row.device, running, time.monotonic(), before)
+        self._children[row.id] = _Child(row.id, row.device, running, self._ticks(), before)
+        self._store.update(row.id, turns=row.turns + 1)
         self._set(row, "running", None)
 
     # ------------------------------------------------------------------ deleting

@@ -11,7 +11,8 @@ import pytest
 
 import nca
 from nca.config import Limits
-from nca.jobs import JobQueue, job_queue
+from nca.jobs import JobQueue
+from nca.jobs import health as queue_health
 from tests.jobs_kit import LONG, tiny_png, tiny_spec, wait_for
 
 
@@ -63,7 +64,7 @@ def test_a_second_server_is_on_standby(queue, tmp_path):
 
 
 def test_a_full_disk_and_a_stuck_database_are_told(queue, monkeypatch):
-    monkeypatch.setattr(job_queue, "SPARE_BYTES", 1 << 60)
+    monkeypatch.setattr(queue_health, "SPARE_BYTES", 1 << 60)
     assert queue.health().status == "disk_full"
     monkeypatch.undo()
     stuck, done = threading.Event(), threading.Event()

@@ -186,10 +186,14 @@ def status(view: JobView) -> str:
             facts.append(f"{view.iterations_per_second:.3g} iterations/s")
         if view.seconds_left is not None and not view.stopping:
             facts.append(f"{duration(view.seconds_left)} left")
+        if view.turns_with:
+            facts.append(place(view))
     if view.state in ("queued", "interrupted"):
         facts += [place(view)]
         if view.ahead and view.wait_seconds is not None:
             facts.append(f"expected wait {duration(view.wait_seconds)}")
+        if view.turns_with and view.seconds_left is not None:
+            facts.append(f"{duration(view.seconds_left)} left")
     if view.initial:
         facts.append(f"began with {view.initial}")
     if view.loss:
@@ -207,6 +211,9 @@ def status(view: JobView) -> str:
 
 def place(view: JobView) -> str:
     """The position in the queue, in words."""
+    if view.turns_with:
+        others = "one other" if view.turns_with == 1 else f"{view.turns_with} others"
+        return f"Takes turns with {others}"
     if not view.ahead:
         return "Next in the queue"
     if view.ahead == 1:
