@@ -23,7 +23,7 @@ from nca.files import write_atomic
 from nca.gif import gif_bytes, to_palette
 
 States: TypeAlias = "Tensor | np.ndarray | Sequence[Tensor] | Sequence[np.ndarray]"
-Format = Literal["gif", "webp", "apng", "mp4"]
+Format = Literal["gif", "webp", "apng", "mp4", "webm"]
 Background = Literal["white"] | None
 
 GIF_FPS = (20, 25, 50)  # delays are multiples of 10 ms, and browsers slow down anything shorter
@@ -142,8 +142,8 @@ def save_animation(
     Args:
         frames: [T, H, W, C >= 4], float premultiplied states or uint8 straight RGBA.
         path: where to.
-        format: "gif", "webp", "apng" (both exact, with true alpha) or "mp4" (H.264, on white);
-            None takes the path's suffix.
+        format: "gif", "webp", "apng" (both exact, with true alpha), "mp4" (H.264, on white) or
+            "webm" (VP9, with alpha); None takes the path's suffix.
         fps: 20, 25 or 50 for GIF, 1 to 60 for the others.
         scale: every cell becomes a square of this side, or a smaller one where many large frames
             would take too much memory.
@@ -167,8 +167,12 @@ def animation_bytes(
     scale: int = 4,
     background: Background = None,
     limits: Limits | None = None,
+    most_pixels: float | None = _MOST_PIXELS,
 ) -> bytes:
-    """The file `save_animation` would write, as bytes."""
+    """The file `save_animation` would write, as bytes.
+
+    `most_pixels` is of the whole animation: above, the scale is reduced. None sets no limit.
+    """
     check_animation(len(frames), format, fps=fps, scale=scale, limits=limits)
     first = frames[0]
     if first.ndim != 3 or first.shape[-1] < 4:
@@ -182,8 +186,9 @@ def animation_bytes(
         opaque = np.full_like(rgba, 255)
         opaque[..., :3] = to_rgb8(frames)
         rgba = opaque
-    # Fewer pixels per cell, rather than a refusal or a server that runs out of memory.
-    scale = max(1, min(scale, int((_MOST_PIXELS / (rgba.size / 4)) ** 0.5)))
+    if most_pixels is not None:
+        # Fewer pixels per cell, rather than a refusal or a server that runs out of memory.
+        scale = max(1, min(scale, int((most_pixels / (rgba.size / 4)) ** 0.5)))
     return _ENCODERS[format](to_rgb8(frames) if format == "mp4" else rgba, fps, scale)
 
 
@@ -198,16 +203,17 @@ def check_animation(
     """
     if format not in _ENCODERS:
         raise BadInput(f"Please choose one of the formats {', '.join(_ENCODERS)}.")
-    if format == "mp4" and not (find_spec("imageio") and find_spec("imageio_ffmpeg")):
+    if format in _NAMES and not (find_spec("imageio") and find_spec("imageio_ffmpeg")):
         raise BadInput(
-            "MP4 needs more packages: pip install 'nca-garden[app]'; or choose GIF, WebP or APNG."
+            f"{_NAMES[format]} needs more packages: pip install 'nca-garden[app]'; or choose GIF, "
+            "WebP or APNG."
         )
     if format == "gif" and fps not in GIF_FPS:
         raise BadInput("A GIF plays at 20, 25 or 50 frames per second; please choose one of them.")
     if not 1 <= fps <= 60:
         raise BadInput("Please choose 1 to 60 frames per second.")
-    if not 1 <= scale <= 16:
-        raise BadInput("Please choose a scale from 1 to 16.")
+    if not 1 <= scale <= 64:
+        raise BadInput("Please choose a scale from 1 to 64.")
     most = (limits or Limits()).export_frames
     if frames == 0:
         raise BadInput("There are no frames yet; please let it grow first.")
@@ -256,33 +262,48 @@ def _apng(rgba: np.ndarray, fps: int, scale: int) -> bytes:
 
 
 def _mp4(rgb: np.ndarray, fps: int, scale: int) -> bytes:
+    quality = "-crf 14 -preset veryfast -tune animation -movflags +faststart"
+    return _video(rgb, fps, scale, "mp4", "libx264", "yuv420p", quality)
+
+
+def _webm(rgba: np.ndarray, fps: int, scale: int) -> bytes:
+    # Alternate reference frames cannot have alpha.
+    quality = "-crf 24 -b:v 0 -deadline realtime -cpu-used 6 -row-mt 1 -auto-alt-ref 0"
+    return _video(rgba, fps, scale, "webm", "libvpx-vp9", "yuva420p", quality)
+
+
+def _video(
+    frames: np.ndarray, fps: int, scale: int, kind: str, codec: str, pixels: str, quality: str
+) -> bytes:
+    """Frames [T, H, W, 3 or 4] through ffmpeg."""
     import imageio.v2 as imageio
 
-    # H.264 needs even sides; an odd one gets a white row or column.
-    even = [(0, rgb.shape[1] * scale % 2), (0, rgb.shape[2] * scale % 2), (0, 0)]
-    quality = "-crf 14 -preset veryfast -tune animation -movflags +faststart".split()
+    # The encoders need even sides; an odd one gets a white, or clear, row or column.
+    even = [(0, frames.shape[1] * scale % 2), (0, frames.shape[2] * scale % 2), (0, 0)]
+    filling = 255 if frames.shape[-1] == 3 else 0
     # The encoder writes only to a named file; a private folder keeps it from other users.
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "film.mp4")
+        path = Path(folder, f"film.{kind}")
         film: Any = imageio.get_writer(
             path,
             format="FFMPEG",  # pyright: ignore[reportArgumentType]
             mode="I",
             fps=fps,
-            codec="libx264",
-            pixelformat="yuv420p",
+            codec=codec,
+            pixelformat=pixels,
             macro_block_size=2,
             quality=None,
             ffmpeg_log_level="error",
-            output_params=quality,
+            output_params=quality.split(),
         )
         with film:
-            for frame in rgb:
-                film.append_data(np.pad(upscale(frame, scale), even, constant_values=255))
+            for frame in frames:
+                film.append_data(np.pad(upscale(frame, scale), even, constant_values=filling))
         return path.read_bytes()
 
 
-_ENCODERS = {"gif": _gif, "webp": _webp, "apng": _apng, "mp4": _mp4}
+_NAMES = {"mp4": "MP4", "webm": "WebM"}
+_ENCODERS = {"gif": _gif, "webp": _webp, "apng": _apng, "mp4": _mp4, "webm": _webm}
 
 
 class _Pictures:

@@ -28,7 +28,7 @@ LAYERS = (
     ("sharpen",),
     ("recipes", "healing", "render"),
     ("evaluate",),
-    ("card", "anatomy", "life", "preview"),
+    ("card", "anatomy", "film", "life", "preview"),
     ("checkpoint",),
     ("resume", "scorecard", "foreign"),
     ("compare",),

@@ -121,6 +121,14 @@ class NCAPlayer(gr.HTML):
         """
         return f"() => JSON.stringify({self._found()}?.recording() ?? null)"
 
+    def film_js(self) -> str:
+        """JavaScript, a function of a film's part and seconds: its recording as JSON text.
+
+        The parts are those of `Run.filmed` in web/run.js.
+        """
+        found = self._found()
+        return f"(part, seconds) => JSON.stringify({found}?.film(part, seconds) ?? null)"
+
     def _found(self) -> str:
         selector = f"#{self.elem_id} .nca-player" if self.elem_id else ".nca-player"
         return f"document.querySelector({json.dumps(selector)})?.ncaPlayer"

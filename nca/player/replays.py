@@ -52,6 +52,9 @@ class Recording(BaseModel):
     seed: int = Field(ge=0, lt=2**32)
     t0: int = Field(ge=0, lt=2**40, description="Step of the keyframe")
     t1: int = Field(ge=0, lt=2**40, description="Step of the last frame")
+    start: int | None = Field(
+        None, ge=0, lt=2**40, description="Step a film begins with; None for t0"
+    )
     angle: float = Field(ge=-1e4, le=1e4)
     version: Version
     cells: str = Field(description="base64 uint32: which cells hold something, y * W + x")
@@ -60,9 +63,15 @@ class Recording(BaseModel):
     models: dict[Version, dict[str, Any]] = Field({}, max_length=MAX_MODELS)
 
 
-def read_recording(data: str | Mapping[str, Any], limits: Limits | None = None) -> Recording:
-    """Parse a recording as the browser sent it, JSON text or object; BadInput if it is invalid."""
+def read_recording(
+    data: str | Mapping[str, Any], limits: Limits | None = None, most_steps: int | None = None
+) -> Recording:
+    """Parse a recording as the browser sent it, JSON text or object; BadInput if it is invalid.
+
+    `most_steps` replaces `limits.export_frames` as its greatest length.
+    """
     limits = limits or Limits()
+    most = most_steps or limits.export_frames
     if isinstance(data, str):
         if len(data) > MAX_TEXT:
             raise BadInput("The recording is too large; use a smaller grid.")
@@ -73,8 +82,10 @@ def read_recording(data: str | Mapping[str, Any], limits: Limits | None = None) 
     if data is None:
         raise BadInput("There is nothing to download yet; let an automaton play first.")
     recording = checked(Recording, data)
-    if not 0 <= recording.t1 - recording.t0 <= limits.export_frames:
-        raise BadInput(f"A download covers at most the last {limits.export_frames} steps.")
+    if not 0 <= recording.t1 - recording.t0 <= most:
+        raise BadInput(f"A download covers at most the last {most} steps.")
+    if recording.start is not None and not recording.t0 <= recording.start <= recording.t1:
+        raise BadInput(DAMAGED)
     before = recording.t0
     for event in recording.events:
         _check_event(event, before, recording.t1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import html
+import inspect
 import logging
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -32,24 +33,36 @@ def guarded(handler: Callable[..., Any], quiet: bool = False) -> Callable[..., A
     """Wrap a handler: the page shows BadInput's sentence, or an apology for any other exception.
 
     Args:
-        handler: of an event. When it raises, none of its outputs changes.
+        handler: of an event. When it raises, none of its outputs changes; a generator's keep what
+            it last yielded.
         quiet: show nothing; for timers that fire every second or so.
     """
+
+    def report(error: Exception) -> None:
+        message = str(error)
+        if not isinstance(error, BadInput):
+            log.error("%s failed", handler.__qualname__, exc_info=error)
+            message = APOLOGY
+        if not quiet:
+            toast(message, "Please note", warning=True)
 
     @functools.wraps(handler)
     def safely(*values: Any) -> Any:
         try:
             return handler(*values)
-        except BadInput as refusal:
-            message = str(refusal)
-        except Exception:
-            log.exception("%s failed", handler.__qualname__)
-            message = APOLOGY
-        if not quiet:
-            toast(message, "Please note", warning=True)
+        except Exception as error:
+            report(error)
         return gr.skip()
 
-    return safely
+    @functools.wraps(handler)
+    def safely_all(*values: Any) -> Any:
+        try:
+            yield from handler(*values)
+        except Exception as error:
+            report(error)
+            yield gr.skip()
+
+    return safely_all if inspect.isgeneratorfunction(handler) else safely
 
 
 def listen(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 
+import emoji
 import gradio as gr
 
 from nca.catalog import CatalogEntry, CheckpointRef
@@ -32,7 +33,7 @@ def build(elem_id: str) -> gr.HTML:
         "",
         js_on_load="""
           element.addEventListener('click', (event) => {
-            const button = event.target.closest('button');
+            const button = event.target.closest('button[data-name]');
             if (button) trigger('select', {name: button.dataset.name});
           });
           // What is chosen shall be in sight, however long the row is.
@@ -41,7 +42,24 @@ def build(elem_id: str) -> gr.HTML:
             const chosen = row?.querySelector('[aria-pressed=true]');
             if (chosen) row.scrollLeft =
               chosen.offsetLeft - row.offsetLeft - (row.clientWidth - chosen.offsetWidth) / 2;
-          }));""",
+            edges();
+          }));
+          // An arrow at every side where the row goes on.
+          const edges = () => {
+            const row = element.querySelector('.shelf');
+            if (!row) return;
+            const [before, after] = element.querySelectorAll('.more');
+            before.hidden = row.scrollLeft < 8;
+            after.hidden = row.scrollLeft + row.clientWidth > row.scrollWidth - 8;
+          };
+          element.addEventListener('scroll', edges, true);
+          new ResizeObserver(edges).observe(element);
+          element.addEventListener('click', (event) => {
+            const more = event.target.closest('.more');
+            const row = element.querySelector('.shelf');
+            const left = more?.dataset.way * row.clientWidth * .8;
+            if (more) row.scrollBy({left, behavior: 'smooth'});
+          });""",
         elem_id=elem_id,
         elem_classes="beyond",
         apply_default_css=False,
@@ -65,7 +83,18 @@ def shelf_html(entries: Sequence[CatalogEntry], chosen: CheckpointRef | str) -> 
         name, pressed = str(entry.ref), "true" if str(entry.ref) == str(chosen) else "false"
         buttons.append(
             f'<button type="button" data-name="{html.escape(name)}" aria-pressed="{pressed}">'
-            f"{image}<span>{html.escape(entry.title)}"
+            f"{image}<span>{html.escape(_words(entry.title) if image else entry.title)}"
             f"<small>{html.escape(entry.note)}</small></span></button>"
         )
-    return f'<div class="shelf" role="group" aria-label="Automata">{"".join(buttons)}</div>'
+    row = f'<div class="shelf" role="group" aria-label="Automata">{"".join(buttons)}</div>'
+    before, after = (
+        f'<button type="button" class="more" data-way="{way}" tabindex="-1" aria-hidden="true" '
+        f"hidden>{sign}</button>"
+        for way, sign in ((-1, "‹"), (1, "›"))
+    )
+    return f'<div class="shelf-row">{before}{row}{after}</div>'
+
+
+def _words(title: str) -> str:
+    """A title without the emoji that the picture beside it shows; a lone emoji stays."""
+    return emoji.replace_emoji(title).strip() or title

@@ -45,7 +45,8 @@ def test_forged_values_start_nothing(client, server):
 
 def test_forged_recordings_make_no_film(client):
     for sent in ("", "null", "{", "[]", '{"format": "nca-garden-recording-1"}', None, 7, "x" * 99):
-        said = client.call("download-gif", [KEY, "shipped:lizard-regenerating", sent])
+        values = client.values("save-film", recording=sent)
+        said = client.call("save-film", values)
         assert "Please note" in said and "not your fault" not in said, (sent, said)
 
 

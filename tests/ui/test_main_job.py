@@ -77,7 +77,7 @@ def test_train_stop_resume_grow_damage_download(visit, server):
     page.until(lambda: not page.page.locator("#watching p").count())
     page.grown(40)
     whole = page.canvas()
-    page.page.get_by_role("button", name="Cut away: left half").click()
+    page.page.get_by_role("button", name="Damage: left half").click()
     cut = page.canvas()
     assert (whole[:, :12] != cut[:, :12]).any() and (whole[:, 12:] == cut[:, 12:]).all()
     page.snap("damaged-1280")
@@ -89,8 +89,14 @@ def test_train_stop_resume_grow_damage_download(visit, server):
     assert {"box", "erase"} <= {event[1] for event in page.player("run.events")}
 
     # The film is what was seen.
-    frames = by_step(download(page, "gif", "lady-beetle.gif"))
-    assert len(frames) == 81
+    page.page.get_by_text("Film: part, format, size, ground").click()
+    page.number("#film-speed", 1.25)  # one step a frame
+    page.page.locator("#film-cut input").uncheck()
+    page.page.locator("#film-part").get_by_text("The whole life").click()
+    film_name = "lady-beetle-whole-life"
+    frames = by_step(film_of(page, "GIF", f"{film_name}.gif"))
+    assert len(frames) == 1 + 81 + 25 and (frames[0] == frames[-1]).all()  # see nca/film.py
+    frames = frames[1:82]
     assert sum((a != b).any() for a, b in zip(frames, frames[1:], strict=False)) > 40
     height, width = frames[0].shape[:2]
     alpha = [frame[..., 3] for frame in frames]
@@ -100,8 +106,8 @@ def test_train_stop_resume_grow_damage_download(visit, server):
     side = height // 24
     assert not alpha[80][12 * side : 13 * side, 8 * side : 17 * side].any()  # the drag
 
-    for kind, name in (("webp", ".webp"), ("apng", ".png")):
-        film = Image.open(io.BytesIO(download(page, kind, f"lady-beetle{name}")))
+    for kind, name in (("WebP", ".webp"), ("APNG", ".png")):
+        film = Image.open(io.BytesIO(film_of(page, kind, film_name + name)))
         assert film.n_frames > 40
     # The last frame is what the canvas shows, but for colours brighter than their own alpha.
     film.seek(film.n_frames - 1)
@@ -109,7 +115,10 @@ def test_train_stop_resume_grow_damage_download(visit, server):
     share = last[..., 3:] / 255
     shown = last[..., :3] * share + 255 * (1 - share)
     assert np.abs(shown - page.canvas()).mean() < 1.5
-    assert download(page, "mp4", "lady-beetle.mp4")[4:8] == b"ftyp"
+    assert film_of(page, "MP4", f"{film_name}.mp4")[4:8] == b"ftyp"
+    page.page.locator("#film-part").get_by_text("The last damage").click()
+    svg = film_of(page, "Picture (SVG)", "lady-beetle-step-80.svg")
+    assert svg.startswith(b"<svg") and page.page.locator("#film img").is_visible()
     names = zipfile.ZipFile(io.BytesIO(download(page, "zip", "lady-beetle.zip"))).namelist()
     assert {"model.safetensors", "target.png"} <= set(names)
     assert b"mountPlayer" in download(page, "player", "lady-beetle.html")
@@ -126,6 +135,15 @@ def alive(page) -> int:
     """How many cells of the canvas are alive."""
     found = "run.engine.read().filter((value, at) => at % 8 === 3 && value > 0.1).length"
     return page.player(found)
+
+
+def film_of(page, kind: str, name: str) -> bytes:
+    page.page.locator("#film-format").get_by_text(kind, exact=True).click()
+    with page.page.expect_download() as waiting:
+        page.page.locator("#save-film").click()
+    assert waiting.value.suggested_filename == name
+    with open(waiting.value.path(), "rb") as file:
+        return file.read()
 
 
 def download(page, kind: str, name: str) -> bytes:
@@ -161,8 +179,13 @@ def test_phone(visit):
     assert set(page.player("run.events.map((event) => event[1])")) == {"erase"}
     page.snap("grown-390")
     assert page.fits()
+    # A phone shows the film and asks what to do with it; the part is a new life.
+    page.page.locator("#save-film").tap()
+    page.page.locator("#film img").wait_for()
+    assert page.fits()
     with page.page.expect_download() as waiting:
-        page.page.locator("#download-gif").tap()
+        page.page.locator("#film").get_by_text("Download").tap()
+    assert waiting.value.suggested_filename.endswith("-grows-and-heals.gif")
     assert Image.open(waiting.value.path()).n_frames > 4
 
 

@@ -236,6 +236,11 @@ class Player {
     return this.run.model ? this.run.recording(steps) : null;
   }
 
+  // For a film of "loop", "damage", "life" or the "last" seconds; null when there is no such part.
+  film(part, seconds) {
+    return this.run.model ? this.run.filmed(part, Math.round(seconds * 60 * SPEEDS[SPEED])) : null;
+  }
+
   // Runs a `command` from Python, such as {"kind": "damage", "shape": "half-left"}.
   command(what) {
     if (!what || !this.run.model) return;

@@ -9,6 +9,10 @@ import { encodeBase64, seedCell, seedState } from "./model.js";
 const KEYFRAME_EVERY = 50;
 const HISTORY_BYTES = 64 * 2 ** 20;
 const RECORDED_STEPS = 600;
+const FILMED_STEPS = 6000; // as FILMED_STEPS in nca/ui/grow/films.py
+const LEAD = 20; // steps that a film shows before the damage
+const TOGETHER = 60; // steps between strokes that are one damage
+const LOOP_GROWS = 120; // steps, on a grid of 72
 const LARGEST = 1e6; // larger values mean that the state has diverged; as MAX_VALUE in replays.py
 
 // The cells of a dense state that are not empty: {cells, values}, or null when it has diverged.
@@ -243,7 +247,44 @@ export class Run {
   recording(steps = RECORDED_STEPS) {
     const start = this.keyframes.find((frame) => frame.t >= this.t - steps && frame.t <= this.t);
     const frame = start ?? this.keyframes.findLast((candidate) => candidate.t <= this.t);
-    if (!frame) return null;
+    return frame ? this.#recorded(frame) : null;
+  }
+
+  // The same for a film of a part of this life: "loop" (a new life that grows, loses its left half
+  // and heals), "damage" (from the last damage on), "life", or "last" with so many steps. Null when
+  // there is no such part.
+  filmed(part, steps) {
+    const { first, t } = this;
+    if (part === "loop") return this.#loop();
+    const starts = { damage: () => this.#damagedAt() - LEAD, life: () => first, last: () => t - steps };
+    const start = Math.max(first, t - FILMED_STEPS, starts[part]());
+    const frame = this.keyframes.findLast((candidate) => candidate.t <= start);
+    if (!frame || !(start < t)) return null;
+    // The keyframe may be up to 50 steps earlier than the film; the server leaves those out.
+    return { ...this.#recorded(frame), start };
+  }
+
+  // The step of the last damage; of several soon after one another, the first. NaN without any.
+  #damagedAt() {
+    let at = NaN;
+    for (const [step, kind] of this.events.toReversed()) {
+      if (step > this.t || !["erase", "box"].includes(kind)) continue;
+      if (at - step > TOGETHER) break;
+      at = step;
+    }
+    return at;
+  }
+
+  #loop() {
+    const { model, height, width, angle } = this;
+    const packed = pack(seedState(model, height, width), model.channels);
+    const grown = Math.round(LOOP_GROWS * Math.max(1, Math.max(height, width) / 72));
+    const frame = { t: 0, angle, version: model.version, packed };
+    const events = [[grown, "box", 0, 0, width >> 1, height]];
+    return { ...this.#recorded(frame), t1: Math.round(2.5 * grown), events };
+  }
+
+  #recorded(frame) {
     const events = this.events.filter(([step]) => step >= frame.t && step <= this.t);
     const used = new Set([frame.version]);
     for (const [, kind, version] of events) if (kind === "model") used.add(version);

@@ -21,20 +21,21 @@ import gradio as gr
 from nca.catalog import CheckpointRef
 from nca.checkpoint import WEIGHTS, save_checkpoint, zip_checkpoint
 from nca.jobs import JobView
-from nca.player import NCAPlayer, export_html, player_model, replay
-from nca.render import animation_bytes
+from nca.player import NCAPlayer, export_html, player_model
 from nca.ui import shelf
 from nca.ui.context import Opener, PageContext, Updates, Values
 from nca.ui.events import PLAYING, listen
 from nca.ui.first_screen import served
+from nca.ui.grow import films
 from nca.ui.markup import count, note
 from nca.ui.visitor import key_of
 
 ID, TITLE = "grow", "Grow"
-FORMATS = {"GIF": "gif", "WebP": "webp", "APNG": "apng", "MP4": "mp4"}
-SUFFIXES = {"apng": "png"}
-SIDE = 432  # pixels, approximate: each cell of a film takes a whole number of pixels
 EVERY = 3  # seconds between polls of a training whose weights are updated in the player
+HOW = (
+    "Drag across it to damage it and watch it heal. A double click plants a second seed. "
+    "The slider under Play goes back in time."
+)
 STOP_TIMER = "() => ({__type__: 'update', active: false})"  # without asking the server
 SAVE_FILE = "() => setTimeout(() => document.querySelector('#file').click(), 100)"
 
@@ -61,8 +62,7 @@ class GrowTab:
         shelf: the checkpoints to choose from.
         about: a sentence about the training whose weights are shown.
         player: the automaton.
-        recording: the recording of what was just shown; the page fills it in.
-        films: the buttons that download a film, by format.
+        film: the form of a film.
         page: the button that downloads the player.
         checkpoint: the button that downloads the checkpoint.
         further: the button that trains the checkpoint further.
@@ -75,8 +75,7 @@ class GrowTab:
     shelf: gr.HTML
     about: gr.HTML
     player: NCAPlayer
-    recording: gr.Textbox
-    films: dict[str, gr.Button]
+    film: films.FilmForm
     page: gr.Button
     checkpoint: gr.Button
     further: gr.Button
@@ -112,16 +111,9 @@ def build(context: PageContext) -> Callable[[], None]:
         tab.timer.tick, handlers.follow, [visitor, tab.chosen, tab.weights], tab.weight_outputs,
         quiet=True, trigger_mode="once", concurrency_limit=4,
     )  # fmt: skip
-    record = f"(visitor, chosen) => [visitor, chosen, ({tab.player.recording_js()})()]"
+    films.attach(tab.film, context, tab.player, tab.chosen, handlers.film_file)
     once: dict[str, Any] = {"trigger_mode": "once", "show_progress": "minimal"} | PLAYING
     downloads = [
-        listen(
-            button.click, handlers.film(kind), [visitor, tab.chosen, tab.recording], tab.file,
-            js=record, show_progress_on=button, **once,
-        )
-        for kind, button in tab.films.items()
-    ]  # fmt: skip
-    downloads += [
         listen(
             button.click, handler, [visitor, tab.chosen], tab.file, show_progress_on=button, **once
         )
@@ -144,31 +136,26 @@ def build(context: PageContext) -> Callable[[], None]:
 
 def lay_out(context: PageContext) -> GrowTab:
     """Create the components; call it within the page's Blocks."""
-    recording = gr.Textbox("", visible=False, elem_id="recording")
     weights = gr.State(None, time_to_live=3600)
     timer = gr.Timer(EVERY, active=False)
     with gr.Column(elem_id="grow-tab"):
         shelf_row = shelf.build("shelf")
+        gr.HTML(note(HOW), elem_classes="beyond")
         about = gr.HTML("", elem_id="watching", elem_classes="beyond")
         player = NCAPlayer(adopt=served.ADOPT, kit=served.KIT)
         with gr.Row(elem_id="take-away", elem_classes="beyond"):
-            films = {
-                kind: gr.Button(label, size="md", min_width=60, elem_id=f"download-{kind}")
-                for label, kind in FORMATS.items()
-            }
+            save = films.button()
             page = gr.Button("Player (HTML)", size="md", min_width=60, elem_id="download-player")
             checkpoint = gr.Button("Checkpoint", size="md", min_width=60, elem_id="download-zip")
-        further = gr.Button("Train it further", elem_id="train-further", elem_classes="beyond")
-        gr.HTML(
-            '<p class="note">A film shows what you just saw, damage and all: the last '
-            f"{context.settings.limits.export_frames} steps. The player is a page of its own and "
-            "works without a network.</p>",
-            elem_classes="beyond",
-        )
+            further = gr.Button(
+                "Train it further", size="md", min_width=60, elem_id="train-further"
+            )
+        with gr.Column(elem_classes="beyond"):
+            film = films.lay_out(save)
     file = gr.DownloadButton(visible="hidden", elem_id="file")
     return GrowTab(
-        context.chosen, shelf_row, about, player, recording, films, page, checkpoint, further,
-        file, weights, timer,
+        context.chosen, shelf_row, about, player, film, page, checkpoint, further, file, weights,
+        timer,
     )  # fmt: skip
 
 
@@ -238,16 +225,10 @@ class Handlers:
 
     # ------------------------------------------------------------------ downloads
 
-    def film(self, kind: str) -> Callable[[Any, str, str], str]:
-        """Return the handler that makes a film, of this file type, of what was just shown."""
-
-        def make(stored: Any, chosen: str, recording: str) -> str:
-            frames = replay(recording or "null", limits=self.limits)
-            scale = max(1, min(16, SIDE // max(frames.shape[1:3])))
-            data = animation_bytes(frames, kind, fps=25, scale=scale, limits=self.limits)
-            return self._file(stored, chosen, data, SUFFIXES.get(kind, kind))
-
-        return make
+    def film_file(self, stored: Any, chosen: str, what: str, data: bytes) -> tuple[str, str]:
+        """Write a film, named after the title and what it shows; returns its path and name."""
+        path = self._file(stored, chosen, data, what, "-")
+        return path, Path(path).name
 
     def player(self, stored: Any, chosen: str) -> str:
         """The automaton with its player as one HTML file."""
@@ -278,11 +259,13 @@ class Handlers:
         )
         return model, weights, view
 
-    def _file(self, stored: Any, chosen: str, data: bytes, suffix: str) -> str:
+    def _file(
+        self, stored: Any, chosen: str, data: bytes, suffix: str, joined_by: str = "."
+    ) -> str:
         """Write a download, named after the checkpoint's title; returns its path."""
         titles = {entry.ref: entry.title for entry in self.catalog.entries(key_of(stored))}
         title = titles.get(CheckpointRef.parse(chosen).newest, "") if chosen else ""
-        return _cached(self.tab.file, f"{file_name(title)}.{suffix}", data)
+        return _cached(self.tab.file, f"{file_name(title)}{joined_by}{suffix}", data)
 
 
 def _weights(name: str, folder: Path) -> ShownWeights:
@@ -309,10 +292,13 @@ def _cached(file: gr.DownloadButton, name: str, data: bytes) -> str:
     path = Path(file.GRADIO_CACHE, secrets.token_hex(16), name)
     path.parent.mkdir(parents=True)
     path.write_bytes(data)
+    file.temp_files.add(str(path))  # Gradio deletes it after an hour
     return str(path)
 
 
 def file_name(title: str) -> str:
-    """A title as a file name that is valid on every system; emoji are replaced by their names."""
-    plain = emoji.demojize(title, delimiters=(" ", " "))
+    """A title as a file name that is valid on every system; a lone emoji becomes its name."""
+    plain = emoji.replace_emoji(title)
+    if not re.search(r"[a-z0-9]", plain.lower()):
+        plain = emoji.demojize(title, delimiters=(" ", " "))
     return re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-")[:60] or "automaton"
