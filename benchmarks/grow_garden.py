@@ -42,7 +42,7 @@ FRAME = 128  # cells of the full frame's side
 # heal well learns by `quick`, for longer than a visitor waits.
 GARDEN: tuple[tuple[str, str, str, int | None], ...] = (
     ("lizard-regenerating", "🦎", "quick", 6000),
-    ("face-regenerating", "😀", "quick", 6000),
+    ("face-regenerating", "😀", "quick", 16000),  # 6,000 leave it at -3.6, scatter heals 54 %
     ("explosion-regenerating", "💥", "quick", 6000),
     ("eye-regenerating", "👁", "quick", 6000),
     ("fish-regenerating", "🐠", "quick", 6000),
