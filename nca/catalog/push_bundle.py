@@ -19,10 +19,11 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def push_bundle(folder: Path, limits: Limits) -> Generator[Path]:
+def push_bundle(folder: Path, limits: Limits, home: str | None = None) -> Generator[Path]:
     """A checkpoint folder for a push, deleted after the block; `folder` is only read.
 
-    The preview is made if it is missing, as in a training that still runs; the player always.
+    The preview is made if it is missing, as in a training that still runs; the player always, with
+    a link to the garden at `home`, if any.
     """
     with tempfile.TemporaryDirectory() as name:
         copy = Path(name)
@@ -33,7 +34,7 @@ def push_bundle(folder: Path, limits: Limits) -> Generator[Path]:
         if not (copy / PREVIEW).exists():
             save_preview(copy, loaded.nca, loaded.info, loaded.size)
         try:
-            write_atomic(copy / "player.html", export_html(copy).encode())
+            write_atomic(copy / "player.html", export_html(copy, home=home).encode())
         except (OSError, ValueError):  # the checkpoint can be pushed without it
             log.exception("No player was made")
         yield copy

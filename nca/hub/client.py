@@ -69,6 +69,11 @@ class Hub:
         object.__setattr__(self, "endpoint", endpoint)
 
     @property
+    def home(self) -> str | None:
+        """Address of the garden's Space; None when it is not known."""
+        return f"{self.endpoint}/spaces/{self.space}" if self.space else None
+
+    @property
     def cache_dir(self) -> Path:
         """The folder of the client's cache."""
         return self.cache or Path(constants.HF_HUB_CACHE)

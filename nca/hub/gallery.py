@@ -82,14 +82,23 @@ def discover(
     return entries[:limit]
 
 
-def thumbnail(hub: Hub, entry: HubEntry, *, token: Token = False) -> bytes | None:
+def thumbnail(
+    hub: Hub, entry: HubEntry, *, token: Token = False, still: bool = False
+) -> bytes | None:
     """The preview GIF of an entry, else its target PNG, else None; kept in the cache.
 
     It is a valid GIF or PNG of bounded size, so that it is safe to send to a browser.
+
+    Args:
+        hub: where it is.
+        entry: of the gallery.
+        token: of the caller, for private entries.
+        still: prefer the target to the preview.
     """
     if not is_commit(entry.commit):
         return None
-    for name, most in ((PREVIEW, hub.preview_bytes), ("target.png", _TARGET_BYTES)):
+    pictures = [(PREVIEW, hub.preview_bytes), ("target.png", _TARGET_BYTES)]
+    for name, most in reversed(pictures) if still else pictures:
         guard = hub.guard(hub.pull_seconds / 2, most + _ANSWERS)
         with suppress(BadInput), visit(guard, entry.repo_id):
             token = reading_token(token)

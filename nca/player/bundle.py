@@ -44,14 +44,20 @@ def _source(module: str) -> str:
 
 
 @cache
-def script() -> str:
-    """A JavaScript expression: an object with all exports of the modules and the engine's bytes."""
+def script(name: str = "player") -> str:
+    """A JavaScript expression: an object with all exports of the modules and the engine's bytes.
+
+    Args:
+        name: the module to bundle with all that it imports, and the style sheet of the same name.
+    """
     parts, names = [], ["WASM"]
-    for module in modules():
+    for module in modules(name):
         source = _source(module)
         names += _PUBLIC.findall(source)
         parts.append(_COMMENT.sub("", _EXPORT.sub("", _IMPORT.sub("", source))))
-    style = (HERE / "web" / "player.css").read_text(encoding="utf-8")
+    style = "".join(
+        (HERE / "web" / f"{sheet}.css").read_text(encoding="utf-8") for sheet in ("base", name)
+    )
     head = f'const WASM = "{wasm_base64()}";\nconst STYLE = {_literal(style)};\n'
     # Indentation is a ninth of the size, and the HTML templates do not need theirs either.
     body = re.sub(r"\n\s*", "\n", "".join(parts))

@@ -31,41 +31,74 @@ header, footer { width: 100%%; max-width: 920px; margin: 0 auto; }
 header { margin-bottom: 14px; }
 p { margin: 2px 0 0; color: light-dark(#66706a, #98a49d); font-size: 14px; }
 footer { margin-top: 16px; }
+a { color: inherit; }
+.bare body { padding: 0; display: block; }
+.bare header { display: none; }
+.bare .credit { display: none; }
+.bare footer { position: fixed; right: 6px; bottom: 4px; width: auto; margin: 0; line-height: 1; }
+.bare footer p { font-size: 12px; padding: 3px 7px; border-radius: 6px;
+  background: light-dark(#fffc, #000b); color: light-dark(#47504b, #c3ccc7); }
 </style>
 </head>
 <body>
 <header><h1>%(title)s</h1><p>Grown from one cell. Drag to damage it, double-click to plant a
 seed.</p></header>
 <main class="nca-player"></main>
-<footer><p>%(credit)s</p></footer>
+<footer><p class="credit">%(credit)s</p><p class="home">%(home)s</p></footer>
 <script type="application/json" id="model">%(model)s</script>
 <script>
 const kit = %(script)s;
+const bare = %(bare)s || new URLSearchParams(location.search).has("bare");
+document.documentElement.classList.toggle("bare", bare);
 kit.mountPlayer(document.querySelector(".nca-player"), {
   model: JSON.parse(document.getElementById("model").textContent),
+  bare,
+}).then(({ ui }) => {
+  if (bare) ui.stage.style.cssText = "max-width: 100vh; border: 0; border-radius: 0";
 });
 </script>
 </body>
 </html>
 """
 _CREDIT = "A neural cellular automaton from NCA Garden."
+_HOME = "Grow your own in NCA Garden"
 _TWEMOJI = " The picture is from Twemoji, by Twitter and contributors, CC-BY 4.0."
 
 
-def page(model: dict[str, Any], credit: str = _CREDIT) -> str:
-    """A `player_model` as a complete HTML page."""
+def page(
+    model: dict[str, Any], credit: str = _CREDIT, bare: bool = False, home: str | None = None
+) -> str:
+    """A `player_model` as a complete HTML page.
+
+    Args:
+        model: from `player_model`.
+        credit: shown below it.
+        bare: show the picture without controls; `?bare` in its address does the same.
+        home: address of a garden, linked to; None for no link.
+    """
+    address = html.escape(home or "")
+    link = f'<a href="{address}" target="_blank" rel="noopener">{_HOME}</a>'
     data = json.dumps(model, separators=(",", ":")).replace("<", "\\u003c")
     return _PAGE % {
         "title": html.escape(str(model["title"])),
         "credit": html.escape(credit),
+        "bare": "true" if bare else "false",
+        "home": link if home else "",
         "model": data,
         # A closing tag inside the script would end the element.
         "script": script().replace("</script", "<\\/script"),
     }
 
 
-def export_html(source: Checkpoint | str | Path) -> str:
+def export_html(
+    source: Checkpoint | str | Path, bare: bool = False, home: str | None = None
+) -> str:
     """A checkpoint, or the folder of one, as one self-contained HTML file, about 120 kB.
+
+    Args:
+        source: the checkpoint, or its folder.
+        bare: show the picture without controls; `?bare` in the file's address does the same.
+        home: address of a garden, linked to; None for no link.
 
     Raises:
         BadInput: the folder is not a checkpoint.
@@ -75,4 +108,5 @@ def export_html(source: Checkpoint | str | Path) -> str:
     checkpoint = source if isinstance(source, Checkpoint) else load_checkpoint(source)
     made = checkpoint.info.target
     emoji = made is not None and made.kind == "emoji" and made.style == "twemoji"
-    return page(player_model(checkpoint), _CREDIT + (_TWEMOJI if emoji else ""))
+    credit = _CREDIT + (_TWEMOJI if emoji else "")
+    return page(player_model(checkpoint), credit, bare, home)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -13,12 +15,13 @@ from starlette.middleware import Middleware
 from nca.catalog import Catalog
 from nca.jobs import JobQueue
 from nca.settings import Settings
-from nca.ui import api, gradio_server, health, theme
+from nca.ui import api, gradio_server, health, link_preview, theme
 from nca.ui.context import PageContext
 from nca.ui.events import listen
 from nca.ui.first_screen import served as first_screen
 from nca.ui.first_screen.served import FirstScreen
 from nca.ui.grow import tab as grow
+from nca.ui.inspect import story
 from nca.ui.inspect import tab as inspect
 from nca.ui.page_cache import PageCache
 from nca.ui.share import tab as share
@@ -82,17 +85,25 @@ def launch_options(settings: Settings, queue: JobQueue) -> dict[str, Any]:
         settings: the server's settings.
         queue: the jobs, whose state `/healthz` reports.
     """
-    first = first_screen.markup(TITLE, Catalog(settings, queue))
+    catalog = Catalog(settings, queue)
+    first = first_screen.markup(TITLE, catalog)
+    preview = partial(link_preview.with_preview, title=TITLE)
     return {
         "app_kwargs": {
-            "routes": [health.route(queue)],
-            "middleware": [Middleware(PageCache), Middleware(FirstScreen, first)],
+            "routes": [
+                health.route(queue),
+                link_preview.route(catalog),
+                *story.routes(settings),
+                *share.routes(settings),
+            ],
+            "middleware": [Middleware(PageCache, edit=preview), Middleware(FirstScreen, first)],
             "lifespan": gradio_server.lifespan,
             "exception_handlers": {RequestValidationError: api.refuse_body},
         },
         "theme": theme.theme(),
         "css": theme.style(),
         "head": HEAD,
+        "favicon_path": Path(__file__).parent / "icon.png",
         "max_file_size": settings.limits.upload_bytes,
         "allowed_paths": [],
         "state_session_capacity": gradio_server.SESSIONS,

@@ -10,6 +10,7 @@ import gzip
 import re
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import parse_qs
 
@@ -19,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 CACHE_BYTES = 16_000_000
 MINIMUM = 400  # bytes; smaller answers are not compressed
-_PATHS = re.compile(r"/(config|theme\.css|assets/.+\.(js|css))?")
+_PATHS = re.compile(r"/(config|theme\.css|story\.(js|json)|assets/.+\.(js|css))?")
 _HASHED = re.compile(
     r"/assets/.*-[A-Za-z0-9_-]{8,}\.(js|css)"
 )  # the name contains a hash of the content
@@ -46,11 +47,17 @@ class PageCache:
 
     Args:
         app: the application that serves everything else.
+        edit: changes the page's HTML before it is stored.
         limit: total size of the stored bodies in bytes; the least recently used are dropped first.
     """
 
-    def __init__(self, app: ASGIApp, limit: int = CACHE_BYTES) -> None:
-        self.app, self.limit = app, limit
+    def __init__(
+        self,
+        app: ASGIApp,
+        edit: Callable[[bytes], bytes] = lambda page: page,
+        limit: int = CACHE_BYTES,
+    ) -> None:
+        self.app, self.edit, self.limit = app, edit, limit
         self._answers: OrderedDict[_Key, Answer] = OrderedDict()
         self._size = 0
         self._guard = threading.Lock()
@@ -75,6 +82,8 @@ class PageCache:
             await self.app(scope, receive, collected)
             if collected.start is None:  # not a 200: it has been passed on unchanged
                 return
+            if scope["path"] == "/":
+                collected.body = self.edit(collected.body)
             answer = _encoded(scope["path"], collected, key[-1])
             self._keep(key, answer)
         await send({"type": "http.response.start", "status": 200, "headers": answer.headers})

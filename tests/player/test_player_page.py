@@ -389,6 +389,12 @@ def test_the_export_runs_from_disk_without_any_request(chromium, tmp_path):
     page.wait_for_function(f"() => {PLAYER}?.run.t > 20")
     assert [url for url in requests if not url.startswith("data:")] == [file.as_uri()]
     assert ask(page, "run.engine.name") == "wasm"
+    assert page.get_by_role("slider", name="Speed").is_visible()
+    # Without controls when its address says so.
+    page.goto(f"{file.as_uri()}?bare")
+    page.wait_for_function(f"() => {PLAYER}?.run.t > 0")
+    assert not page.get_by_role("slider", name="Speed").is_visible()
+    assert not page.locator("h1").is_visible()
     context.close()
 
 
@@ -396,7 +402,9 @@ def test_a_checkpoint_folder_is_exported(tmp_path):
     save_checkpoint(tmp_path, zoo_model(NCAConfig()), preview=False)
     text = export_html(tmp_path)
     assert 'class="nca-player"' in text
-    assert len(text.encode()) < 150_000
+    assert len(text.encode()) < 150_000 and "<a " not in text
+    linked = export_html(tmp_path, home='https://garden.test/"&')
+    assert 'href="https://garden.test/&quot;&amp;"' in linked
     with pytest.raises(BadInput):
         export_html(tmp_path / "nothing")
 

@@ -1,4 +1,4 @@
-"""The Inspect tab: a life of the shipped lizard, from all sides."""
+"""How it works: the story, and below it a life of the shipped lizard, from all sides."""
 
 import base64
 import io
@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from nca.checkpoint import load_checkpoint
@@ -15,6 +16,7 @@ from nca.scorecard import map_cells
 from tests.ui.visit import Visit
 
 LIZARD = "checkpoints/lizard-regenerating"
+STORY = "document.querySelector('.nca-story')?.ncaStory"
 PATIENCE = 120  # seconds; a busy machine grows a life slowly
 
 
@@ -42,12 +44,125 @@ def name(page: Visit, line: str):
     return page.page.locator("#inspect-traces .legend").get_by_role("button", name=line, exact=True)
 
 
+def story(page: Visit, expression: str) -> object:
+    """Something of the story, such as "chapter" or "toggle()"; None before it is there."""
+    return page.page.evaluate(f"{STORY}?.{expression}")
+
+
+def steps(page: Visit, number: int) -> None:
+    """Make so many steps in the chapter at hand, and draw what they lead to."""
+    page.page.evaluate(
+        f"(() => {{ const s = {STORY}; for (let i = 0; i < {number}; i++) s.now.step(s);"
+        " s.changed(); })()"
+    )
+    page.page.wait_for_timeout(150)
+
+
+def state(page: Visit, life: str = "life") -> torch.Tensor:
+    """The state of an automaton in the story, float32 [1, H, W, C]."""
+    values = story(page, f"{life}.run.engine.read().join()")
+    return torch.tensor([float(v) for v in values.split(",")]).view(1, 72, 72, -1)
+
+
+def in_story(visit, width: int, height: int = 844, **options: object) -> Visit:
+    page = visit(width, height, **options)
+    page.tab("How it works")
+    page.until(lambda: story(page, "run.model.channels"))
+    return page
+
+
 def opened(visit, width: int, **options: object) -> Visit:
-    page = visit(width, 844, **options)
-    page.tab("Inspect")
+    page = in_story(visit, width, **options)
+    page.page.get_by_text("For experts").click()
     page.until(lambda: page.page.locator("#inspect-weights img").count(), PATIENCE)
     page.until(lambda: page.page.locator("#inspect-traces path").count())
     return page
+
+
+def test_the_story_is_told_in_the_browser(visit):
+    page = in_story(visit, 1280, 800)
+    title = page.page.locator("#story h2")
+    asked = len(page.requests)
+    seen = set()
+    for chapter in range(8):
+        assert story(page, "chapter") == chapter
+        seen.add(title.inner_text())
+        before = story(page, "run.t")
+        page.until(lambda before=before: story(page, "run.t") > before)
+        page.snap(f"story-{chapter + 1}-1280")
+        assert page.fits()
+        if chapter in (1, 4):
+            page.page.get_by_role("button", name="Next", exact=True).click()
+        else:
+            page.page.keyboard.press("ArrowRight")
+    assert len(seen) == 8 and page.page.locator("#story .living").count() == 3
+    page.page.keyboard.press(" ")
+    at = story(page, "run.t")
+    page.page.wait_for_timeout(300)
+    assert story(page, "run.t") == at and not story(page, "playing")
+
+    # The last chapter: of three lizards, one has fallen apart and one has healed.
+    page.page.keyboard.press("r")
+    steps(page, 540)
+    target = load_checkpoint(LIZARD).target
+    errors = [
+        float(((state(page, f"lives[{i}]")[0, ..., :4] - target) ** 2).mean().log10())
+        for i in range(3)
+    ]
+    assert errors[0] > -2 and errors[1] > -2 and errors[2] < -3
+    captions = page.page.locator("#story figcaption").all_inner_texts()
+    assert [text.split()[0] for text in captions] == ["Growing", "Persistent", "Regenerating"]
+
+    # A cut is drawn with the pointer, and heals.
+    page.page.keyboard.press("7")
+    steps(page, 20)
+    whole = state(page)
+    box = page.page.locator("#story .living").bounding_box()
+    side = box["width"] / 72
+    page.page.mouse.move(box["x"] + 20 * side, box["y"] + 36 * side)
+    page.page.mouse.down()
+    page.page.mouse.move(box["x"] + 52 * side, box["y"] + 36 * side)
+    page.page.mouse.up()
+    hurt = state(page)
+    assert hurt[0, 34:39, 20:52].abs().sum() == 0 and (hurt[0, :30] == whole[0, :30]).all()
+    steps(page, 200)
+    assert ((state(page) - whole)[..., :4] ** 2).mean().log10() < -3
+    assert page.page.locator("#story figcaption").last.inner_text() == "Healed"
+
+    # What a chosen cell perceives and answers is what the library computes.
+    page.page.keyboard.press("3")
+    page.page.keyboard.press("Shift+ArrowLeft")
+    cell = story(page, "cell")
+    page.page.keyboard.press("Shift+ArrowDown")
+    assert story(page, "cell") == {"x": cell["x"], "y": cell["y"] + 1}
+    found = story(page, "thoughts()")
+    perceptions, answers = found["perceived"], found["layers"][-1]
+    nca, x, at = load_checkpoint(LIZARD).nca, state(page), (cell["y"] + 1, cell["x"])
+    with torch.no_grad():
+        perceived = nca.perceive(x)[0][at]
+        for layer in nca.layers[:-1]:
+            hidden = torch.relu(layer(perceived))
+        update = nca.layers[-1](hidden)
+    assert perceptions == pytest.approx(perceived.tolist(), abs=1e-4)
+    assert answers == pytest.approx(update.tolist(), abs=1e-4)
+    # All of it without the server.
+    assert page.requests[asked:] == [] and page.errors == []
+
+
+def test_the_story_on_a_phone_without_motion(visit):
+    page = in_story(visit, 390, has_touch=True, reduced_motion="reduce", color_scheme="dark")
+    for chapter in range(8):
+        page.page.get_by_role("button", name=f"Chapter {chapter + 1}: ").tap()
+        page.until(lambda chapter=chapter: story(page, "chapter") == chapter)
+        at = story(page, "run.t")
+        assert at > 0 and not story(page, "playing")
+        page.page.wait_for_timeout(150)
+        page.snap(f"story-{chapter + 1}-390")
+        assert story(page, "run.t") == at and page.fits()
+        assert story(page, "host.getBoundingClientRect().height") < 844
+    page.page.get_by_role("button", name="Play").tap()
+    page.until(lambda: story(page, "run.t") > at)
+    assert page.errors == []
 
 
 def test_a_life_step_by_step(visit):

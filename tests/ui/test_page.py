@@ -1,8 +1,11 @@
 """How the page opens and looks."""
 
+import io
+import re
 import urllib.request
 
 import pytest
+from PIL import Image
 
 # The demonstration up to a step, faster than a visitor would see it.
 DEMONSTRATE = """(n) => {
@@ -84,10 +87,24 @@ def test_first_load_asks_only_its_own_server(visit, server):
     assert page.errors == []
 
 
+def test_a_link_to_the_page_shows_the_lizard(server):
+    """What sites read: title, sentence and picture, near the beginning of the page."""
+    with urllib.request.urlopen(server.url) as answer:
+        page = answer.read(4000).decode()
+    tags = dict(re.findall(r'<meta (?:property|name)="([^"]+)" content="([^"]+)">', page))
+    assert tags["og:title"] == "NCA Garden" and "grows from one cell" in tags["og:description"]
+    assert tags["og:url"] == f"{server.url}/" and "Gradio" not in str(tags)
+    sizes = {tags["og:image"]: (1200, 630), f"{server.url}/favicon.ico": (176, 176)}
+    for address, size in sizes.items():
+        with urllib.request.urlopen(address, timeout=60) as answer:
+            assert Image.open(io.BytesIO(answer.read())).size == size
+            assert answer.headers["Content-Type"] == "image/png"
+
+
 def test_the_player_is_in_the_page_once(server):
     with urllib.request.urlopen(server.url) as answer:
         page = answer.read()
-    assert page.count(b"mountPlayer(host, options") == 1
+    assert page.count(b"function mountPlayer(") == 1
     assert len(page) < 450_000
     # The first screen comes before all that Gradio needs, which is most of the page.
     assert page.index(b'id="first"') < page.index(b"ncaKit =") < page.index(b"gradio_config = ")

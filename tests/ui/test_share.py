@@ -32,6 +32,20 @@ def everything(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
 
+def test_a_slow_hub_leaves_empty_cards_meanwhile(share_visit, hub):
+    """First in this file: the server has no earlier answer to show."""
+    arrived = threading.Event()
+    hub.fault(r"GET /api/models\b", held(arrived), times=1)
+    page = share_visit(1280, 800, color_scheme="dark")
+    page.tab("Share")
+    page.page.locator("#gallery .waiting").wait_for()
+    assert page.page.locator("#gallery .waiting .card").count() == 6 and page.fits()
+    page.snap("share-waiting-1280")
+    arrived.set()
+    page.page.locator("#gallery .card[data-name], #gallery .empty").first.wait_for()
+    assert page.errors == []
+
+
 def test_push_gallery_pull_and_grow_bit_for_bit(share_visit, hub, trained, garden_server):
     hub.repos.clear()  # what other tests have shared
     token = hub.user("ann")
@@ -44,6 +58,12 @@ def test_push_gallery_pull_and_grow_bit_for_bit(share_visit, hub, trained, garde
     ann.wait("#gallery", "Nobody has shared")
     ann.snap("share-empty-1280")
     assert "It is on the Hub: ann/beetle" in push(ann, token, "ann/beetle")
+    opens, embeds = (ann.page.locator(f"#pushed .{kind}") for kind in ("opens", "embeds"))
+    assert opens.input_value() == f"{garden_server.url}/?checkpoint=ann/beetle"
+    code = embeds.input_value()
+    assert f'src="{garden_server.url}/play?checkpoint=ann/beetle&amp;bare"' in code
+    ann.page.get_by_role("button", name="Copy link").click()
+    ann.wait("#pushed", "Copied")
     ann.snap("share-pushed-1280")
     files = hub.repos["model", "ann/beetle"].files()
     folder = garden_server.home / "jobs" / trained["job"]
@@ -58,7 +78,12 @@ def test_push_gallery_pull_and_grow_bit_for_bit(share_visit, hub, trained, garde
     bob.tab("Share")
     card = bob.page.locator("#gallery button").first
     card.wait_for()
-    assert bob.picture("#gallery").startswith("data:image/gif")
+    # The picture is still until the card is pointed at, and then its film.
+    bob.page.locator("#gallery .there .still").wait_for()
+    assert card.locator(".moving").count() == 0
+    card.hover()
+    bob.page.locator("#gallery .plays .moving").wait_for()
+    assert card.locator(".moving").evaluate("film => film.naturalWidth") > 0
     assert bob.fits()
     bob.snap("share-gallery-390")
     box = bob.page.locator("#gallery-query").locator("input, textarea")
@@ -89,11 +114,41 @@ def test_push_gallery_pull_and_grow_bit_for_bit(share_visit, hub, trained, garde
 
     # And away again.
     bob.tab("Share")
-    bob.page.get_by_text("What you fetched").click()
+    bob.page.get_by_text("What you opened").click()
     bob.page.locator("#forget").click()
     bob.wait("#fetched", "Removed")
     assert set(collection.glob("*/*/model.safetensors")) == others
     assert ann.errors == [] and bob.errors == []
+
+
+def test_a_page_of_somebody_else_shows_a_living_one(hub, trained, garden_server, chromium):
+    """The embed code, in a page that is not ours; and addresses that are not answered."""
+    repo = hub.repo("eva/beetle")
+    folder = garden_server.home / "jobs" / trained["job"]
+    repo.commit(
+        {name: (folder / name).read_bytes() for name in ("model.safetensors", "target.png")}
+    )
+    page = chromium.new_page()
+    page.set_content(
+        f'<iframe src="{garden_server.url}/play?checkpoint=eva/beetle&amp;bare" width="480" '
+        'height="480"></iframe>'
+    )
+    inside = page.frame_locator("iframe")
+    inside.locator("canvas.picture").wait_for()
+    assert inside.get_by_role("slider").count() == 0  # only the picture, and a button to pause
+    box = inside.locator("canvas.picture").bounding_box()
+    assert box["height"] > 440
+    home = inside.get_by_role("link", name="Grow your own in NCA Garden")
+    assert home.get_attribute("href") == "./?checkpoint=eva/beetle"
+    page.goto(f"{garden_server.url}/play?checkpoint=lizard-regenerating")
+    page.get_by_role("button", name="Pause").wait_for()
+    for name, sentence in (("", "write a name"), ("eva/nobody", "There is no eva/nobody")):
+        answer = page.goto(f"{garden_server.url}/play?checkpoint={name}")
+        assert answer.status == 404 and sentence in page.inner_text("body")
+    commit = repo.refs["main"]
+    for path in (f"film/{'0' * 32}/eva/beetle@{commit}", f"other/{'0' * 32}/a/b", "film/ü/a/b"):
+        assert page.request.get(f"{garden_server.url}/gallery/{path}").status == 404
+    page.close()
 
 
 def test_a_zip_is_taken_in_under_the_same_rules(share_visit, trained):

@@ -57,13 +57,15 @@ export function parseModel(sent) {
   };
   // With an alive mask only after the update, a rule may raise the alpha of empty cells above the
   // threshold: then every cell of the grid must be computed.
-  model.lifts = !model.prePost && !(updateOf(model, 0)[3] <= model.threshold);
+  const nothing = new Float64Array(layers[0].inputs);
+  model.lifts = !model.prePost && !(activations(model, nothing).at(-1)[3] <= model.threshold);
   return model;
 }
 
-// The output of the update network for a perception of `value` in every entry.
-function updateOf(model, value) {
-  let x = new Float64Array(model.layers[0].inputs).fill(value);
+// The values of every layer of the update network for what a cell perceives, the update last.
+export function activations(model, perceived) {
+  const found = [];
+  let x = perceived;
   model.layers.forEach(({ inputs, outputs, weight, bias }, index) => {
     const y = new Float64Array(outputs);
     for (let o = 0; o < outputs; o++) {
@@ -71,9 +73,10 @@ function updateOf(model, value) {
       for (let i = 0; i < inputs; i++) sum += weight[o * inputs + i] * x[i];
       y[o] = index + 1 < model.layers.length ? Math.max(sum, 0) : sum;
     }
+    found.push(y);
     x = y;
   });
-  return x;
+  return found;
 }
 
 // The filter bank with the second and third filter rotated, as [filter][tap][padded channel].
@@ -97,6 +100,11 @@ export function turnedBank(model, angle) {
   }
   return out;
 }
+
+const VISIBLE = ["red", "green", "blue", "alpha"];
+
+// As channel_name in nca/anatomy.py.
+export const channelName = (channel) => VISIBLE[channel] ?? `hidden ${channel - 3}`;
 
 // A seed state, one living cell in the middle, as in nca/state.py.
 export function seedCell(model) {

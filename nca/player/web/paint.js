@@ -2,9 +2,9 @@
 
 const CLAMP = (v) => (v < 0 ? 0 : v > 1 ? 1 : v);
 // Channels: their own colour or warm above zero, cool below, the background grey at zero.
-const OWN = [[0.86, 0.16, 0.18], [0.1, 0.6, 0.25], [0.13, 0.35, 0.9]];
-const WARM = [0.91, 0.35, 0.05];
-const COOL = [0.1, 0.42, 0.88];
+export const OWN = [[0.86, 0.16, 0.18], [0.1, 0.6, 0.25], [0.13, 0.35, 0.9]];
+export const WARM = [0.91, 0.35, 0.05];
+export const COOL = [0.1, 0.42, 0.88];
 
 // The numbers of tiles across and down that show all channels.
 export function tiles(channels) {

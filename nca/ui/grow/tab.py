@@ -232,7 +232,8 @@ class Handlers:
 
     def player(self, stored: Any, chosen: str) -> str:
         """The automaton with its player as one HTML file."""
-        data = export_html(self.catalog.load(key_of(stored), chosen)).encode()
+        loaded = self.catalog.load(key_of(stored), chosen)
+        data = export_html(loaded, home=self.catalog.hub.home).encode()
         return self._file(stored, chosen, data, "html")
 
     def package(self, stored: Any, chosen: str) -> str:

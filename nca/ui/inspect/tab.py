@@ -1,4 +1,4 @@
-"""The Inspect tab: one life of a checkpoint, step by step, and how its automaton works."""
+"""The tab How it works: a story, and below it one life of any checkpoint, step by step."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from nca.scorecard import recorded
 from nca.ui import shelf
 from nca.ui.context import PageContext, Updates
 from nca.ui.events import LIVES, changes, listen
-from nca.ui.inspect import life_views, model_views
+from nca.ui.inspect import life_views, model_views, story
 from nca.ui.inspect.cache import LifeCache
 from nca.ui.markup import count, note
 from nca.ui.visitor import key_of
 
-ID, TITLE = "inspect", "Inspect"
+ID, TITLE = "inspect", "How it works"
 LENGTH = 300  # steps of a life
 MOST_WORK = 5e11  # multiplications of one life if every cell is alive: about half a minute
 SCORING = 60.0  # seconds a visitor may have to wait for scores
@@ -64,6 +64,7 @@ class InspectTab:
     """The components.
 
     Attributes:
+        fold: the accordion that holds all of them; closed at first.
         shelf: the checkpoints to choose from.
         about: a note on the automaton.
         newest: the button that shows its newest weights.
@@ -83,6 +84,7 @@ class InspectTab:
         life: which life the page shows, `ShownLife` or None.
     """
 
+    fold: gr.Accordion
     shelf: gr.HTML
     about: gr.HTML
     newest: gr.Button
@@ -128,7 +130,8 @@ def build(context: PageContext) -> Callable[[], None]:
     handlers = Handlers(context, tab)
     inputs = [visitor, *tab.inputs]
     playing: dict[str, Any] = LIVES | {"show_progress": "minimal", "show_progress_on": tab.stage}
-    listen(context.items[ID].select, handlers.open, [*inputs, context.chosen], tab.outputs, **LIVES)
+    listen(tab.fold.expand, handlers.open, [*inputs, context.chosen], tab.outputs, **playing)
+    listen(context.items[ID].select, handlers.reopen, inputs, tab.outputs, **LIVES)
     listen(tab.shelf.select, handlers.pick, inputs, tab.outputs, **playing)
     listen(tab.newest.click, handlers.show_newest, inputs, tab.outputs, **playing)
     listen(
@@ -159,7 +162,13 @@ def build(context: PageContext) -> Callable[[], None]:
 def lay_out() -> InspectTab:
     """Create the components; call it within the page's Blocks."""
     life = gr.State(None, time_to_live=3600)
-    with gr.Column(elem_id="inspect-tab"):
+    story.build()
+    with (
+        gr.Accordion(
+            "For experts: any automaton, step by step", open=False, elem_id="inspect-fold"
+        ) as fold,
+        gr.Column(elem_id="inspect-tab"),
+    ):
         shelf_row = shelf.build("inspect-shelf")
         with gr.Row(elem_id="inspect-about"):
             about = gr.HTML("")
@@ -191,7 +200,7 @@ def lay_out() -> InspectTab:
             with gr.Column(min_width=320):
                 weights = gr.HTML("", elem_id="inspect-weights")
     return InspectTab(
-        shelf_row, about, newest, step, damage, seed, stage, traces, strips, curves, score,
+        fold, shelf_row, about, newest, step, damage, seed, stage, traces, strips, curves, score,
         map_box, draw_map, perceived, ranges, weights, life,
     )  # fmt: skip
 
@@ -205,7 +214,7 @@ class Handlers:
     def open(
         self, stored: Any, shown: ShownLife | None, step: int, seed: int, damage: str, chosen: str
     ) -> Updates:
-        """The tab was opened: show its last checkpoint, else the Grow tab's, else any."""
+        """The fold was opened: show its last checkpoint, else the Grow tab's, else any."""
         entries = self.catalog.entries(key_of(stored))
         names = {str(entry.ref) for entry in entries}
         first = self.catalog.default(entries)
@@ -216,6 +225,14 @@ class Handlers:
         ):
             return {self.tab.shelf: shelf.shelf_html(entries, name)}
         return self._choose(stored, name, step, seed, damage)
+
+    def reopen(
+        self, stored: Any, shown: ShownLife | None, step: int, seed: int, damage: str
+    ) -> Updates:
+        """The tab was opened again: newest weights and shelf, if the fold was ever opened."""
+        if shown is None:
+            return gr.skip()
+        return self.open(stored, shown, step, seed, damage, "")
 
     def pick(
         self,

@@ -1,33 +1,65 @@
-"""Checkpoints that others shared, as a gallery of cards.
+"""Checkpoints that others shared, as a gallery of cards whose pictures move when pointed at.
 
-Every picture comes through this server, with limits on its size and on the time it takes.
+The cards come first, their pictures one by one afterwards. Every picture comes through this server,
+with limits on its size and on the time it takes.
 """
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
+import hmac
 import html
 import time
 from collections import OrderedDict
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from urllib.parse import quote
+
+import gradio as gr
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from nca.hub import Hub, HubEntry, discover, thumbnail
-from nca.ui.markup import data_uri
+from nca.ui.components import script
 
 SHOWN = 12
 FRESH_SECONDS = 60.0  # how long the result of a search is reused
-PICTURE_SECONDS = 8.0
-FILM_BYTES = 1_500_000  # per card; for a larger GIF the still picture is shown
-WALL_BYTES = 8_000_000
+PICTURE_SECONDS = 12.0
+FILM_BYTES = 1_500_000  # for a larger GIF the still picture is shown
 SORTS = {"Newest": "last_modified", "Most liked": "likes"}
+PATH, KINDS = "/gallery", ("still", "film")
+_CARD = '<span class="film"></span><strong>\u00a0</strong><small>\u00a0</small>'
+SKELETON = (
+    '<div class="wall waiting" role="status" aria-label="Asking the Hub">'
+    + f'<div class="card" aria-hidden="true">{_CARD}</div>' * 6
+    + "</div>"
+)
+_FOR_A_DAY = {"Cache-Control": "private, max-age=86400"}  # a commit's picture never changes
+
+
+def build(elem_id: str) -> gr.HTML:
+    """The component, first with empty cards; a click on a card triggers `select` with `.name`."""
+    return gr.HTML(
+        SKELETON,
+        js_on_load=script("share/gallery.js"),
+        elem_id=elem_id,
+        apply_default_css=False,
+    )
 
 
 class Gallery:
-    """Searches the Hub and caches the results for a minute. Never uses a token."""
+    """Searches the Hub and caches the results for a minute. Never uses a token.
 
-    def __init__(self, hub: Hub) -> None:
+    Args:
+        hub: where the checkpoints are.
+        secret: of the server; it signs the addresses of the cards' pictures.
+    """
+
+    def __init__(self, hub: Hub, secret: str) -> None:
         self.hub = replace(hub, preview_bytes=FILM_BYTES)
-        self._pool = ThreadPoolExecutor(4, thread_name_prefix="thumbnails")
+        self._secret = secret.encode()
         self._known: OrderedDict[tuple[str, str], tuple[float, str]] = OrderedDict()
 
     def forget(self) -> None:
@@ -43,51 +75,66 @@ class Gallery:
         entries = discover(
             self.hub, search[0], sort="likes" if sort == "likes" else "last_modified", limit=SHOWN
         )
-        wall = _wall(entries, self._pictures(entries), search[0])
+        wall = self._wall(entries, search[0])
         self._known[search] = time.monotonic(), wall
         while len(self._known) > 8:
             self._known.popitem(last=False)
         return wall
 
-    def _pictures(self, entries: list[HubEntry]) -> list[bytes | None]:
-        """A picture for each entry; None where it did not arrive in time or the page is full."""
-        thumbnails = [self._pool.submit(thumbnail, self.hub, entry) for entry in entries]
-        wait(thumbnails, PICTURE_SECONDS)
-        pictures: list[bytes | None] = []
-        left = WALL_BYTES
-        for future in thumbnails:
-            future.cancel()
-            ready = future.done() and not future.cancelled() and future.exception() is None
-            data = future.result() if ready else None
-            data = data if data and len(data) <= left else None
-            left -= len(data or b"")
-            pictures.append(data)
-        return pictures
+    def route(self) -> Route:
+        """`GET /gallery/{still|film}/{signature}/{user/name@commit}`: the picture of a card.
 
+        Only addresses that this server has signed are answered, so it is no proxy for the Hub.
+        """
+        pool = ThreadPoolExecutor(4, thread_name_prefix="thumbnails")
 
-def _wall(entries: list[HubEntry], pictures: list[bytes | None], query: str) -> str:
-    if not entries:
-        words = f"Nothing found for “{query}”" if query else "Nobody has shared anything yet"
-        more = "Try another word." if query else "Be the first: push one of yours."
-        return f'<div class="empty"><strong>{html.escape(words)}</strong>{more}</div>'
-    cards = "".join(_card(*pair) for pair in zip(entries, pictures, strict=True))
-    return f'<div class="wall" role="group" aria-label="What others shared">{cards}</div>'
+        async def picture(request: Request) -> Response:
+            kind, signature, name = (request.path_params[key] for key in ("kind", "by", "name"))
+            if kind not in KINDS or not self._signed(name, signature):
+                return Response(status_code=404)
+            repo_id, _, commit = name.partition("@")
+            entry = HubEntry(repo_id, "", 0, None, commit, "")
+            asked = pool.submit(thumbnail, self.hub, entry, still=kind == "still")
+            try:
+                data = await asyncio.wait_for(asyncio.wrap_future(asked), PICTURE_SECONDS)
+            except TimeoutError:
+                data = None
+            if data is None:
+                return Response(status_code=404)
+            media = "image/gif" if data[:3] == b"GIF" else "image/png"
+            return Response(data, media_type=media, headers=_FOR_A_DAY)
 
+        return Route(f"{PATH}/{{kind}}/{{by}}/{{name:path}}", picture)
 
-def _card(entry: HubEntry, picture: bytes | None) -> str:
-    """One card; titles and names are other people's text, so they are escaped."""
-    image = '<span class="blank" aria-hidden="true"></span>'
-    if picture:
-        kind = "image/gif" if picture[:3] == b"GIF" else "image/png"
-        image = f'<img class="cells" src="{data_uri(picture, kind)}" alt="">'
-    facts = [html.escape(entry.repo_id)]
-    if entry.likes:
-        facts.append(f"{entry.likes} like{'s' if entry.likes > 1 else ''}")
-    if entry.modified:
-        facts.append(f"{entry.modified:%d %b %Y}")
-    name = html.escape(f"{entry.repo_id}@{entry.commit}" if entry.commit else entry.repo_id)
-    lines = "".join(f"<small>{fact}</small>" for fact in facts)
-    return (
-        f'<button type="button" data-name="{name}">{image}'
-        f"<strong>{html.escape(entry.title)}</strong>{lines}</button>"
-    )
+    # ------------------------------------------------------------------ cards
+
+    def _signature(self, name: str) -> str:
+        return hmac.new(self._secret, f"gallery {name}".encode(), hashlib.sha256).hexdigest()[:32]
+
+    def _signed(self, name: str, signature: str) -> bool:
+        return hmac.compare_digest(self._signature(name).encode(), signature.encode())
+
+    def _wall(self, entries: list[HubEntry], query: str) -> str:
+        if not entries:
+            words = f"Nothing found for “{query}”" if query else "Nobody has shared anything yet"
+            more = "Try another word." if query else "Be the first: push one of yours."
+            return f'<div class="empty"><strong>{html.escape(words)}</strong>{more}</div>'
+        cards = "".join(self._card(entry) for entry in entries)
+        return f'<div class="wall" role="group" aria-label="What others shared">{cards}</div>'
+
+    def _card(self, entry: HubEntry) -> str:
+        """One card; titles and names are other people's text, so they are escaped."""
+        facts = [html.escape(entry.repo_id)]
+        if entry.likes:
+            facts.append(f"{entry.likes} like{'s' if entry.likes > 1 else ''}")
+        if entry.modified:
+            facts.append(f"{entry.modified:%d %b %Y}")
+        name = f"{entry.repo_id}@{entry.commit}" if entry.commit else entry.repo_id
+        signed = f"{self._signature(name)}/{quote(name)}"
+        still, film = (html.escape(f"{PATH[1:]}/{kind}/{signed}") for kind in KINDS)
+        lines = "".join(f"<small>{fact}</small>" for fact in facts)
+        return (
+            f'<button type="button" class="card" data-name="{html.escape(name)}" '
+            f'data-film="{film}"><span class="film"><img class="cells still" src="{still}" alt="" '
+            f'loading="lazy"></span><strong>{html.escape(entry.title)}</strong>{lines}</button>'
+        )

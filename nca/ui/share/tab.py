@@ -1,4 +1,4 @@
-"""The Share tab: push to the Hub, pull from it, browse the gallery, upload a checkpoint."""
+"""The Share tab: the gallery, push to the Hub, pull from it, upload a checkpoint."""
 
 from __future__ import annotations
 
@@ -9,17 +9,20 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import gradio as gr
+from starlette.routing import Route
 
 from nca.card import LICENCES
 from nca.catalog import CheckpointRef
 from nca.catalog.push_bundle import push_bundle
 from nca.config import BadInput
 from nca.hub import Hub, PushResult, Unreachable, push
+from nca.settings import Settings
 from nca.ui import shelf
 from nca.ui.components import VisitorDropdown
 from nca.ui.context import PageContext, Updates, Values, named_values
 from nca.ui.events import APOLOGY, NETWORK, listen, toast
 from nca.ui.markup import FLEETING, note
+from nca.ui.share import gallery, play
 from nca.ui.share.gallery import SORTS, Gallery
 from nca.ui.share.sign_in import pull_fields, push_fields, reading, writing
 from nca.ui.visitor import key_of
@@ -152,16 +155,27 @@ def lay_out(context: PageContext) -> ShareTab:
     """Create the components; call it within the page's Blocks."""
     settings, hub = context.settings, context.catalog.hub
     fetched = gr.Textbox("", visible=False)
+    gr.HTML(_heading("What others grew", "Point at one to see it grow. A click opens it."))
+    with gr.Row():
+        query = gr.Textbox(
+            label="Search", placeholder="lizard", max_lines=1, max_length=100,
+            elem_id="gallery-query", scale=3, min_width=200,
+        )  # fmt: skip
+        sort = gr.Radio(
+            list(SORTS.items()), value="last_modified", label="Order", elem_id="gallery-sort",
+            scale=2, min_width=200,
+        )  # fmt: skip
+    wall = gallery.build("gallery")
+    fetch_result = gr.HTML("", elem_id="fetched")
     with gr.Row(equal_height=False):
         with gr.Column(scale=6, min_width=320):
-            gr.HTML(_heading("Push one of yours"))
+            gr.HTML(_heading("Share one of yours"))
             if not settings.lasting:
                 gr.HTML(note(FLEETING))
             checkpoint = VisitorDropdown(
                 [], value=None, label="Automaton", filterable=False, interactive=True,
                 elem_id="push-what",
             )  # fmt: skip
-            way, token = push_fields(settings, hub)
             with gr.Row():
                 repo = gr.Textbox(
                     label="Name on the Hub", placeholder="user/name", max_lines=1, max_length=120,
@@ -178,43 +192,31 @@ def lay_out(context: PageContext) -> ShareTab:
                 False, label="As a pull request to a repo that is there already",
                 elem_id="push-proposal",
             )  # fmt: skip
+            way, token = push_fields(settings, hub)
             push_button = gr.Button("Push to the Hub", variant="primary", elem_id="push")
-            push_result = gr.HTML("", elem_id="pushed")
+            push_result = play.links_box("pushed")
         with gr.Column(scale=5, min_width=320):
-            gr.HTML(_heading("Fetch one"))
+            gr.HTML(_heading("Open one by name, or a file"))
             name = gr.Textbox(
-                label="From the Hub, by name", placeholder="user/name or user/name@revision",
+                label="Name on the Hub", placeholder="user/name or user/name@revision",
                 max_lines=1, max_length=240, elem_id="pull-name",
             )  # fmt: skip
             as_me, pull_token = pull_fields(settings)
-            pull = gr.Button("Pull and grow it", elem_id="pull")
+            pull = gr.Button("Open it", elem_id="pull")
             upload = gr.UploadButton(
                 "Upload a checkpoint zip", file_types=[".zip"], elem_id="upload-zip"
             )
-            fetch_result = gr.HTML("", elem_id="fetched")
-            with gr.Accordion("What you fetched", open=False):
+            with gr.Accordion("What you opened", open=False):
                 gr.HTML(
                     f'<p class="note">The last few stand on your shelf on the Grow tab for '
                     f"{settings.limits.job_days} days. Only your key opens them.</p>"
                 )
                 forget = gr.Button("Remove them now", size="sm", elem_id="forget")
-            if settings.space:
-                gr.HTML(_duplicate(hub, settings.space), elem_id="duplicate")
-    gr.HTML(_heading("What others grew"))
-    with gr.Row():
-        query = gr.Textbox(
-            label="Search", placeholder="lizard", max_lines=1, max_length=100,
-            elem_id="gallery-query",
-            scale=3, min_width=200,
-        )  # fmt: skip
-        sort = gr.Radio(
-            list(SORTS.items()), value="last_modified", label="Order", elem_id="gallery-sort",
-            scale=2, min_width=200,
-        )  # fmt: skip
+            if hub.home:
+                gr.HTML(_duplicate(hub.home), elem_id="duplicate")
     return ShareTab(
         checkpoint, way, token, repo, private, licence, proposal, push_button, push_result, name,
-        as_me, pull_token, pull, upload, forget, fetched, fetch_result, query, sort,
-        shelf.build("gallery"),
+        as_me, pull_token, pull, upload, forget, fetched, fetch_result, query, sort, wall,
     )  # fmt: skip
 
 
@@ -224,7 +226,7 @@ class Handlers:
     def __init__(self, context: PageContext, tab: ShareTab) -> None:
         self.settings, self.catalog = context.settings, context.catalog
         self.visitor, self.tab = context.visitor, tab
-        self.gallery = Gallery(self.catalog.hub)
+        self.gallery = Gallery(self.catalog.hub, self.settings.secret)
 
     # ------------------------------------------------------------------ pushing
 
@@ -263,6 +265,8 @@ class Handlers:
         else:
             words = f"It is on the Hub: {link}"
         done = f'<p class="done" role="status">{words}</p>'
+        if not (form.proposal or form.private):
+            done += play.links(result.repo_id, self.catalog.hub.home)
         return {self.tab.token: "", self.tab.push_result: done}
 
     def _push(
@@ -280,7 +284,7 @@ class Handlers:
             progress(share, desc=words)
 
         report(0.0, "Getting it ready")
-        with push_bundle(folder, self.settings.limits) as bundle:
+        with push_bundle(folder, self.settings.limits, self.catalog.hub.home) as bundle:
             return push(
                 self.catalog.hub,
                 bundle,
@@ -360,12 +364,19 @@ class Handlers:
             return f'<div class="empty">{html.escape(str(refusal))}{again}</div>'
 
 
-def _heading(text: str) -> str:
-    return f'<div class="steps"><h2>{text}</h2></div>'
+def routes(settings: Settings) -> list[Route]:
+    """What other pages, and the cards of the gallery, load from this server."""
+    hub = Hub(cache=settings.home / "hub", limits=settings.limits, space=settings.space)
+    return [Gallery(hub, settings.secret).route(), play.route(settings, hub)]
 
 
-def _duplicate(hub: Hub, space: str) -> str:
-    link = html.escape(f"{hub.endpoint}/spaces/{space}?duplicate=true")
+def _heading(text: str, more: str = "") -> str:
+    more = f'<p class="note">{more}</p>' if more else ""
+    return f'<div class="steps"><h2>{text}</h2>{more}</div>'
+
+
+def _duplicate(home: str) -> str:
+    link = html.escape(f"{home}?duplicate=true")
     return (
         f'<p class="note">A garden of your own, with a GPU if you like: <a href="{link}" '
         'target="_blank" rel="noopener">Duplicate this Space</a>.</p>'
