@@ -21,7 +21,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import yaml
 
-LARGE = (".safetensors", ".gif", ".png", ".webp", ".wasm", ".bin")
+LARGE = (".safetensors", ".gif", ".png", ".webp", ".wasm", ".bin", ".zip")
 
 
 def git_oid(data: bytes) -> str:

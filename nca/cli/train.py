@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from nca.cli import on_hub_jobs
 from nca.cli.arguments import check_folder_out, text
 from nca.cli.training_options import (
     add_setting_options,
@@ -28,6 +29,7 @@ def add_commands(commands: Any) -> None:
     picture.add_argument("--image", type=Path, help="a PNG, JPEG, WebP or GIF")
     add_setting_options(train)
     train.add_argument("--out", type=Path, required=True, help="the checkpoint folder")
+    on_hub_jobs.add_options(train)
     train.set_defaults(run=_train)
 
 
@@ -46,6 +48,7 @@ def _train(options: argparse.Namespace) -> int:
     # Validate everything that can be validated before rendering or downloading anything.
     picture = target_config(options, options.emoji, options.image)
     job(target=Target(picture or TargetConfig(), b"", ""))
+    on_hub_jobs.check_options(options)
     check_folder_out(folder)
     if options.begin and folder.resolve() == Path(options.begin).resolve():
         raise BadInput("Please let --out be another folder than --from.")
@@ -59,7 +62,8 @@ def _train(options: argparse.Namespace) -> int:
     spec = job(target=target, initial=initial)
     with signals() as received:
         weights = initial and initial.weights
-        done = train_in(folder, spec, target.png, weights, stop=lambda: bool(received))
+        train = partial(on_hub_jobs.train, options) if options.on == "jobs" else train_in
+        done = train(folder, spec, target.png, weights, stop=lambda: bool(received))
     if done:
         quoted = shlex.quote(str(folder))
         print(f"Saved in {folder}. To see it: python -m nca grow {quoted} --out grown.gif")
