@@ -44,7 +44,7 @@ class Job:
     def info(self) -> dict:
         return {
             "id": self.id,
-            "createdAt": self.began.isoformat(),
+            "createdAt": self.began.isoformat().replace("+00:00", "Z"),
             "dockerImage": self.spec["dockerImage"],
             "command": self.spec["command"],
             "environment": self.spec["environment"],
