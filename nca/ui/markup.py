@@ -71,5 +71,5 @@ def duration(seconds: float) -> str:
 
 
 def count(number: int) -> str:
-    """A number with thin spaces between thousands."""
-    return f"{number:,}".replace(",", "\u202f")
+    """A number as everywhere on the page: 1,046."""
+    return f"{number:,}"

@@ -38,7 +38,7 @@ def test_it_opens_alive(visit, width, height, scheme):
     page.page.evaluate(DEMONSTRATE, 200)
     assert caption.inner_text() == "Your turn: drag across it" and finger.is_visible()
     page.snap(f"first-{width}-{scheme}")
-    assert page.fits()
+    assert page.fits() and page.barriers() == []
     # One's own cut ends the demonstration; Play shows the rest of the tab, and the life goes on.
     x, y = page.cell(30, 30)
     page.page.touchscreen.tap(x, y) if touch else page.page.mouse.click(x, y)
@@ -155,18 +155,22 @@ def test_the_chosen_automaton_is_in_sight(visit):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
-def test_nothing_overflows(visit, width, scheme):
+def test_nothing_overflows_or_keeps_people_out(visit, width, scheme):
     page = visit(width, 844, color_scheme=scheme)
     colour = page.page.evaluate("getComputedStyle(document.body).backgroundColor")
     levels = [int(part) for part in colour.removeprefix("rgb(").removesuffix(")").split(",")]
     assert max(levels) < 60 if scheme == "dark" else min(levels) > 200
-    for tab in ("Train", "Grow"):
+    for tab in ("Train", "Grow", "Share"):
         page.tab(tab)
         if tab == "Grow":
             page.grows(100)
+            page.page.get_by_text("Film: part, format, size, ground").click()
+            page.page.locator("#film-format").wait_for()
         page.page.wait_for_timeout(400)
         page.snap(f"{tab.lower()}-{width}-{scheme}")
         assert page.fits(), tab
+        if width == 1280:
+            assert page.barriers() == [], tab
     page.tab("Train")
     page.page.get_by_text("Advanced settings").click()
     for source in ("Upload", "Draw"):

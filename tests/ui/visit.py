@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Page
 from tests.ui.server import Server
 
 MACHINE_TOKEN = "hf_machine" + "m" * 24  # the server's own, which must never serve a visitor
+AXE = Path(__file__).parents[2] / "nca/player/node_modules/axe-core/axe.min.js"
 TINY = {
     "#size": 16, "#padding": 4, "#batch": 2, "#damage-count": 1, "#pool-size": 16,
     "#steps-min": 16, "#steps-max": 24, "#channels": 8,
@@ -121,8 +122,23 @@ class Visit:
 
     def iteration(self) -> int:
         """How far the training is that the page shows."""
-        text = self.wait("#status", r"[\d\u202f]+ of [\d\u202f]+ iterations")
-        return int(re.search(r"([\d\u202f]+) of", text)[1].replace("\u202f", ""))
+        text = self.wait("#status", r"[\d,]+ of [\d,]+ iterations")
+        return int(re.search(r"([\d,]+) of", text)[1].replace(",", ""))
+
+    def barriers(self) -> list[str]:
+        """What axe-core finds that keeps people out; nothing where npm has not installed it."""
+        if not AXE.exists():
+            return []
+        self.page.evaluate(AXE.read_text(encoding="utf-8"))
+        return self.page.evaluate(
+            """async () => {
+              const only = {type: 'tag', values: ['wcag2a', 'wcag2aa']};
+              const {violations} = await axe.run(document, {runOnly: only});
+              return violations.filter(({impact}) => ['serious', 'critical'].includes(impact))
+                .flatMap(({id, nodes}) => nodes.map((node) =>
+                  `${id}: ${node.html.slice(0, 150)} ${node.any[0]?.message ?? ''}`));
+            }"""
+        )
 
     def fits(self) -> bool:
         """Nothing is wider than the window."""
