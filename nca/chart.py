@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 Points = Sequence[tuple[float, float]]
@@ -94,6 +95,22 @@ def sheet(pictures: Sequence[Image.Image], columns: int = 2) -> Image.Image:
     for index, picture in enumerate(pictures):
         page.paste(picture, (index % columns * width, index // columns * height))
     return page
+
+
+def smooth(points: Points, share: float = 0.04) -> list[tuple[float, float]]:
+    """The points with every y replaced by a mean of its neighbours', weighted by a Gaussian.
+
+    Args:
+        points: (x, y) with x ascending.
+        share: standard deviation of the Gaussian, relative to the number of points.
+    """
+    if len(points) < 3:
+        return list(points)
+    x, y = np.array(points, float).T
+    at = np.arange(len(points))
+    weights = np.exp(-0.5 * ((at[:, None] - at) / max(1.0, share * len(points))) ** 2)
+    means = weights @ y / weights.sum(1)
+    return list(zip(x.tolist(), means.tolist(), strict=True))
 
 
 def nice_ticks(low: float, high: float, most: int = 6) -> list[float]:

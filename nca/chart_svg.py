@@ -12,7 +12,12 @@ _LEFT, _RIGHT, _TOP, _BOTTOM, _LINE = 46, 18, 26, 24, 16
 
 
 def chart_svg(
-    title: str, lines: Mapping[str, Points], *, size: tuple[int, int] = (840, 420)
+    title: str,
+    lines: Mapping[str, Points],
+    *,
+    size: tuple[int, int] = (840, 420),
+    ink: str = INK,
+    paper: str = PAPER,
 ) -> str:
     """One chart with its legend: an SVG document.
 
@@ -20,6 +25,8 @@ def chart_svg(
         title: above it.
         lines: name -> points (x, y) with x ascending; points that are not finite are left out.
         size: width and height in pixels.
+        ink: colour of the text; "currentColor" follows a page's.
+        paper: colour of the ground, or "none".
     """
     width, height = size
     lines = {
@@ -41,12 +48,14 @@ def chart_svg(
 
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
-        f'viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="11" fill="{INK}">',
-        f'<rect width="{width}" height="{height}" fill="{PAPER}"/>',
+        f'viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="11" fill="{ink}">',
+        f'<rect width="{width}" height="{height}" fill="{paper}"/>',
         f'<text x="{_LEFT}" y="16" font-size="13">{escape(title)}</text>',
     ]
     for y in y_ticks:
-        parts.append(f'<path d="M{_LEFT} {down(y):.1f}H{width - _RIGHT}" stroke="{FAINT}"/>')
+        parts.append(
+            f'<path class="level" d="M{_LEFT} {down(y):.1f}H{width - _RIGHT}" stroke="{FAINT}"/>'
+        )
         parts.append(f'<text x="{_LEFT - 5}" y="{down(y) + 4:.1f}" text-anchor="end">{y:g}</text>')
     for x in nice_ticks(x_low, x_high):
         if x_low <= x <= x_high:
@@ -56,7 +65,7 @@ def chart_svg(
     for number, (name, points) in enumerate(lines.items()):
         colour, y = COLOURS[number % len(COLOURS)], _TOP + _LINE * number + 4
         path = " ".join(f"{across(x):.1f},{down(y):.1f}" for x, y in points)
-        parts.append(f'<path d="M{_LEFT} {y}h14" stroke="{colour}" stroke-width="3"/>')
+        parts.append(f'<path class="key" d="M{_LEFT} {y}h14" stroke="{colour}" stroke-width="3"/>')
         parts.append(f'<text x="{_LEFT + 20}" y="{y + 4}">{escape(name)}</text>')
         parts.append(
             f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.5"/>'

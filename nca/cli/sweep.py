@@ -108,10 +108,10 @@ def _bar(runs: list[SweepRun]) -> Generator[Callable[[], None]]:
             done = sum(
                 min(read_progress(run.folder).iteration, run.spec.train.iterations) for run in runs
             )
-            bar.set_postfix_str(
-                f"{sum(run.finished for run in runs)} of {len(runs)} finished", refresh=False
-            )
-            bar.update(done - bar.n)
+            if done != bar.n:
+                finished = sum(run.finished for run in runs)
+                bar.set_postfix_str(f"{finished} of {len(runs)} finished", refresh=False)
+                bar.update(done - bar.n)
 
         yield show
 

@@ -190,6 +190,8 @@ def test_the_command_trains_a_repo_further(base, tmp_path, monkeypatch, private)
         commit = repo.commit({name: (base / name).read_bytes() for name in names})
         out = ["--out", str(tmp_path / "out")]
         assert main(["train", "--from", "ann/lizard", *out, *TINY]) == 0
+        film = ["--steps", "2", "--out", str(tmp_path / "film.gif")]
+        assert main(["grow", f"ann/lizard@{commit}", *film]) == 0
     made = load_checkpoint(tmp_path / "out").info.initial
     assert made.title == "Old lizard"
     # A card that anyone can read does not name what not everybody may see.

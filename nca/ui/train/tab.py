@@ -90,7 +90,10 @@ class TrainTab:
 
 def build(context: PageContext) -> Callable[[], None]:
     """Lay out the tab and attach its handlers."""
+    from nca.ui.train import for_researchers
+
     tab = lay_out(context)
+    for_researchers.add(context, tab.panel.selector)
     handlers, visitor, panel = Handlers(context, tab), context.visitor, tab.panel
 
     listen(
