@@ -273,17 +273,17 @@ class SharpenConfig(_Frozen):
 
     >>> from nca.config import SharpenConfig
     >>> SharpenConfig().iterations
-    2000
+    3000
     """
 
     decoder: DecoderConfig = DecoderConfig()
-    iterations: int = Field(default=2000, ge=1, le=100_000)
+    iterations: int = Field(default=3000, ge=1, le=100_000)
     learning_rate: float = Field(default=3e-3, ge=1e-6, le=0.1)
     points: int = Field(
         default=16, ge=1, le=64, description="Pixels per cell that an iteration looks at, of 64"
     )
     steady: float = Field(
-        default=1.0, ge=0, le=100, description="Weight of the change between consecutive steps"
+        default=4.0, ge=0, le=100, description="Weight of the change between consecutive steps"
     )
 
 

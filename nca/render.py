@@ -81,6 +81,16 @@ def preview_scale(size: tuple[int, int], most: int) -> int:
     return min(most, max(1, 288 // max(size)))
 
 
+def fitting_scale(cells: int, scale: int) -> int:
+    """`scale` pixels per cell, or fewer where a film would take too much memory.
+
+    Args:
+        cells: of all frames together.
+        scale: wanted.
+    """
+    return max(1, min(scale, int((_MOST_PIXELS / max(1, cells)) ** 0.5)))
+
+
 def upscale(frames: np.ndarray, scale: int) -> np.ndarray:
     """Frames [..., H, W, channels] enlarged `scale` times, every cell a square."""
     return frames if scale == 1 else frames.repeat(scale, -3).repeat(scale, -2)

@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from safetensors.torch import load, save
 
 from nca import (
@@ -202,6 +203,14 @@ def test_sharpen_on_the_command_line(tmp_path, nca, capsys):
     target = make_target(CACTUS)
     known = save_checkpoint(tmp_path / "a", nca, CheckpointInfo(target=CACTUS), target, None, False)
     assert main(["sharpen", str(known), "--iterations", "2"]) == 0
+    for more in ([], ["--cells"]):
+        film = tmp_path / "film.webp"
+        words = ["--steps", "2", "--scale", "12", "--out", str(film), *more]
+        assert main(["grow", str(known), *words]) == 0
+        with Image.open(film) as picture:
+            assert picture.size == (144, 144)
+            colours = len(picture.convert("RGBA").getcolors(144 * 144))
+        assert (colours > 150) == (not more)  # every cell has one colour, or many
     loaded = load_checkpoint(known)
     assert loaded.decoder is not None and loaded.picture_at(16).shape == (192, 192, 4)
     photo = CACTUS.model_copy(update={"kind": "image", "emoji": None})

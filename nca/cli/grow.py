@@ -47,6 +47,9 @@ def add_commands(commands: Any) -> None:
     grow.add_argument("--every", type=int, default=made.every, help="steps per frame")
     grow.add_argument("--fps", type=int, default=made.fps)
     grow.add_argument("--scale", type=int, default=made.scale, help="pixels per cell")
+    grow.add_argument(
+        "--cells", action="store_true", help="draw every cell as a square, decoder or not"
+    )
     grow.add_argument("--out", type=Path, required=True, help="ends in .gif .webp .apng or .mp4")
     grow.set_defaults(run=_grow)
 
@@ -58,7 +61,7 @@ def _grow(options: argparse.Namespace) -> int:
 
     from nca.checkpoint import load_checkpoint
     from nca.damage_shapes import damage
-    from nca.render import save_animation
+    from nca.render import fitting_scale, save_animation, to_rgba8
 
     limits = Limits()
     film = checked(Film, {name: getattr(options, name) for name in Film.model_fields})
@@ -67,6 +70,9 @@ def _grow(options: argparse.Namespace) -> int:
     checkpoint = load_checkpoint(find_checkpoint(options.checkpoint).folder, limits)
     nca, angle = checkpoint.nca, math.radians(film.angle)
     x = nca.seed(film.samples, film.size or checkpoint.size)
+    fine = checkpoint.decoder is not None and not options.cells
+    count = film.steps // film.every + 1
+    scale = fitting_scale(count * x[..., 0].numel(), film.scale) if fine else 1
     frames = []
     with tqdm(total=film.steps, unit="step", desc="Growing", dynamic_ncols=True) as bar:
         for t in range(film.steps + 1):
@@ -74,11 +80,13 @@ def _grow(options: argparse.Namespace) -> int:
                 if step == t:
                     x = damage(x, shape, seed=film.seed + step)
             if t % film.every == 0:
-                frames.append(torch.cat(tuple(x[..., :4]), dim=1))
+                drawn = checkpoint.draw(x, scale, angle) if fine else x[..., :4]
+                side_by_side = torch.cat(tuple(drawn), dim=1)
+                frames.append(torch.from_numpy(to_rgba8(side_by_side)) if fine else side_by_side)
             if t < film.steps:
                 x = nca.grow(x, 1, film.seed, t0=t, angle=angle)
                 bar.update()
-    save_animation(torch.stack(frames), options.out, fps=film.fps, scale=film.scale)
+    save_animation(torch.stack(frames), options.out, fps=film.fps, scale=1 if fine else film.scale)
     print(f"Saved {len(frames)} frames in {options.out}.")
     return 0
 

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nca.player.bundle import script
+from nca.player.bundle import packed_script
 from nca.player.models import player_model
 
 if TYPE_CHECKING:
@@ -46,8 +46,8 @@ seed.</p></header>
 <main class="nca-player"></main>
 <footer><p class="credit">%(credit)s</p><p class="home">%(home)s</p></footer>
 <script type="application/json" id="model">%(model)s</script>
-<script>
-const kit = %(script)s;
+<script type="module">
+const kit = await %(script)s;
 const bare = %(bare)s || new URLSearchParams(location.search).has("bare");
 document.documentElement.classList.toggle("bare", bare);
 kit.mountPlayer(document.querySelector(".nca-player"), {
@@ -85,15 +85,16 @@ def page(
         "bare": "true" if bare else "false",
         "home": link if home else "",
         "model": data,
-        # A closing tag inside the script would end the element.
-        "script": script().replace("</script", "<\\/script"),
+        "script": packed_script(),
     }
 
 
 def export_html(
     source: Checkpoint | str | Path, bare: bool = False, home: str | None = None
 ) -> str:
-    """A checkpoint, or the folder of one, as one self-contained HTML file, about 120 kB.
+    """A checkpoint, or the folder of one, as one self-contained HTML file.
+
+    It takes about 100 kB, 150 with a decoder.
 
     Args:
         source: the checkpoint, or its folder.

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from nca.config import BadInput, Limits, NCAConfig, checked
+from nca.decoder import Decoder
 from nca.fire import threshold
 from nca.model import NCA
 
@@ -44,7 +45,8 @@ def player_model(
         series: a job's id: newer weights of the same series replace those of the running
             automaton; any other model starts from a seed.
 
-    `brush` is the eraser's initial radius in cells.
+    `decoder`, where the checkpoint has one, is what the player draws it with; see
+    `player_decoder`. `brush` is the eraser's initial radius in cells.
     """
     nca: NCA = source if isinstance(source, NCA) else source.nca
     if size is None:
@@ -66,6 +68,27 @@ def player_model(
         "config": config,
         "fire_threshold": threshold(nca.config.fire_rate),
         "weights": base64.b64encode(weights).decode(),
+        "decoder": None if isinstance(source, NCA) else player_decoder(source.decoder),
+    }
+
+
+def player_decoder(decoder: Decoder | None) -> dict[str, Any] | None:
+    """A decoder as the player receives it: its architecture, and its weights as base64 of float16.
+
+    Weight [out, in] and bias of each layer, first to last, then the patches.
+    """
+    if decoder is None:
+        return None
+    parts = [*decoder.parameters()]
+    # In the order of registration, `basis` comes first.
+    ordered = [part for part in parts if part is not decoder.basis] + [decoder.basis]
+    halves = b"".join(p.detach().cpu().numpy().astype("<f2").tobytes() for p in ordered)
+    c = decoder.config
+    return {
+        "hidden": list(c.hidden),
+        "patches": c.patches,
+        "waves": c.waves,
+        "weights": base64.b64encode(halves).decode(),
     }
 
 

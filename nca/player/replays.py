@@ -56,6 +56,7 @@ class Recording(BaseModel):
         None, ge=0, lt=2**40, description="Step a film begins with; None for t0"
     )
     angle: float = Field(ge=-1e4, le=1e4)
+    fine: bool = Field(False, description="Whether the player drew it finer than its cells")
     version: Version
     cells: str = Field(description="base64 uint32: which cells hold something, y * W + x")
     values: str = Field(description="base64 float32 [cells, C]")

@@ -377,8 +377,8 @@ def test_an_automaton_beyond_an_engine_is_handed_over(opened):
 
 def test_the_export_runs_from_disk_without_any_request(chromium, tmp_path):
     text = export_page(model())
-    assert len(text.encode()) < 150_000
-    assert len(script().encode()) < 100_000
+    assert len(text.encode()) < 120_000
+    assert len(script().encode()) < 120_000
     assert "test <i>" not in text
     file = tmp_path / "automaton.html"
     file.write_text(text)
@@ -402,7 +402,7 @@ def test_a_checkpoint_folder_is_exported(tmp_path):
     save_checkpoint(tmp_path, zoo_model(NCAConfig()), preview=False)
     text = export_html(tmp_path)
     assert 'class="nca-player"' in text
-    assert len(text.encode()) < 150_000 and "<a " not in text
+    assert len(text.encode()) < 125_000 and "<a " not in text
     linked = export_html(tmp_path, home='https://garden.test/"&')
     assert 'href="https://garden.test/&quot;&amp;"' in linked
     with pytest.raises(BadInput):

@@ -180,7 +180,7 @@ function perceive(i: i32, to: usize): void {
 
 // One linear layer for 16 cells, 4 cells by 8 outputs in registers.
 // Weights are packed [outputs / 8][inputs][8], so that a block stays in the cache for all cells.
-function linear(
+export function linear(
   from: usize, fromStride: usize, to: usize, toStride: usize,
   inputs: i32, outputs: i32, weight: usize, bias: usize, relu: bool, count: i32,
 ): void {

@@ -17,7 +17,7 @@ precision highp usampler2DArray;
 precision highp sampler2D;
 `;
 
-const VERTEX = `#version 300 es
+export const VERTEX = `#version 300 es
 void main() { // one triangle that covers the whole target
   gl_Position = vec4(gl_VertexID == 1 ? 3.0 : -1.0, gl_VertexID == 2 ? 3.0 : -1.0, 0.0, 1.0);
 }`;
@@ -171,7 +171,7 @@ const LARGE = 160 * 160; // cells
 let gpu; // created once per page, because a context is expensive
 
 // Whether WebGL2 is available and hardware-accelerated.
-function realGPU() {
+export function realGPU() {
   gpu ??= (() => {
     if (typeof document === "undefined") return false;
     const gl = document.createElement("canvas").getContext("webgl2");

@@ -25,6 +25,7 @@ export function pressKey(player, event) {
     "=": () => player.setSpeed(player.speed + 1),
     v: () => nextView(player),
     f: () => player.toggleFull(),
+    d: () => player.setDetail(player.detail.wanted === 1 ? 0 : 1),
     "?": () => player.press("help"),
     Enter: () => useAtCursor(player),
   };

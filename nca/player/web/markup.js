@@ -29,6 +29,7 @@ const MARKUP = `
 <div class="player" role="group" aria-label="Neural cellular automaton">
   <div class="stage">
     <canvas class="picture" tabindex="0" role="application" aria-describedby="hint"></canvas>
+    <canvas class="fine" aria-hidden="true" hidden></canvas>
     <canvas class="over" aria-hidden="true"></canvas>
     <i class="finger" aria-hidden="true" hidden>${icon(HAND)}</i>
     ${button("play", "Pause (space)", PAUSE, 'class="corner"')}
@@ -62,6 +63,10 @@ const MARKUP = `
     <div class="looks">
       <label><span>View</span><select data-in="view"></select></label>
       <label><span>Grid</span><select data-in="grid"></select></label>
+      <label class="detail" hidden><span>Detail</span><select data-in="detail">
+        <option value="0">Fine</option><option value="1">Cells</option>
+        ${[2, 4, 8, 16].map((n) => `<option value="${n}">${n} per cell</option>`).join("")}
+      </select></label>
       <div>${button("ground", "Light or dark ground", icon('<circle cx="12" cy="12" r="7.5"/>' + solid("M12 4.5a7.5 7.5 0 0 1 0 15z")))}
       ${button("help", "Keyboard shortcuts (?)", icon('<rect x="3" y="6" width="18" height="12" rx="2"/><path d="M7 10h.01M11 10h.01M15 10h.01M8 14h8"/>'), 'aria-expanded="false"')}
       ${button("full", "Full screen (F)", icon('<path d="M4 9V4h5M15 4h5v5M20 15v5h-5M9 20H4v-5"/>'))}</div>
@@ -79,7 +84,7 @@ const MARKUP = `
       <dt>arrows</dt><dd>move the cursor</dd><dt>enter</dt><dd>use the tool there</dd>
       <dt>[ ]</dt><dd>brush size</dd><dt>&minus; +</dt><dd>speed</dd>
       <dt>V</dt><dd>next view</dd><dt>1 &hellip; ${Object.keys(SHAPES).length}</dt><dd>damage at once</dd>
-      <dt>F</dt><dd>full screen</dd>
+      <dt>F</dt><dd>full screen</dd><dt>D</dt><dd>cells or fine</dd>
     </dl>
     <p class="spoken" aria-live="polite"></p>
     <p class="spoken" id="hint">Arrow keys move a cursor, enter uses the tool there, space plays and
@@ -103,6 +108,8 @@ export function buildPlayer(host) {
     player: one(".player"),
     stage: one(".stage"),
     picture: one(".picture"),
+    fine: one(".fine"),
+    detail: one(".detail"),
     over: one(".over"),
     caption: one(".caption"),
     finger: one(".finger"),

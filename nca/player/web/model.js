@@ -54,6 +54,7 @@ export function parseModel(sent) {
     fireThreshold: sent.fire_threshold,
     circular: config.padding === "circular",
     prePost: config.alive_mask === "pre_post",
+    decoder: null,
   };
   // With an alive mask only after the update, a rule may raise the alpha of empty cells above the
   // threshold: then every cell of the grid must be computed.

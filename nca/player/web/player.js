@@ -1,8 +1,10 @@
 // The player: its animation loop and controls. `mountPlayer` is the only entry point.
 import { Demo } from "./demo.js";
+import { Detail } from "./detail.js";
 import { compileWasm } from "./engine-wasm.js";
 import { ENGINES } from "./engines.js";
 import { SHAPES } from "./events.js";
+import { withDecoder } from "./fine.js";
 import { followTheme, GROUND } from "./ground.js";
 import { Healing } from "./healing.js";
 import { Inspector } from "./inspector.js";
@@ -43,6 +45,7 @@ class Player {
     this.ui = buildPlayer(host);
     this.run = new Run(context);
     this.inspector = new Inspector(this.ui);
+    this.detail = new Detail(context, this.ui);
     this.context = this.ui.picture.getContext("2d");
     this.still = options.autoplay === undefined && matchMedia("(prefers-reduced-motion)").matches;
     this.playing = options.autoplay ?? !this.still;
@@ -71,9 +74,13 @@ class Player {
     const { run, ui } = this;
     const now = this.sent;
     const key = ({ version, height, width }) => `${version} ${height} ${width}`;
-    if (now && key(now) === key(sent)) return;
+    if (now && key(now) === key(sent)) {
+      if (sent.decoder && !now.decoder) this.#addDecoder(sent);
+      return;
+    }
     if (now && sent.refresh && now.series !== sent.series) return; // late: another was chosen
-    const model = parseModel(sent);
+    const model = withDecoder(parseModel(sent));
+    this.ui.detail.hidden = !model.decoder;
     const same =
       now && sent.series && now.series === sent.series && now.height === sent.height &&
       now.width === sent.width && JSON.stringify(now.config) === JSON.stringify(sent.config);
@@ -94,6 +101,15 @@ class Player {
     this.#fillViews(model.channels);
     this.#fillGrids(sent);
     this.#start(model, sent.height, sent.width, seed);
+  }
+
+  // The same automaton again, now with a decoder: the run goes on.
+  #addDecoder(sent) {
+    const { run } = this;
+    this.sent = sent;
+    run.model.decoder = withDecoder({ ...run.model, sent }).decoder;
+    this.ui.detail.hidden = false;
+    this.redraw();
   }
 
   #start(model, height, width, seed) {
@@ -135,7 +151,7 @@ class Player {
   pause() {
     this.playing = false;
     this.owed = 0;
-    this.#showState();
+    this.redraw();
     this.say(`Paused at step ${this.run.t}`);
   }
 
@@ -219,6 +235,15 @@ class Player {
     this.redraw();
   }
 
+  // Pixels per cell: 1 shows the cells, 0 as many as the screen shows.
+  setDetail(wanted) {
+    if (!this.run.model?.decoder) return;
+    this.detail.choose(wanted);
+    this.ui.input("detail").value = String(wanted);
+    this.say(wanted === 1 ? "Showing the cells" : "Showing the fine picture");
+    this.redraw();
+  }
+
   setTool(tool) {
     this.tool = tool;
     if (tool !== "look") this.inspector.watch(null);
@@ -238,7 +263,9 @@ class Player {
 
   // For a film of "loop", "damage", "life" or the "last" seconds; null when there is no such part.
   film(part, seconds) {
-    return this.run.model ? this.run.filmed(part, Math.round(seconds * 60 * SPEEDS[SPEED])) : null;
+    if (!this.run.model) return null;
+    const recording = this.run.filmed(part, Math.round(seconds * 60 * SPEEDS[SPEED]));
+    return recording && { ...recording, fine: this.detail.scale > 1 };
   }
 
   // Runs a `command` from Python, such as {"kind": "damage", "shape": "half-left"}.
@@ -260,6 +287,7 @@ class Player {
     clearTimeout(this.leaving);
     document.removeEventListener("visibilitychange", this.onVisible);
     this.run.engine?.dispose();
+    this.detail.dispose();
   }
 
   // ------------------------------------------------------------------ animation loop
@@ -372,8 +400,10 @@ class Player {
       Object.assign(ui.picture, size);
       ui.picture.style.aspectRatio = `${size.width} / ${size.height}`;
     }
-    engine.paint(view, GROUND[this.ground ?? this.host.dataset.theme ?? "light"]);
+    const ground = GROUND[this.ground ?? this.host.dataset.theme ?? "light"];
+    engine.paint(view, ground);
     engine.draw(this.context);
+    this.detail.paint(run, view, ground, !this.playing);
     this.inspector.sample(run);
     this.#showTime();
   }
@@ -525,6 +555,7 @@ class Player {
       this.#showState();
     } else if (name === "angle") this.setAngle(value);
     else if (name === "view") this.setView(target.value);
+    else if (name === "detail") this.setDetail(value);
     else if (name === "grid") this.setGrid(...target.value.split(" ").map(Number));
     else if (name === "engine") {
       const got = this.useEngine(target.value);

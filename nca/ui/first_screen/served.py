@@ -65,7 +65,9 @@ def markup(title: str, catalog: Catalog) -> bytes:
     flagship = catalog.default(catalog.shipped())
     if flagship is not None:
         checkpoint = catalog.load("", flagship.ref)
-        model = json.dumps(player_model(checkpoint), separators=(",", ":"))
+        # Without the decoder, half as much again; the Grow tab's player brings it.
+        light = player_model(checkpoint) | {"decoder": None}
+        model = json.dumps(light, separators=(",", ":"))
         name = html.escape(checkpoint.info.title)
         section = _SECTION % {"poster": _poster(checkpoint), "name": name}
         # The section first, so that it is painted while the scripts still arrive.

@@ -9,20 +9,23 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 import numpy as np
 
+from nca.checkpoint import Checkpoint
 from nca.config import BadInput, Limits, checked
 from nca.film import STILL, FilmConfig, film_bytes, sample, scale_for
-from nca.player import NCAPlayer, read_recording
+from nca.player import NCAPlayer, player_model, read_recording
 from nca.player.replays import MAX_PIXELS, Recording, replay_states
 from nca.render import to_rgba8
 from nca.ui.components import script
 from nca.ui.context import PageContext, Updates
 from nca.ui.events import PLAYING, listen
+from nca.ui.visitor import key_of
 
 FILMED_STEPS = 6000  # as in web/run.js
 SAVE = "Save a film"
@@ -38,6 +41,7 @@ FORMATS = {
 _SUFFIXES = {"apng": "png"}
 GROUNDS = {"Transparent": "transparent", "White": "#ffffff", "Black": "#000000", "Colour": "colour"}
 _REPORT_EVERY = 40  # steps
+_FINE_PIXELS = 30_000_000  # of all frames of a film that a decoder draws
 
 
 @dataclass(frozen=True)
@@ -141,7 +145,7 @@ def attach(
             None, field, shown, api_visibility="private",
             js=f"(value) => ({{__type__: 'update', visible: value === '{on}'}})",
         )  # fmt: skip
-    maker = _Maker(form, context.settings.limits, write)
+    maker = _Maker(form, context, write)
     inputs = [
         context.visitor, chosen, form.recording, form.part, form.seconds, form.format, form.side,
         form.ground, form.colour, form.speed, form.cut_still,
@@ -162,10 +166,11 @@ class _Maker:
     def __init__(
         self,
         form: FilmForm,
-        limits: Limits,
+        context: PageContext,
         write: Callable[[Any, str, str, bytes], tuple[str, str]],
     ) -> None:
-        self.form, self.limits, self.write = form, limits, write
+        self.form, self.write = form, write
+        self.catalog, self.limits = context.catalog, context.settings.limits
 
     def make(
         self, stored: Any, chosen: str, sent: str, part: str, seconds: float, *look: Any
@@ -180,7 +185,8 @@ class _Maker:
             config = film_config(*look)
             recording = read_recording(sent or "null", self.limits, FILMED_STEPS)
             frames: list[np.ndarray] = []
-            for done in _collect(recording, config, frames, self.limits):
+            fine = self._fine(stored, chosen, recording, config)
+            for done in _collect(recording, config, frames, self.limits, fine):
                 yield {save: gr.update(value=f"Computing, {done:.0%}", interactive=False)}
             yield {save: gr.update(value="Writing the file", interactive=False)}
             data = film_bytes(frames, config)
@@ -191,6 +197,19 @@ class _Maker:
             yield {save: gr.update(value=SAVE, interactive=True)}
             raise
         yield {save: gr.update(value=SAVE, interactive=True), self.form.result: shown}
+
+    def _fine(
+        self, stored: Any, chosen: str, recording: Recording, config: FilmConfig
+    ) -> Checkpoint | None:
+        """The checkpoint whose decoder drew what was seen; None when the cells were shown."""
+        if not recording.fine or config.format == "svg":
+            return None
+        with suppress(BadInput):  # it may be gone: then the film shows the cells
+            checkpoint = self.catalog.load(key_of(stored), chosen)
+            versions = {recording.version, *(e[2] for e in recording.events if e[1] == "model")}
+            if checkpoint.decoder and versions == {player_model(checkpoint)["version"]}:
+                return checkpoint
+        return None
 
 
 def film_config(*look: Any) -> FilmConfig:
@@ -212,18 +231,39 @@ def _hex(colour: Any) -> str:
 
 
 def _collect(
-    recording: Recording, config: FilmConfig, frames: list[np.ndarray], limits: Limits
+    recording: Recording,
+    config: FilmConfig,
+    frames: list[np.ndarray],
+    limits: Limits,
+    fine: Checkpoint | None,
 ) -> Iterator[float]:
-    """Compute the run again and append the frames to show; yields the share that is done."""
+    """Compute the run again and append the frames to show; yields the share that is done.
+
+    With a checkpoint in `fine`, its decoder draws them.
+    """
     first = recording.t0 if recording.start is None else recording.start
     most = MAX_PIXELS // (recording.height * recording.width)
     wanted = sample(first, recording.t1, config, min(most, limits.export_frames))
     length = max(1, recording.t1 - recording.t0)
+    size = recording.height, recording.width
+    scale = _fine_scale(size, config.side, len(wanted)) if fine else 1
+    angle, events = recording.angle, [e for e in recording.events if e[1] == "angle"]
     for number, state in enumerate(replay_states(recording, limits=limits)):
         step = recording.t0 + number
         if number % _REPORT_EVERY == 0:
             yield number / length
-        frames += [to_rgba8(state[0])] * wanted.count(step)
+        while events and events[0][0] <= step:
+            angle = float(events.pop(0)[2])
+        if step not in wanted:
+            continue
+        drawn = fine.draw(state, scale, angle) if fine and scale > 1 else state
+        frames += [to_rgba8(drawn[0])] * wanted.count(step)
+
+
+def _fine_scale(size: tuple[int, int], side: int, frames: int) -> int:
+    """Pixels per cell that a decoder draws: an even number, fewer for a long film; 1 for none."""
+    fits = int((_FINE_PIXELS / (frames * size[0] * size[1])) ** 0.5)
+    return max(1, min(16, scale_for(size, side), fits) // 2 * 2)
 
 
 def _what(part: str, seconds: float, step: int, config: FilmConfig) -> str:

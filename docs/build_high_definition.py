@@ -1,0 +1,47 @@
+"""Draw the README's first picture: `python docs/build_high_definition.py`.
+
+One life of the shipped lizard, cells on the left, fine on the right: it grows, is cut and heals.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from nca import load_checkpoint
+from nca.damage_shapes import damage
+from nca.decoder import enlarged
+from nca.files import write_atomic
+from nca.preview import steady
+from nca.render import animation_bytes, to_rgba8
+
+ROOT = Path(__file__).parents[1]
+SCALE = 8  # pixels per cell
+MARGIN = 13  # cells left out on every side
+EVERY = 4  # steps per frame
+
+
+def main() -> None:
+    """Write docs/high_definition.gif."""
+    torch.set_num_threads(1)
+    checkpoint = load_checkpoint(ROOT / "checkpoints/lizard-regenerating")
+    nca = checkpoint.nca
+    grown = nca.grow(nca.seed(1, checkpoint.size), 140, seed=1, all_steps=True)[::EVERY, 0]
+    hurt = damage(grown[-1:], "half-left")
+    healed = nca.grow(hurt, 160, seed=2, t0=140, all_steps=True)[::EVERY, 0]
+    lives = [*grown, *[grown[-1]] * 8, *[healed[0]] * 5, *healed, *[healed[-1]] * 20]
+    inside = slice(MARGIN * SCALE, -MARGIN * SCALE)
+    frames = []
+    for x in lives:
+        both = enlarged(x[None], SCALE), checkpoint.draw(x[None], SCALE)
+        frames.append(np.concatenate([to_rgba8(half[0])[inside, inside] for half in both], axis=1))
+    still = steady(np.stack(frames), 6)
+    data = animation_bytes(still, "gif", fps=20, scale=1)
+    write_atomic(ROOT / "docs/high_definition.gif", data)
+    print(f"{len(frames)} frames, {len(data) / 1e6:.2f} MB")
+
+
+if __name__ == "__main__":
+    main()
