@@ -77,10 +77,11 @@ const ONE = {
 
 const TWO = {
   title: "It sees only its neighbours",
-  words: () => [
+  words: ({ model }) => [
     `No cell can see the whole picture. It knows its own numbers and those of the eight cells around
-    it. About every number it works out three things: how large it is here, how it changes across (from
-    left to right), and how it changes down.`,
+    it. About every number it works out ${model.filters === 4 ? "four" : "three"} things: how large it
+    is here, how it changes across (from left to right), how it changes down${
+      model.filters === 4 ? ", and how it differs from the numbers around it" : ""}.`,
     "That is all it knows of the world: its <em>perception</em>.",
   ],
   layout: "pair",
@@ -110,10 +111,13 @@ const TWO = {
     const left = (drawn.width - side) / 2;
     neighbours(drawn, story.life.canvas, cell.x, cell.y, { left, top: 0, side });
     const [gap, top] = [drawn.width * 0.03, side + text * 2.2];
-    const each = Math.min((drawn.width - 2 * gap) / 3, drawn.height - top);
+    const looks = ["here", "across", "down", "around"].slice(0, model.filters);
+    const gaps = (looks.length - 1) * gap;
+    const each = Math.min((drawn.width - gaps) / looks.length, drawn.height - top);
+    const start = (drawn.width - looks.length * each - gaps) / 2;
     const { perceived } = story.thoughts();
     const dark = story.ground < 0.5;
-    ["here", "across", "down"].forEach((name, k) => {
+    looks.forEach((name, k) => {
       const response = filteredEverywhere(model, state, height, width, k, 3);
       const most = k ? 0.5 : 1;
       const picture = pixelPicture(width, height, (i) => {
@@ -121,7 +125,7 @@ const TWO = {
         if (!v) return dark ? [28, 33, 30] : [255, 255, 255];
         return signed(v, most, story.ground).slice(4, -1).split(" ").map(Number);
       });
-      const from = k * (each + gap) + (drawn.width - 3 * each - 2 * gap) / 2;
+      const from = start + k * (each + gap);
       show(drawn, picture, from, top, each);
       const scale = each / width;
       frameOf(drawn.context, from + (cell.x - 1) * scale, top + (cell.y - 1) * scale, 3 * scale, 1);
