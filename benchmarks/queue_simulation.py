@@ -3,6 +3,7 @@
     python benchmarks/queue_simulation.py --json
     python benchmarks/queue_simulation.py --load 1.3 --jobs 2000     more than the machine can do
     python benchmarks/queue_simulation.py --turn 0                   without turns
+    python benchmarks/queue_simulation.py --jobs 100 --together      a class of a hundred
 
 The queue, its database, its rules and its folders are the real ones (`nca.jobs.JobQueue`); only the
 clock and the machine that trains are not. That machine is an executor like the others: it works
@@ -309,6 +310,7 @@ def main() -> int:
     parser.add_argument("--turn", type=float, default=30.0, help="seconds; 0 for none")
     parser.add_argument("--queue", type=int, default=100, help="trainings that may run or wait")
     parser.add_argument("--crash", type=float, default=0.002, help="share of workers that die")
+    parser.add_argument("--together", action="store_true", help="all come in the same second")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="one line of JSON")
     options = parser.parse_args()
@@ -319,7 +321,10 @@ def main() -> int:
     began = time.perf_counter()
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as home:
         simulation = Simulation(Path(home), limits, machine)
-        simulation.run(poisson(options.jobs, options.load, options.slots, clock.now, options.seed))
+        coming = poisson(options.jobs, options.load, options.slots, clock.now, options.seed)
+        if options.together:
+            coming = [(clock.now + i / len(coming), kind) for i, (_, kind) in enumerate(coming)]
+        simulation.run(coming)
         found = report(simulation) | {"real_seconds": round(time.perf_counter() - began, 1)}
         simulation.close()
     asked = {name: value for name, value in vars(options).items() if name != "json"}

@@ -44,6 +44,7 @@ class Settings(BaseModel):
         sign_in: whether visitors sign in with their Hub account; only on a Space.
         own_token: whether pushes may use this machine's own Hub token; never on a Space.
         mcp: whether the public endpoints are also MCP tools, for language models.
+        executor: where trainings run: local, or ray for a cluster.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -57,10 +58,11 @@ class Settings(BaseModel):
     sign_in: bool = False
     own_token: bool = False
     mcp: bool = False
+    executor: str = "local"
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ, data: Path = DATA) -> Self:
-        """Read NCA_GARDEN_HOME, _SECRET, _LIMITS, _OWN_TOKEN, _MCP and what a Space sets.
+        """Read NCA_GARDEN_HOME, _SECRET, _LIMITS, _OWN_TOKEN, _MCP, _EXECUTOR; and a Space's own.
 
         On a Space (SPACE_ID is set), the home is in `data` where possible.
 
@@ -87,6 +89,7 @@ class Settings(BaseModel):
             sign_in=real and bool(environ.get("OAUTH_CLIENT_ID")),
             own_token=space is None and environ.get("NCA_GARDEN_OWN_TOKEN") == "1",
             mcp=environ.get("NCA_GARDEN_MCP") == "1",
+            executor=environ.get("NCA_GARDEN_EXECUTOR") or "local",
         )
 
 

@@ -46,7 +46,7 @@ def serve(host: str | None = None, port: int | None = None, browser: bool = Fals
         raise BadInput("The page needs more packages: pip install 'nca-garden[app]'.")
     import torch
 
-    from nca.jobs import JobQueue, warm_up
+    from nca.jobs import JobQueue, executor_named, warm_up
     from nca.logs import set_up_logging
     from nca.settings import Settings, check_proxies, keep_compiled, own_temp_folder
 
@@ -62,7 +62,8 @@ def serve(host: str | None = None, port: int | None = None, browser: bool = Fals
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     with ExitStack() as closing:
-        queue = JobQueue(settings.home, settings.limits)
+        executor = executor_named(settings.executor)
+        queue = JobQueue(settings.home, settings.limits, executor=executor)
         closing.callback(queue.close)
         page = build_ui(settings, queue)
         closing.callback(page.close)

@@ -7,7 +7,7 @@ the last server may still be writing. With all that added, a library would save 
 """
 
 from nca.jobs.environment import clean_environment
-from nca.jobs.executor import find_devices
+from nca.jobs.executor import executor_named, find_devices
 from nca.jobs.health import Health
 from nca.jobs.job_queue import JobQueue
 from nca.jobs.keys import NOT_YOURS
@@ -41,6 +41,7 @@ __all__ = [
     "Target",
     "clean_environment",
     "default_home",
+    "executor_named",
     "find_devices",
     "read_spec",
     "snapshot_pictures",

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from nca.config import BadInput
 from nca.jobs.environment import clean_environment
 from nca.jobs.spec import LOG, STOP
 from nca.jobs.threads import VARIABLES, thread_count
@@ -73,6 +74,21 @@ def find_devices(environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
 
     has_card = torch.cuda.is_available() and not environ.get("SPACES_ZERO_GPU")
     return ("cuda", "cpu") if has_card else ("cpu",)
+
+
+def executor_named(name: str) -> Executor:
+    """The executor that NCA_GARDEN_EXECUTOR names.
+
+    Raises:
+        BadInput: there is none of this name, or it cannot be used here.
+    """
+    if name == "local":
+        return LocalProcess()
+    if name == "ray":
+        from nca.jobs.ray_executor import RayExecutor
+
+        return RayExecutor()
+    raise BadInput("Please let NCA_GARDEN_EXECUTOR be local or ray.")
 
 
 class LocalProcess:

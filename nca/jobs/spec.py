@@ -61,6 +61,7 @@ class Exit(IntEnum):
     FINISHED = 0
     FAILED = 1
     BUSY = 69  # another process writes this folder
+    LOST = 71  # the machine that it ran on is gone; said by an executor, not by a worker
     DISK_FULL = 74
     PAUSED = 75  # it was asked to stop, saved, and can be resumed
 

@@ -37,6 +37,8 @@ STEADY_SECONDS = 600.0  # a crash after so long does not repeat the one before
 BUSY_LIMIT = 5  # starts in a row that find another process in the job's folder
 ONCE_MORE = "The training process ended unexpectedly; it goes on from the last snapshot."
 TAKEN = "Another process keeps this training's folder in use; end that process, then press Resume."
+LOST = "The machine that it trained on was lost; it goes on from the last snapshot."
+LOST_OFTEN = "Machine after machine was lost in this training; press Resume to try again."
 MISSING = "The files of this training are gone; please delete it and start again."
 
 
@@ -278,7 +280,8 @@ class Supervisor:
         """A worker has ended: decide what becomes of the job. `code` is None after a restart."""
         result = read_result(self.folders / row.id)
         outcome, message = (result.outcome, result.message) if result else (None, None)
-        busy = self._busy.pop(row.id, 0) + 1 if code == Exit.BUSY else 0
+        again = code in (Exit.BUSY, Exit.LOST)
+        busy = self._busy.pop(row.id, 0) + 1 if again else 0
         if row.requested == "delete":
             return
         if outcome == "finished":
@@ -291,11 +294,11 @@ class Supervisor:
             self._store.update(row.id, position=self._store.next_position())
             self._set(row, "queued", None)
         elif busy >= BUSY_LIMIT:
-            self._set(row, "failed", TAKEN)
-        elif code is None or code == Exit.BUSY or self._closing.is_set():
+            self._set(row, "failed", TAKEN if code == Exit.BUSY else LOST_OFTEN)
+        elif code is None or again or self._closing.is_set():
             if busy:
                 self._busy[row.id] = busy
-            self._set(row, "interrupted", row.message)
+            self._set(row, "interrupted", LOST if code == Exit.LOST else row.message)
         elif row.crashes == 0 or seconds > STEADY_SECONDS:
             self._store.update(row.id, crashes=1)
             self._set(row, "interrupted", ONCE_MORE)

@@ -1,0 +1,88 @@
+"""Trainings on a real Ray cluster of two nodes on loopback, one of which is killed."""
+
+import json
+import os
+
+import pytest
+import torch
+
+from nca.checkpoint import load_checkpoint
+from nca.config import BadInput, Limits
+from nca.jobs import JobQueue, executor_named
+from nca.jobs.threads import thread_count
+from nca.trainer import Trainer
+from tests.jobs_kit import ROOT, tiny_png, tiny_spec, tiny_target, wait_for
+
+JOBS, ITERATIONS = 16, 150
+
+
+def test_without_ray_or_a_cluster_it_is_one_sentence(monkeypatch):
+    with pytest.raises(BadInput, match="be local or ray"):
+        executor_named("slurm")
+    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    with pytest.raises(BadInput, match=r"pip install 'nca-garden\[ray\]'"):
+        executor_named("ray")
+
+
+@pytest.fixture
+def cluster(monkeypatch):
+    pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    # A node's own processes import this checkout, as one on another machine its installed package.
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.setenv("RAY_DISABLE_IMPORT_WARNING", "1")
+    memory = 128 * 2**20
+    node = {"num_gpus": 0, "object_store_memory": memory, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=node | {"num_cpus": 4})
+    cluster.second = cluster.add_node(num_cpus=4, num_gpus=0, object_store_memory=memory)
+    monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+    yield cluster
+    cluster.shutdown()
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1500)
+def test_sixteen_trainings_end_although_a_node_is_lost(tmp_path, cluster):
+    executor = executor_named("ray")
+    assert executor.slots == {"cpu": 4}
+    queue = JobQueue(tmp_path, Limits(queue_length=JOBS, turn_seconds=None), executor=executor)
+    try:
+        jobs = []
+        for number in range(JOBS):
+            key = JobQueue.new_key()
+            spec = tiny_spec(ITERATIONS, seed=number)
+            jobs.append((key, queue.submit(key, spec, tiny_png())))
+
+        def views():
+            return [queue.view(key, job) for key, job in jobs]
+
+        def running():
+            return [v for v in views() if v.state == "running"]
+
+        wait_for(lambda: sum(v.iteration > 0 for v in running()) >= 3, 600)
+        assert len(running()) <= 4
+        with pytest.raises(BadInput, match="not yours"):
+            queue.view(JobQueue.new_key(), jobs[0][1])
+        cluster.remove_node(cluster.second, allow_graceful=False)
+        lost = wait_for(lambda: [v for v in views() if v.message and "was lost" in v.message], 300)
+        assert {v.state for v in lost} == {"interrupted"}
+
+        wait_for(lambda: all(not v.active for v in views()), 1200, every=1.0)
+        assert [v.state for v in views()] == ["finished"] * JOBS
+        for view in views():
+            lines = (view.folder / "metrics.jsonl").read_text().splitlines()
+            numbers = [json.loads(line)["iteration"] for line in lines]
+            assert numbers == list(range(1, ITERATIONS + 1)), "an iteration was done twice"
+            assert load_checkpoint(view.folder).info.iteration == ITERATIONS
+    finally:
+        queue.close()
+
+    # One that moved to another node has the weights of one that never did.
+    spec = tiny_spec(ITERATIONS, seed=[job for _, job in jobs].index(lost[0].id))
+    torch.set_num_threads(min(2, thread_count()))
+    trainer = Trainer(spec.nca, spec.train, tiny_target(), "cpu", spec.seed)
+    for _ in trainer:
+        pass
+    found = load_checkpoint(tmp_path / "jobs" / lost[0].id).nca
+    assert all(map(torch.equal, found.parameters(), trainer.nca.parameters()))
