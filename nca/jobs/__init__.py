@@ -14,6 +14,7 @@ from nca.jobs.keys import NOT_YOURS
 from nca.jobs.progress import Progress, Result
 from nca.jobs.spec import (
     BATCH,
+    HEALING,
     POOL,
     PREVIEW,
     TARGET,
@@ -28,6 +29,7 @@ from nca.jobs.views import JobView
 
 __all__ = [
     "BATCH",
+    "HEALING",
     "NOT_YOURS",
     "POOL",
     "PREVIEW",

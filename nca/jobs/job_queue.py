@@ -19,11 +19,21 @@ from nca.jobs.admission import check_initial, check_target, explain, explained
 from nca.jobs.executor import Executor, LocalProcess
 from nca.jobs.health import Health, health
 from nca.jobs.keys import NOT_YOURS, is_key, key_hash, new_key
-from nca.jobs.lock import LocksUnsupported
+from nca.jobs.lock import FileLock, LocksUnsupported
 from nca.jobs.metrics import MetricsReader
 from nca.jobs.progress import read_progress
 from nca.jobs.recovery import open_store
-from nca.jobs.spec import INITIAL, METRICS, OWNER, SPEC, TARGET, JobSpec, is_disk_full, read_spec
+from nca.jobs.spec import (
+    INITIAL,
+    LOCK,
+    METRICS,
+    OWNER,
+    SPEC,
+    TARGET,
+    JobSpec,
+    is_disk_full,
+    read_spec,
+)
 from nca.jobs.store import ACTIVE, Row
 from nca.jobs.supervisor import Supervisor
 from nca.jobs.views import JobView, Views
@@ -223,6 +233,27 @@ class JobQueue:
                 changed=self._clock(),
             )
         self._supervisor.wake()
+
+    def rename(self, key: str, job_id: str, title: str) -> None:
+        """Give a training another title; its checkpoint and model card get it, too.
+
+        A worker that is running writes it with its next save. Snapshots keep theirs.
+        """
+        self._check_lead()
+        row = self._owned(key, job_id)
+        folder = self._supervisor.folders / row.id
+        spec = checked(JobSpec, read_spec(folder).model_dump() | {"title": title})
+        with explained():
+            write_atomic(folder / SPEC, spec.model_dump_json(indent=1).encode())
+            self._store.update(row.id, title=spec.title)
+            lock = FileLock(folder / LOCK)
+            if row.state not in ACTIVE and lock.acquire():
+                from nca.checkpoint import retitle  # torch takes seconds to import
+
+                try:
+                    retitle(folder, spec.title, self.limits)
+                finally:
+                    lock.release()
 
     def delete(self, key: str, job_id: str) -> None:
         """Delete a job and all its files at once, even while it trains.

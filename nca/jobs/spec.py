@@ -48,6 +48,7 @@ LOG = "worker.log"
 LOCK = "worker.lock"
 STOP = "stop"
 POOL, BATCH, PREVIEW = "pool.webp", "batch.webp", "preview.webp"
+HEALING, GROWTH = "healing.webp", "growth.webp"
 SNAPSHOTS = "snapshots"
 HOME_NAME = "nca-garden"
 DEVICE_LOCKS = ".locks"  # beside the job folders of a queue
@@ -271,10 +272,11 @@ def snapshots(folder: Path) -> list[tuple[int, Path]]:
     return sorted((int(path.stem), path) for path in files if path.stem.isdecimal())
 
 
-def snapshot_pictures(folder: Path, iteration: int) -> tuple[Path, Path]:
-    """The paths of a snapshot's pictures of the pool and of the batch.
+def snapshot_pictures(folder: Path, iteration: int) -> tuple[Path, Path, Path]:
+    """The paths of a snapshot's pictures: the pool, the batch, and four states of its growth.
 
     Snapshots of earlier versions have no such files.
     """
-    stem = f"{iteration:07d}"
-    return folder / SNAPSHOTS / f"{stem}.{POOL}", folder / SNAPSHOTS / f"{stem}.{BATCH}"
+    stem = folder / SNAPSHOTS / f"{iteration:07d}"
+    pool, batch, growth = (stem.with_name(f"{stem.name}.{end}") for end in (POOL, BATCH, GROWTH))
+    return pool, batch, growth

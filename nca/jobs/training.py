@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -16,12 +18,15 @@ from nca.checkpoint import (
     weights_to_bytes,
 )
 from nca.config import BadInput, CheckpointInfo, Limits
+from nca.damage_shapes import damage
 from nca.files import write_atomic
+from nca.jobs.check_up import CHECK_UP, CheckUp, check_up
 from nca.jobs.lock import FileLock
 from nca.jobs.metrics import MetricsWriter
 from nca.jobs.progress import Progress, read_progress, write_progress
 from nca.jobs.spec import (
     BATCH,
+    HEALING,
     METRICS,
     POOL,
     PREVIEW,
@@ -30,6 +35,7 @@ from nca.jobs.spec import (
     TARGET,
     JobSpec,
     read_initial,
+    read_spec,
     snapshot_pictures,
     snapshots,
 )
@@ -56,6 +62,8 @@ SHEET_ITEMS = 49  # 7 x 7
 BATCH_ITEMS = 8
 PREVIEW_STEPS = 200
 PREVIEW_EVERY = 4  # steps between its frames
+HEALING_STEPS = 120  # of the animation after damage
+GROWTH_STEPS = (24, 48, 96, 200)  # at which a snapshot's growth is drawn
 
 
 class Throttle:
@@ -120,6 +128,7 @@ class Training:
         self.message: str | None = None
         self.loss: float | None = None
         self.speed = 0.0
+        self.check_up: CheckUp | None = None
         # Saving must follow progress closely: what is not saved is lost in a crash (at most 30 s).
         self.saving = Throttle(20.0, 0.2, clock)
         self.reporting = Throttle(1.0, 0.02, clock)
@@ -211,6 +220,7 @@ class Training:
             self._draw(report)
         if finished:  # these take seconds; after Stop they would only delay the end
             self._grow()
+            self.check_up = check_up(self.trainer.nca, self.trainer.target, self.stop)
             self._save(preview=True)
             write_atomic(self.folder / METRICS_CSV, metrics_csv(read_metrics(self.folder)))
 
@@ -225,8 +235,12 @@ class Training:
 
     def _info(self) -> CheckpointInfo:
         spec = self.spec
+        try:
+            title = read_spec(self.folder).title  # may have been changed meanwhile
+        except BadInput:
+            title = spec.title
         return CheckpointInfo(
-            title=spec.title,
+            title=title,
             recipe=spec.recipe,
             seed=spec.seed,
             iteration=self.trainer.iteration,
@@ -239,22 +253,29 @@ class Training:
     def _save(self, preview: bool = False) -> None:
         """Save the resume file, then the checkpoint, which can be grown while training runs."""
         save_resume(self.trainer, self.folder / RESUME)
-        metrics = {"iteration": self.trainer.iteration, "seconds": self._seconds()}
+        metrics: dict[str, Any] = {
+            "iteration": self.trainer.iteration,
+            "seconds": self._seconds(),
+        }
         if self.loss is not None:
             metrics["log10_loss"] = round(log10_loss(self.loss), 4)
+        if self.check_up is not None:
+            metrics[CHECK_UP] = self.check_up.model_dump()
         nca, target = self.trainer.nca, self.trainer.target.cpu()
         save_checkpoint(self.folder, nca, self._info(), target, metrics, preview)
 
     def _snapshot(self, report: IterationReport) -> None:
         """Save a snapshot: the weights, and small pictures of the pool and the batch."""
         path = self.folder / SNAPSHOTS / f"{report.iteration:07d}.safetensors"
-        pool, batch = snapshot_pictures(self.folder, report.iteration)
+        pool, batch, growth = snapshot_pictures(self.folder, report.iteration)
         states, columns = self._pool(report, SNAPSHOT_POOL_COLUMNS**2), SNAPSHOT_POOL_COLUMNS
-        sheets = (contact_sheet(states[: n * n], columns=n) for n in range(columns, 0, -1))
+        sheets = (contact_sheet(states[: n * n], n, clear=True) for n in range(columns, 0, -1))
         write_atomic(pool, _bounded_picture(sheets))
         before, after = report.before.cpu(), report.after.cpu()
         items = range(min(SNAPSHOT_BATCH_ITEMS, len(before)), 0, -1)
-        write_atomic(batch, _bounded_picture(before_after(before[:n], after[:n]) for n in items))
+        both = (before_after(before[:n], after[:n], clear=True) for n in items)
+        write_atomic(batch, _bounded_picture(both))
+        write_atomic(growth, self._growth())
         # Last, because a snapshot exists once its weights do.
         write_atomic(path, weights_to_bytes(self.trainer.nca, self._info()))
         # A training that was extended has more snapshots: delete where they are densest.
@@ -301,9 +322,9 @@ class Training:
 
     def _draw(self, report: IterationReport) -> None:
         """Draw the pool and the batch as they are now."""
-        save_picture(contact_sheet(self._pool(report, SHEET_ITEMS)), self.folder / POOL)
+        save_picture(contact_sheet(self._pool(report, SHEET_ITEMS), clear=True), self.folder / POOL)
         before, after = report.before[:BATCH_ITEMS].cpu(), report.after[:BATCH_ITEMS].cpu()
-        save_picture(before_after(before, after), self.folder / BATCH)
+        save_picture(before_after(before, after, clear=True), self.folder / BATCH)
 
     def _pool(self, report: IterationReport, count: int) -> torch.Tensor:
         """At most `count` states of the pool, of the last batch where there is none."""
@@ -313,17 +334,39 @@ class Training:
 
     @torch.no_grad()
     def _grow(self) -> None:
-        """Animate a rollout from the seed in the preview file; given up when `stop` is true."""
+        """Animate growth from the seed and healing; given up when `stop` is true."""
         nca = self.trainer.nca
         grid = self.trainer.target.shape[0], self.trainer.target.shape[1]
-        x, frames = nca.seed(1, grid), []
-        for t in range(0, PREVIEW_STEPS, PREVIEW_EVERY):
+        grown = self._animate(nca.seed(1, grid), 0, PREVIEW_STEPS, PREVIEW)
+        if grown is not None:
+            hurt = damage(grown, "half-left")
+            self._animate(hurt, PREVIEW_STEPS, HEALING_STEPS, HEALING)
+
+    def _animate(self, x: torch.Tensor, t0: int, steps: int, name: str) -> torch.Tensor | None:
+        """Write an animation of a state [1, H, W, C] that grows from step `t0` on.
+
+        Returns:
+            The last state; None when `stop` ended it early, and nothing was written.
+        """
+        frames = []
+        for t in range(t0, t0 + steps, PREVIEW_EVERY):
             frames.append(x[0, ..., :4].cpu())
-            x = nca.grow(x, PREVIEW_EVERY, seed=1, t0=t)
+            x = self.trainer.nca.grow(x, PREVIEW_EVERY, seed=1, t0=t)
             if self.stop():
-                return
-        scale = preview_scale(grid, most=8)
-        save_webp(torch.stack(frames), self.folder / PREVIEW, fps=20, scale=scale)
+                return None
+        scale = preview_scale((x.shape[1], x.shape[2]), most=8)
+        save_webp(torch.stack(frames), self.folder / name, fps=20, scale=scale)
+        return x
+
+    @torch.no_grad()
+    def _growth(self) -> bytes:
+        """A row of pictures of how the automaton grows now."""
+        nca, target = self.trainer.nca, self.trainer.target
+        x, states = nca.seed(1, (target.shape[0], target.shape[1])), []
+        for t, end in pairwise((0, *GROWTH_STEPS)):
+            x = nca.grow(x, end - t, seed=1, t0=t)
+            states.append(x[0].cpu())
+        return _bounded_picture([contact_sheet(torch.stack(states), len(states), clear=True)])
 
 
 def _bounded_picture(pictures: Iterable[Image.Image]) -> bytes:

@@ -1,45 +1,28 @@
-"""Input components: an upload, a drawing pad, a row of emoji, a dropdown.
+"""Input components: an upload, a drawing pad, buttons with pictures, a dropdown.
 
 Gradio's image components decode with Pillow inside the server, before a handler can refuse the
 file, and its image editor never frees what it receives. The upload and the drawing pad here pass
-on bytes, which `nca.target` decodes in a process of its own.
+on data URLs, whose bytes `nca.target` decodes in a process of its own.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-import html
 import re
-from collections.abc import Iterable
+import urllib.parse
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import numpy as np
-from torch import Tensor
 
-from nca.config import BadInput, TargetConfig, checked
-from nca.target import make_target, target_to_png
-from nca.ui.markup import data_uri
+from nca.config import BadInput
 
 COLOURS = {
     "#1f2430": "black", "#ffffff": "white", "#d9473f": "red", "#f08c2e": "orange",
     "#f5cf3d": "yellow", "#5aa845": "green", "#2c6e49": "dark green", "#3fa7d6": "sky blue",
     "#3557a5": "blue", "#8e5bb5": "purple", "#f29dba": "pink", "#8a5a3b": "brown",
 }  # fmt: skip
-
-
-class PictureFile(gr.Image):
-    """An upload or a pasted picture, as the path of the file that the visitor sent."""
-
-    def get_block_name(self) -> str:
-        """The page renders it as Gradio's own Image."""
-        return "image"
-
-    def preprocess(self, payload: Any) -> str | None:
-        """The path, checked by Gradio to lie in its upload folder; None without a picture."""
-        return None if payload is None else payload.path
 
 
 class VisitorDropdown(gr.Dropdown):
@@ -95,49 +78,82 @@ def drawing_pad(elem_id: str) -> gr.HTML:
     )
 
 
+def picture_field(elem_id: str) -> gr.HTML:
+    """An upload: choose, drop or paste; the browser shrinks the picture and turns it upright.
+
+    The value is a data URL with the file's name, an empty string without a picture. `upload_bytes`
+    and `upload_name` read it. A file that the browser cannot open changes nothing; a sentence in
+    the field says why.
+    """
+    return gr.HTML(
+        value="",
+        html_template="""
+          <div class="upload">
+            <label class="zone"><input type="file" accept="image/*,.heic,.heif"
+              aria-label="Choose a picture"><img hidden alt="Your picture">
+              <span><b>Choose a picture</b>, drop it here, or paste it</span></label>
+            <button type="button" class="clear" aria-label="Remove the picture" hidden>✕</button>
+            <p class="refusal" role="status"></p>
+          </div>""",
+        js_on_load=script("train/picture_field.js"),
+        elem_id=elem_id,
+        apply_default_css=False,
+    )
+
+
+def upload_name(value: Any) -> str:
+    """The name of the file in an upload's value, without its ending; empty when it has none."""
+    found = re.match(r"data:[^;,]*;name=([^;,]{1,900});", str(value or ""))
+    name = urllib.parse.unquote(found[1], errors="replace") if found else ""
+    return re.sub(r"\.\w{1,5}$", "", re.split(r"[/\\]", name)[-1]).strip()
+
+
+def upload_bytes(value: Any) -> bytes | None:
+    """The encoded picture in an upload's value; None without one.
+
+    Raises:
+        BadInput: it is not a value that the field sends.
+    """
+    return _data(value, r"data:image/[\w.+-]+(;name=[^;,]*)?;base64", "choose it again")
+
+
 def drawing_bytes(value: Any) -> bytes | None:
     """The encoded picture in a drawing pad's value; None when nothing was drawn.
 
     Raises:
         BadInput: it is not a value that the pad sends.
     """
+    return _data(value, "data:image/png;base64", "clear it and draw again")
+
+
+def _data(value: Any, head: str, remedy: str) -> bytes | None:
+    """The bytes of a data URL that begins with the pattern `head`."""
     if not value:
         return None
-    head, _, data = str(value).partition(",")
+    start, _, data = str(value).partition(",")
     try:
-        if head != "data:image/png;base64" or len(data) > 2**21:
+        if not re.fullmatch(head, start) or len(data) > 2**21:
             raise ValueError
         return base64.b64decode(data, validate=True)
     except (ValueError, binascii.Error):
-        raise BadInput("This drawing cannot be read; please clear it and draw again.") from None
+        raise BadInput(f"This picture cannot be read; please {remedy}.") from None
 
 
-def emoji_row(emoji: Iterable[str], elem_id: str) -> gr.HTML:
-    """A button per emoji, drawn as in the target; a click triggers `select` with `.emoji`."""
-    buttons = []
-    for symbol in emoji:
-        # Images instead of text, because not every computer has a font with these emoji.
-        png = _icon(make_target(checked(TargetConfig, {"emoji": symbol, "size": 32})))
-        buttons.append(
-            f'<button type="button" data-emoji="{html.escape(symbol)}" '
-            f'aria-label="Use {html.escape(symbol)}">'
-            f'<img src="{data_uri(png, "image/png")}" alt="" width="26" height="26"></button>'
-        )
+def picture_buttons(elem_id: str, value: str = "") -> gr.HTML:
+    """Buttons as HTML; a click triggers `select` with the button's `data-` attributes.
+
+    Where the buttons have `aria-pressed`, the one that was clicked becomes the pressed one.
+    """
     return gr.HTML(
-        html_template=f'<div class="picker" role="group" aria-label="Pick an emoji">'
-        f"{''.join(buttons)}</div>",
+        value,
         js_on_load="""
           element.addEventListener('click', (event) => {
             const button = event.target.closest('button');
-            if (button) trigger('select', {emoji: button.dataset.emoji});
+            if (!button) return;
+            if (button.hasAttribute('aria-pressed')) element.querySelectorAll('[aria-pressed]')
+              .forEach((other) => other.setAttribute('aria-pressed', String(other === button)));
+            trigger('select', {...button.dataset});
           });""",
         elem_id=elem_id,
         apply_default_css=False,
     )
-
-
-def _icon(target: Tensor) -> bytes:
-    """A target without its padding, as a PNG."""
-    rows, columns = np.nonzero(target[..., 3].numpy())
-    inside = target[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
-    return target_to_png(inside)

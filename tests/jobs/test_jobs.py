@@ -16,6 +16,7 @@ from PIL import Image
 from nca.checkpoint import load_checkpoint, weights_from_bytes
 from nca.config import BadInput, Limits
 from nca.jobs import JobQueue, snapshot_pictures, snapshots
+from nca.jobs.check_up import CHECK_UP, CheckUp
 from nca.jobs.lock import holder
 from nca.jobs.threads import thread_count
 from nca.jobs.training import SNAPSHOT_PICTURE_BYTES
@@ -75,7 +76,12 @@ def test_stop_and_resume_end_where_an_uninterrupted_training_ends(open_queue):
     for ours, theirs in zip(checkpoint.nca.parameters(), trainer.nca.parameters(), strict=True):
         assert torch.equal(ours, theirs)
 
-    for name, frames in (("pool.webp", 1), ("batch.webp", 1), ("preview.webp", 2)):
+    for name, frames in (
+        ("pool.webp", 1),
+        ("batch.webp", 1),
+        ("preview.webp", 2),
+        ("healing.webp", 2),
+    ):
         with Image.open(view.folder / name) as picture:
             picture.load()
             assert getattr(picture, "n_frames", 1) >= frames
@@ -89,6 +95,16 @@ def test_stop_and_resume_end_where_an_uninterrupted_training_ends(open_queue):
             assert path.stat().st_size <= SNAPSHOT_PICTURE_BYTES and picture.width >= 12
     points = queue.metrics(key, job, points=10)
     assert len(points) == 10 and points[-1][0] == total and points == sorted(points)
+
+    found = CheckUp.model_validate(checkpoint.metrics[CHECK_UP])
+    assert found.damaged == 20 and 0 <= found.healed <= 20
+    queue.rename(key, job, "Another  square")
+    assert queue.view(key, job).title == queue.spec(key, job).title == "Another square"
+    renamed = load_checkpoint(view.folder)
+    assert renamed.info.title == "Another square" and renamed.metrics == checkpoint.metrics
+    assert "# Another square" in (view.folder / "README.md").read_text(encoding="utf-8")
+    with pytest.raises(BadInput, match="not yours"):
+        queue.rename(JobQueue.new_key(), job, "Mine")
 
     queue.delete(key, job)
     wait_for(lambda: not view.folder.exists())

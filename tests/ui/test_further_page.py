@@ -84,7 +84,7 @@ def test_pull_train_further_look_back_and_grow(share_visit, hub, garden_server, 
     assert channels.input_value() == "7" and channels.is_disabled()
     assert page.page.locator("#hidden").locator("input, textarea").input_value() == "9"
     assert page.page.locator("#iterations input").input_value() == "20"
-    assert not page.page.locator("#emoji").is_visible() and page.fits()
+    assert not page.page.locator("#emoji-search").is_visible() and page.fits()
     page.snap("further-1280")
     before = set(garden_server.jobs())
     page.page.locator("#start").click()
@@ -98,13 +98,14 @@ def test_pull_train_further_look_back_and_grow(share_visit, hub, garden_server, 
     # What only some may see is not named to all who see what came of it.
     assert spec["initial"] == {"title": "Old one", "iteration": 70, "repo": None, "revision": None}
 
-    # Looking back: the first snapshot, which then grows.
-    slider = page.page.locator("#past-when input[type=range]")
-    slider.wait_for()
-    assert slider.get_attribute("max") == "20"
-    slider.focus()
-    slider.press("Home")
-    page.wait("#past-life", "After its first iteration, at 24, 48, 96 and 200 steps")
+    # Looking back: a film of the snapshots; the first of them then grows.
+    page.page.locator("#past .play").click()
+    page.wait("#past output", "After 20 iterations, at 24, 48, 96 and 200 steps")
+    scrubber = page.page.locator("#past input")
+    scrubber.focus()
+    scrubber.press("Home")
+    page.wait("#past output", "After its first iteration")
+    page.wait("#past-life", "Practice pool then")
     page.snap("past-1280")
     page.page.locator("#past-grow").click()
     page.until(lambda: page.player("sent.version") not in (None, seen))
@@ -119,14 +120,22 @@ def test_pull_train_further_look_back_and_grow(share_visit, hub, garden_server, 
     taken = unzip_checkpoint(Path(waiting.value.path()).read_bytes(), tmp_path / "then")
     assert player_model(taken)["version"] == then and taken.info.iteration == 1
 
-    # Longer, and back to a new automaton.
+    # Another title, in the list and in the model card; longer; back to a new automaton.
     page.tab("Train")
+    page.page.locator("#job-title").locator("input, textarea").fill("Old friend")
+    page.page.locator("#job-title").locator("input, textarea").press("Enter")
+    page.wait("#status", "Old friend")
+    assert "Old friend" in page.page.locator("#jobs input").input_value()
+    assert "# Old friend" in (folder / "README.md").read_text(encoding="utf-8")
+    assert load_checkpoint(folder).info.title == "Old friend"
     assert "+10 iterations" in page.page.locator("#resume").inner_text()
     page.page.locator("#resume").click()
     page.wait("#status", r"30 of 30 iterations[\s\S]*kept until", START)
+    page.unfold()
+    page.page.get_by_text("Size, title").click()
     page.page.locator("#begin-with input").click()
     page.page.get_by_role("option", name="A new automaton").click()
-    page.page.locator("#emoji").wait_for()
+    page.page.locator("#emoji-search").wait_for()
     page.until(lambda: channels.is_enabled() and channels.input_value() == "16")
     assert page.errors == []
 

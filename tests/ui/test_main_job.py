@@ -1,6 +1,7 @@
 """The main job, small: a picture becomes an automaton that grows, is damaged and downloaded."""
 
 import io
+import re
 import zipfile
 
 import numpy as np
@@ -16,17 +17,25 @@ def test_train_stop_resume_grow_damage_download(visit, server):
     page = visit()
     page.page.locator("#emoji-row button").nth(6).click()
     page.tiny(100_000)  # more than a fast machine is through with before it is stopped
-    page.wait("#target", "grid 24 × 24")
+    page.wait("#target", "Grid 24 × 24")
     page.page.locator("#start").click()
     page.wait("#status", r"[1-9]\d* of 100.000 iterations", START)
-    assert not page.page.locator("#start").is_enabled()
 
-    # It is seen to train.
-    page.page.locator("#loss canvas, #loss svg").first.wait_for()
-    plot, sheet = page.page.locator("#loss").screenshot(), page.picture("#sheets")
-    page.until(lambda: page.page.locator("#loss").screenshot() != plot)
+    # The form is folded, and says why it cannot be sent.
+    assert not page.page.locator("#start").is_visible()
+    page.unfold()
+    assert not page.page.locator("#start").is_enabled()
+    page.wait("#why", "one at a time: stop 🐞 Lady beetle")
+    page.page.get_by_text("Train another").click()
+
+    # It is seen to train: growing, the target, healing; the loss in words; the pool.
+    page.wait("#loss", "now −[\\s\\S]*(blurry|alike|the same)")
+    page.page.locator("#sheets img").first.wait_for()
+    line, sheet = page.page.locator("#loss .line"), page.picture("#sheets")
+    drawn = line.get_attribute("d")
+    page.until(lambda: line.get_attribute("d") != drawn)
     page.until(lambda: page.picture("#sheets") != sheet)
-    page.page.locator("#portraits img").nth(1).wait_for(timeout=60_000)
+    page.page.locator("#portraits img").nth(2).wait_for()
     page.snap("training-1280")
 
     # Another visitor sees nothing of it and queues behind.
@@ -47,6 +56,7 @@ def test_train_stop_resume_grow_damage_download(visit, server):
     page.wait("#status", "Stopped", 60)
     done = page.iteration()
     assert page.page.locator("#resume").is_enabled() and page.page.locator("#start").is_enabled()
+    assert not page.page.locator("#start").is_visible()
     page.page.locator("#resume").click()
     page.wait("#status", "Training", START)
     page.until(lambda: page.iteration() > done, START)
@@ -165,12 +175,18 @@ def by_step(gif: bytes) -> list[np.ndarray]:
 def test_phone(visit):
     """The whole way on a phone: nothing overflows once there is something to see."""
     page = visit(390, 844, has_touch=True)
+    assert in_first_screen(page, "#start")
     page.tiny(30)
     page.page.locator("#start").tap()
-    page.wait("#status", "Finished", START)
-    page.page.locator("#portraits img").nth(1).wait_for()
+    said = page.wait("#status", "Finished", START)
+    assert re.search(r"Grows[\s\S]*Holds[\s\S]*Heals \d+ of 20 swipes", said)
+    assert in_first_screen(page, "#status") and in_first_screen(page, "#grow-it")
+    page.page.locator("#portraits img").nth(2).wait_for()
     assert page.fits()
     page.snap("finished-390")
+    with page.page.expect_download() as waiting:
+        page.page.locator("#save-film").tap()
+    assert waiting.value.suggested_filename == "lizard.gif"
     page.page.locator("#grow-it").tap()
     page.grows(20)
     page.grown(20)
@@ -187,6 +203,28 @@ def test_phone(visit):
         page.page.locator("#film").get_by_text("Download").tap()
     assert waiting.value.suggested_filename.endswith("-grows-and-heals.gif")
     assert Image.open(waiting.value.path()).n_frames > 4
+
+
+def in_first_screen(page, selector: str) -> bool:
+    page.page.evaluate("scrollTo(0, 0)")
+    box = page.page.locator(selector).bounding_box()
+    return box["y"] + box["height"] <= page.page.viewport_size["height"]
+
+
+def test_start_in_the_first_screen_and_a_question_before_two_days(visit):
+    page = visit(1280, 800)
+    assert in_first_screen(page, "#start")
+    page.page.get_by_text("Recipes of others").click()
+    page.page.get_by_role("button", name="jax-nca").click()
+    page.until(lambda: page.page.locator("#intents [aria-pressed=true]").count() == 0)
+    page.page.locator("#start").click()
+    page.wait("#why", "This takes .*days")
+    assert page.page.locator("#start-anyway").is_visible()
+    page.page.locator("#emoji-row button").nth(1).click()  # the lizard is empty in the middle
+    page.page.get_by_role("button", name="Photo").click()
+    page.wait("#target", "Grid 64 × 64")
+    page.until(lambda: not page.page.locator("#start-anyway").is_visible())
+    assert page.errors == []
 
 
 def test_a_page_goes_on_when_its_server_was_killed(tmp_path, chromium):

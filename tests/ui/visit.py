@@ -50,11 +50,18 @@ class Visit:
 
     def tiny(self, iterations: int) -> None:
         """Settings with which an iteration takes milliseconds."""
-        if not self.page.locator("#hidden").is_visible():
-            self.page.get_by_text("Advanced settings").click()
+        self.unfold()
+        for fold, inside in (("Size, title", "#size"), ("Advanced settings", "#hidden")):
+            if not self.page.locator(inside).is_visible():
+                self.page.get_by_text(fold).click()
         for selector, value in (TINY | {"#iterations": iterations}).items():
             self.number(selector, value)
         self.page.locator("#hidden").locator("input, textarea").fill("16")
+
+    def unfold(self) -> None:
+        """Open the form, which is folded once there is a training."""
+        if not self.page.locator("#start").is_visible():
+            self.page.get_by_text("Train another").click()
 
     def wait(self, selector: str, pattern: str, seconds: float = 120) -> str:
         """The text of an element once it matches."""

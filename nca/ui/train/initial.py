@@ -39,17 +39,22 @@ class InitialFields:
         return [self.selector, self.own_picture]
 
 
-def build() -> InitialFields:
-    """Lay out the selector and the description of the choice."""
-    selector = VisitorDropdown(
-        [NEW_CHOICE], value=NEW, label="Begin with", filterable=False, interactive=True,
-        elem_id="begin-with",
-    )  # fmt: skip
+def build_about() -> dict[str, Any]:
+    """Lay out the description of the initial checkpoint; returns components by field."""
     about = gr.HTML("", elem_id="begun")
     own_picture = gr.Checkbox(
         False, label="Train on its own picture", visible=False, elem_id="keep-picture"
     )
-    return InitialFields(selector, own_picture, about)
+    return {"about": about, "own_picture": own_picture}
+
+
+def build_selector() -> dict[str, Any]:
+    """Lay out the selector; returns components by field."""
+    selector = VisitorDropdown(
+        [NEW_CHOICE], value=NEW, label="Begin with", filterable=False, interactive=True,
+        elem_id="begin-with",
+    )  # fmt: skip
+    return {"selector": selector}
 
 
 def initial(catalog: Catalog, key: str, name: str | None) -> InitialCheckpoint | None:
@@ -70,9 +75,9 @@ def choices(catalog: Catalog, key: str, name: str = NEW) -> list[tuple[str, str]
     return listed
 
 
-def hide_form(own_picture: bool) -> dict[str, Any]:
-    """An update that hides the target form when it is not needed."""
-    return gr.update(visible="hidden" if own_picture else True)
+def hide_form(own_picture: bool) -> list[dict[str, Any]]:
+    """Updates that hide the sources and the preview when they are not needed."""
+    return [gr.update(visible="hidden" if own_picture else True)] * 2
 
 
 def initial_html(checkpoint: InitialCheckpoint) -> str:

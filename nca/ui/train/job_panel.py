@@ -1,4 +1,4 @@
-"""A job as its owner sees it: status, loss curve and pictures, sent only when they changed."""
+"""A job as its owner sees it: status, pictures and loss curve, sent only when they changed."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
-import pandas as pd
+from pydantic import ValidationError
 
 from nca.checkpoint import WEIGHTS
-from nca.jobs import BATCH, POOL, PREVIEW, TARGET, JobView, snapshots
+from nca.jobs import BATCH, HEALING, POOL, PREVIEW, TARGET, JobView, snapshots
+from nca.jobs.check_up import CHECK_UP, KEPT, CheckUp
+from nca.jobs.spec import read_json
+from nca.preview import PREVIEW as FILM
+from nca.trainer import log10_loss
 from nca.ui.components import VisitorDropdown
 from nca.ui.context import Updates
 from nca.ui.markup import (
@@ -24,16 +28,13 @@ from nca.ui.markup import (
     picture,
     progress_bar,
 )
+from nca.ui.train import loss_plot
 from nca.ui.train import snapshots as snapshot_panel
 
 EVERY = 1.5  # seconds between polls of an active job
+SURE_AFTER = 20  # iterations from which the time left is worth showing
 
-EMPTY = (
-    '<div class="empty"><strong>Nothing is growing here yet</strong>'
-    "<ol><li>Choose a picture and press Start.</li>"
-    "<li>Watch it learn. You may close the page meanwhile and come back.</li>"
-    "<li>Grow it, damage it, see it heal, and take it with you.</li></ol></div>"
-)
+EMPTY = '<p class="note">Nothing is growing here yet.</p>'
 STATES = {
     "queued": "Waiting",
     "running": "Training",
@@ -50,15 +51,19 @@ class JobPanel:
 
     Attributes:
         selector: the dropdown of the visitor's jobs.
-        selector_row: its container; shown when there is more than one job.
+        selector_row: its container, with the title; shown when there is a job.
+        title: the job's title, which can be changed.
         actions: the container of the buttons; shown when there is a job.
-        status: state, progress, speed.
+        status: state, progress, speed; at the end what the automaton can do.
         stop: the Stop button.
         resume: the Resume button; shown only when `stop` is not.
         delete: the Delete button; asks for confirmation.
         grow: opens the newest weights on the Grow tab.
-        portraits: the target, and how it grows so far.
-        snapshots: the slider over the snapshots.
+        film: the button that downloads the animation of a finished training.
+        share: the button that opens the Share tab; shown with `film`.
+        file: the download.
+        portraits: how it grows, the target, how it heals.
+        snapshots: the film of the snapshots.
         plot: the loss curve.
         sheets: the pool and the last batch.
         state: what the page shows already, as `stamps` returns it; kept in the session.
@@ -67,54 +72,67 @@ class JobPanel:
 
     selector: VisitorDropdown
     selector_row: gr.Row
+    title: gr.Textbox
     actions: gr.Row
     status: gr.HTML
     stop: gr.Button
     resume: gr.Button
     delete: gr.Button
     grow: gr.Button
+    film: gr.Button
+    share: gr.Button
+    file: gr.DownloadButton
     portraits: gr.HTML
     snapshots: snapshot_panel.SnapshotFields
-    plot: gr.LinePlot
+    plot: gr.HTML
     sheets: gr.HTML
     state: gr.State
     timer: gr.Timer
 
     @property
+    def buttons(self) -> list[gr.Button]:
+        """The buttons that act on the job."""
+        return [self.stop, self.resume, self.delete, self.grow, self.film, self.share]
+
+    @property
     def outputs(self) -> list[Any]:
         """The components that show one job."""
         return [
-            self.status, self.plot, self.portraits, self.sheets, *self.snapshots.outputs,
-            self.stop, self.resume, self.delete, self.grow, self.timer, self.state,
+            self.status, self.title, self.plot, self.portraits, self.sheets,
+            *self.snapshots.outputs, *self.buttons, self.timer, self.state,
         ]  # fmt: skip
 
 
 def build() -> JobPanel:
     """Lay the panel out, empty."""
-    with gr.Row(visible=False) as selector_row:
-        selector = VisitorDropdown(
-            [], value=None, label="My trainings", filterable=False, interactive=True,
-            elem_id="jobs",
-        )  # fmt: skip
     status = gr.HTML(EMPTY, elem_id="status")
-    with gr.Row(visible=False) as actions:
+    with gr.Row(visible=False, elem_id="job-actions") as actions:
+        grow = gr.Button("Play", variant="primary", size="md", min_width=90, elem_id="grow-it")
+        film = gr.Button("Save film", size="md", min_width=90, visible=False, elem_id="save-film")
+        share = gr.Button("Share", size="md", min_width=70, visible=False, elem_id="share-it")
         stop = gr.Button("Stop", size="md", min_width=70, elem_id="stop")
         resume = gr.Button("Resume", size="md", min_width=90, elem_id="resume")
         delete = gr.Button("Delete", variant="stop", size="md", min_width=70, elem_id="delete")
-        grow = gr.Button("Grow it", variant="primary", size="md", min_width=90, elem_id="grow-it")
     portraits = gr.HTML("", elem_id="portraits")
-    snapshots = snapshot_panel.build()
-    plot = gr.LinePlot(
-        curve([]), x="iteration", y="log10 loss", height=230, visible="hidden",
-        label="Loss: lower is better; -2 looks alike, -3 looks the same",
-        x_title="iteration", y_title="log10 loss", elem_id="loss", buttons=[], tooltip="axis",
-    )  # fmt: skip
+    with gr.Row(elem_id="learning"):
+        plot = gr.HTML("", elem_id="loss", min_height=0)
+        snapshots = snapshot_panel.build()
     sheets = gr.HTML("", elem_id="sheets")
+    with gr.Row(visible=False, elem_id="job-names") as selector_row:
+        title = gr.Textbox(
+            "", label="Title of this training", max_lines=1, max_length=80, min_width=160,
+            elem_id="job-title",
+        )  # fmt: skip
+        selector = VisitorDropdown(
+            [], value=None, label="My trainings", filterable=False, interactive=True,
+            elem_id="jobs", min_width=160,
+        )  # fmt: skip
+    file = gr.DownloadButton(visible="hidden", elem_id="job-file")
     state = gr.State({}, time_to_live=3600)
     timer = gr.Timer(EVERY, active=False)
     return JobPanel(
-        selector, selector_row, actions, status, stop, resume, delete, grow, portraits, snapshots,
-        plot, sheets, state, timer,
+        selector, selector_row, title, actions, status, stop, resume, delete, grow, film, share,
+        file, portraits, snapshots, plot, sheets, state, timer,
     )  # fmt: skip
 
 
@@ -122,11 +140,10 @@ def empty(panel: JobPanel) -> Updates:
     """Updates of a panel without a job."""
     return {
         panel.status: EMPTY,
-        panel.plot: gr.update(visible="hidden"),
+        panel.plot: "",
         panel.portraits: "",
         panel.sheets: "",
-        panel.snapshots.box: gr.update(visible=False),
-        panel.snapshots.pictures: "",
+        **snapshot_panel.update(panel.snapshots, [], None),
         **buttons(panel, None),
         panel.timer: gr.update(active=False),
         panel.state: {},
@@ -151,9 +168,10 @@ def update(
     updates: Updates = {panel.state: current}
     if "status" in changed:
         updates[panel.status] = current["status"]
+    if "title" in changed:
+        updates[panel.title] = view.title
     if "points" in changed:
-        visible = True if len(points) > 1 else "hidden"
-        updates[panel.plot] = gr.update(value=curve(points), visible=visible)
+        updates[panel.plot] = loss_plot.plot_html(points)
     if "portraits" in changed:
         updates[panel.portraits] = portraits(view)
     if "sheets" in changed:
@@ -166,11 +184,6 @@ def update(
     return updates | snapshot_panel.update(panel.snapshots, current["snapshots"], known)
 
 
-def curve(points: list[tuple[int, float]]) -> pd.DataFrame:
-    """The loss curve as the plot component takes it."""
-    return pd.DataFrame(points, columns=["iteration", "log10 loss"])
-
-
 def status(view: JobView) -> str:
     """State, progress, speed, time left or position in the queue, as HTML."""
     chip = "Stopping" if view.stopping else STATES[view.state]
@@ -180,11 +193,12 @@ def status(view: JobView) -> str:
     if view.iteration or view.state == "running":
         facts.append(f"{count(view.iteration)} of {count(view.iterations)} iterations")
     if view.state == "running" and view.iteration == view.iterations:
-        facts.append("Saving and drawing it")
+        facts.append("Checking and saving it")
     elif view.state == "running":
         if view.iterations_per_second:
             facts.append(f"{view.iterations_per_second:.3g} iterations/s")
-        if view.seconds_left is not None and not view.stopping:
+        sure = view.iteration >= SURE_AFTER and not view.stopping
+        if view.seconds_left is not None and sure:
             facts.append(f"{duration(view.seconds_left)} left")
         if view.turns_with:
             facts.append(place(view))
@@ -197,7 +211,7 @@ def status(view: JobView) -> str:
     if view.initial:
         facts.append(f"began with {view.initial}")
     if view.loss:
-        facts.append(f"loss {view.loss:.2g}")
+        facts.append(f"log₁₀ loss {loss_plot.number(log10_loss(view.loss))}")
     if view.deleted_at is not None:
         facts.append(f"kept until {time.strftime('%d %B', time.gmtime(view.deleted_at))}")
     return (
@@ -205,8 +219,35 @@ def status(view: JobView) -> str:
         f'<span class="chip {view.state}">{chip}</span></h3>'
         f"{progress_bar(view.iteration / view.iterations)}"
         f'<div class="facts">{"".join(f"<span>{html.escape(fact)}</span>" for fact in facts)}</div>'
-        f"{note(view.message or '')}</div>"
+        f"{_card(view)}{note(view.message or '')}</div>"
     )
+
+
+def _card(view: JobView) -> str:
+    """What a finished automaton can do, as its check found; empty before."""
+    found = (read_json(view.folder / "metrics.json") or {}).get(CHECK_UP)
+    if view.state != "finished" or found is None:
+        return ""
+    try:
+        checked = CheckUp.model_validate(found)
+    except ValidationError:
+        return ""
+    grows, holds = loss_plot.words(checked.grown), loss_plot.words(checked.kept)
+    look = {"blurry": "but blurry", "alike": "and looks alike", "the same": "and looks the same"}
+    parts = (
+        ("Grows", f"from one cell, {look[grows]}", grows != "blurry"),
+        ("Holds", f"at step {KEPT} it is {holds}", holds != "blurry"),
+        (
+            "Heals",
+            f"{checked.healed} of {checked.damaged} swipes",
+            2 * checked.healed >= checked.damaged,
+        ),
+    )
+    items = "".join(
+        f'<li class="{"yes" if good else "no"}"><b>{name}</b> {html.escape(words)}</li>'
+        for name, words, good in parts
+    )
+    return f'<ul class="verdict">{items}</ul>'
 
 
 def place(view: JobView) -> str:
@@ -222,16 +263,19 @@ def place(view: JobView) -> str:
 
 
 def portraits(view: JobView) -> str:
-    """The target and how it grows so far."""
-    target = view.folder / TARGET
-    content = ""
+    """How it grows so far, the target, and how it heals, all on the same ground."""
+    words = "Growing from one cell"
+    grown = file_figure(view.folder / PREVIEW, words, "An animation of it growing from one cell")
+    target, content = view.folder / TARGET, ""
     if target.exists():
         data = target.read_bytes()
-        content = figure(picture(data, "The target", "image/png", "checker"), "The target")
-    grown = file_figure(
-        view.folder / PREVIEW, "Grown from one cell", "An animation of it growing from one cell"
+        content = figure(picture(data, "The target", "image/png"), "The target")
+    words = "After losing its left half"
+    healed = file_figure(view.folder / HEALING, words, "An animation of it after damage")
+    return (
+        f'<div class="panel portraits">{grown or _soon("Growing from one cell")}{content}'
+        f"{healed or _soon(words)}</div>"
     )
-    return f'<div class="panel two">{content}{grown or _soon("Grown from one cell")}</div>'
 
 
 def sheets(view: JobView) -> str:
@@ -243,29 +287,28 @@ def sheets(view: JobView) -> str:
     )
     batch = file_figure(
         view.folder / BATCH,
-        "The last batch: as it started above, as it ended below",
+        "The last batch: before above, after below",
         "Batch before and after the rollout",
-        "wide",
     )
-    return f'<div class="panel">{pool}{batch}</div>' if pool or batch else ""
+    return f'<div class="panel two">{pool}{batch}</div>' if pool or batch else ""
 
 
 def _soon(caption: str) -> str:
     return (
-        f'<figure><div class="empty">Appears after the first iterations</div>'
+        '<figure><div class="empty">Appears after the first iterations</div>'
         f"<figcaption>{caption}</figcaption></figure>"
     )
 
 
 def buttons(panel: JobPanel, view: JobView | None) -> Updates:
-    """Updates of Stop, Resume, Delete and Grow it: each is shown only when it applies.
+    """Updates of the buttons: each is shown only when it applies.
 
     Either Stop or Resume is shown. A finished training cannot be resumed, but can train longer.
     """
     if view is None:
-        all_buttons = (panel.stop, panel.resume, panel.delete, panel.grow)
-        return {button: gr.update(interactive=False) for button in all_buttons}
+        return {button: gr.update(interactive=False) for button in panel.buttons}
     added, stops = more(view), view.active and not view.stopping
+    done = not view.active and (view.folder / FILM).exists()
     return {
         panel.stop: gr.update(interactive=stops, visible=stops),
         panel.resume: gr.update(
@@ -275,6 +318,8 @@ def buttons(panel: JobPanel, view: JobView | None) -> Updates:
         ),
         panel.delete: gr.update(interactive=True),
         panel.grow: gr.update(interactive=(view.folder / WEIGHTS).exists()),
+        panel.film: gr.update(interactive=done, visible=done),
+        panel.share: gr.update(interactive=done, visible=done),
     }
 
 
@@ -285,12 +330,14 @@ def more(view: JobView) -> int:
 
 def stamps(view: JobView, points: list[tuple[int, float]]) -> dict[str, Any]:
     """For each part of the page, a value that changes when the part must be updated."""
-    modified = {name: _modified(view, name) for name in (PREVIEW, POOL, BATCH, WEIGHTS)}
+    names = (PREVIEW, HEALING, POOL, BATCH, WEIGHTS, FILM)
+    modified = {name: _modified(view, name) for name in names}
     return {
         "job": view.id,
+        "title": view.title,
         "status": status(view),
         "points": points[-1] if points else None,
-        "portraits": modified[PREVIEW],
+        "portraits": (modified[PREVIEW], modified[HEALING]),
         "sheets": (modified[POOL], modified[BATCH]),
         "buttons": (
             view.state,
@@ -298,6 +345,7 @@ def stamps(view: JobView, points: list[tuple[int, float]]) -> dict[str, Any]:
             view.can_resume,
             view.iterations,
             bool(modified[WEIGHTS]),
+            bool(modified[FILM]),
         ),
         "snapshots": [iteration for iteration, _ in snapshots(view.folder)],
         "active": view.active,

@@ -11,11 +11,13 @@ from gradio.components import Component
 from nca.config import BadInput, NCAConfig, TrainConfig, checked
 from nca.jobs import JobSpec, Target
 from nca.jobs.initial import InitialCheckpoint
-from nca.recipes import RECIPES, recipe
+from nca.recipes import Recipe, recipe
 from nca.ui.context import Updates, Values
 from nca.ui.markup import count, duration
 
 DEFAULT_RECIPE = "quick"
+# What the page offers besides the recipes: a recipe with some of its settings changed.
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {"best": ("quick", {"iterations": 16_000})}
 FILTERS = {
     "Sobel (3)": ("fixed", "none"),
     "Sobel + nine-point Laplacian (4)": ("fixed", "nine_point"),
@@ -119,14 +121,6 @@ SettingsFields = dict[str, Component]
 SettingsForm = dict[str, Any]
 
 
-def recipe_choices() -> list[tuple[str, str]]:
-    """The recipes as choices for a dropdown: (label, name)."""
-    # Other systems' names are spelled as those systems spell them.
-    plain = ("quick", "growing", "persistent", "regenerating", "photo")
-    names = sorted(RECIPES, key=lambda name: name not in plain)
-    return [(name.capitalize() if name in plain else name, name) for name in names]
-
-
 def build(devices: Sequence[str]) -> SettingsFields:
     """Lay out the settings; returns the components by setting."""
     values, fields = fill(DEFAULT_RECIPE), SettingsFields()
@@ -145,6 +139,11 @@ def form_values(fields: SettingsFields, values: Values) -> SettingsForm:
     return {name: values[component] for name, component in fields.items()}
 
 
+def recipe_of(name: str) -> Recipe:
+    """The recipe with this name, or the one that the variant with this name changes."""
+    return recipe(VARIANTS[name][0] if str(name) in VARIANTS else name)
+
+
 def fill(name: str, architecture: NCAConfig | None = None) -> SettingsForm:
     """The values of a recipe's settings, by setting.
 
@@ -152,9 +151,9 @@ def fill(name: str, architecture: NCAConfig | None = None) -> SettingsForm:
         name: the recipe's name.
         architecture: the initial checkpoint's; None for the recipe's own.
     """
-    base = recipe(name)
+    base, changes = recipe_of(name), VARIANTS.get(name, ("", {}))[1]
     nca = architecture or base.nca
-    form = base.train.model_dump() | nca.model_dump() | {"seed": 0, "device": "auto"}
+    form = base.train.model_dump() | nca.model_dump() | {"seed": 0, "device": "auto"} | changes
     form["hidden"] = ", ".join(map(str, nca.hidden))
     filters = (nca.perception, nca.laplacian)
     form["filters"] = next(label for label, value in FILTERS.items() if value == filters)
@@ -200,7 +199,7 @@ def read(
     if initial:
         changes = {k: v for k, v in changes.items() if k in TrainConfig.model_fields}
     return JobSpec.from_recipe(
-        str(name), target, seed=seed, device=device, initial=initial, changes=changes
+        recipe_of(name), target, seed=seed, device=device, initial=initial, changes=changes
     )
 
 
@@ -212,8 +211,8 @@ def layers(text: Any) -> list[int]:
     return [int(part) for part in parts]
 
 
-def expected(spec: JobSpec, cuda: bool, pace: float | None = None) -> str:
-    """How long a training may take, in words.
+def seconds(spec: JobSpec, cuda: bool, pace: float | None = None) -> tuple[float, float]:
+    """How long a training may take, the least and the most.
 
     Args:
         spec: the training.
@@ -221,17 +220,25 @@ def expected(spec: JobSpec, cuda: bool, pace: float | None = None) -> str:
         pace: seconds per unit of `JobSpec.work` as measured on this server; None if unknown.
     """
     total = spec.train.iterations * spec.work
-    number = f"{count(spec.train.iterations)} iterations"
     if pace:
-        return f"{number}, {duration(total * pace)} on this computer, as measured."
+        return total * pace, total * pace
     usual = total / USUAL_WORK
     if cuda and spec.device != "cpu":
-        return f"{number}, roughly {duration(usual * ON_CUDA).removeprefix('about ')}."
+        return usual * ON_CUDA, usual * ON_CUDA
     fast, slow = (
-        max(usual * seconds, spec.train.iterations * least)
-        for seconds, least in zip((FASTEST, SLOWEST), AT_LEAST, strict=True)
+        max(usual * each, spec.train.iterations * least)
+        for each, least in zip((FASTEST, SLOWEST), AT_LEAST, strict=True)
     )
-    return f"{number}, roughly {between(fast, slow)} on two processor cores."
+    return fast, slow
+
+
+def expected(spec: JobSpec, cuda: bool, pace: float | None = None) -> str:
+    """How long a training may take, in words; the arguments are those of `seconds`."""
+    number, time = f"{count(spec.train.iterations)} iterations", between(*seconds(spec, cuda, pace))
+    if pace:
+        return f"{number}, about {time} on this computer, as measured."
+    where = "" if cuda and spec.device != "cpu" else " on two processor cores"
+    return f"{number}, roughly {time}{where}."
 
 
 def between(fast: float, slow: float) -> str:

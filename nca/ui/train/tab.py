@@ -1,9 +1,9 @@
-"""The Train tab: choose a picture and a recipe, start, and watch."""
+"""The Train tab: choose a picture and a recipe, start, watch, and take away what came of it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gradio as gr
@@ -11,22 +11,32 @@ import gradio as gr
 from nca.catalog import CheckpointRef, Kind
 from nca.config import BadInput, TargetConfig, checked
 from nca.jobs import JobSpec, JobView, Target
-from nca.recipes import recipe
+from nca.preview import PREVIEW
+from nca.ui.components import picture_buttons
 from nca.ui.context import Opener, PageContext, Updates, Values
+from nca.ui.downloads import SAVE_FILE, cached, file_name
 from nca.ui.events import PLAYING, changes, listen, toast
 from nca.ui.markup import FLEETING, note
-from nca.ui.train import initial, job_panel, settings_form, snapshots, target_form
+from nca.ui.train import (
+    initial,
+    job_panel,
+    recipe_choice,
+    settings_form,
+    snapshots,
+    target_form,
+)
 from nca.ui.visitor import key_of
 
 ID, TITLE = "train", "Train"
-POINTS = 300  # in the loss curve
-# On a phone the job panel is far below the button.
+POINTS = 200  # in the loss curve
+PHOTO_SIZE = 64  # cells; fewer show little of a photo
+LONG = 6 * 3600.0  # seconds from which a training is started only when the visitor confirms it
 SHOW_STATUS = (
     "() => document.querySelector('#status:has(.queued, .running)')"
-    "?.scrollIntoView({behavior: 'smooth', block: 'nearest'})"
+    "?.scrollIntoView({behavior: 'smooth', block: 'start'})"
 )
 SHOW_INITIAL = (
-    "() => setTimeout(() => document.querySelector('#begin-with')"
+    "() => setTimeout(() => document.querySelector('#begun')"
     "?.scrollIntoView({behavior: 'smooth', block: 'center'}), 100)"
 )
 CONFIRM_DELETE = (
@@ -40,23 +50,34 @@ class TrainTab:
     """The components.
 
     Attributes:
-        target_box: the container of `target`, hidden while the checkpoint's own picture is used.
+        form: the container of the form; folded while there is a training to look at.
+        target_boxes: the containers of the sources and of the preview, hidden while the
+            checkpoint's own picture is used.
         target: the target form.
         initial: the choice of an initial checkpoint.
-        recipe: the dropdown of recipes.
+        recipe: the name of the chosen recipe or variant.
+        intents: the buttons of the three intents.
+        others: the buttons of other systems' recipes.
         about: what the recipe does and how long it may take.
         settings: the advanced settings.
         start: the Start button.
+        sure: starts a training that takes very long.
+        why: why nothing can be started, or what to confirm.
         panel: shows one job.
     """
 
-    target_box: gr.Column
+    form: gr.Accordion
+    target_boxes: list[gr.Column]
     target: target_form.TargetFields
     initial: initial.InitialFields
-    recipe: gr.Radio
+    recipe: gr.Textbox
+    intents: gr.HTML
+    others: gr.HTML
     about: gr.HTML
     settings: settings_form.SettingsFields
     start: gr.Button
+    sure: gr.Button
+    why: gr.HTML
     panel: job_panel.JobPanel
 
     @property
@@ -74,12 +95,14 @@ class TrainTab:
     def initial_outputs(self) -> list[Any]:
         """The components that change with the initial checkpoint."""
         architecture = [self.settings[name] for name in settings_form.ARCHITECTURE]
-        return [self.initial.about, self.initial.own_picture, self.target_box, *architecture]
+        return [
+            self.initial.about, self.initial.own_picture, *self.target_boxes, *architecture,
+        ]  # fmt: skip
 
     @property
     def job_outputs(self) -> list[Any]:
         """The components that show the selected job."""
-        return [*self.panel.outputs, self.start]
+        return [*self.panel.outputs, self.start, self.sure, self.why, self.form]
 
     @property
     def outputs(self) -> list[Any]:
@@ -96,6 +119,12 @@ def build(context: PageContext) -> Callable[[], None]:
     for_researchers.add(context, tab.panel.selector)
     handlers, visitor, panel = Handlers(context, tab), context.visitor, tab.panel
 
+    target_form.attach(tab.target, context.settings.limits, context.loaded)
+    for buttons in (tab.intents, tab.others, tab.target.advice):
+        listen(
+            buttons.select, handlers.choose, [tab.recipe, tab.target.size, tab.target.padding],
+            [tab.recipe, tab.target.size, tab.target.padding],
+        )  # fmt: skip
     listen(
         tab.recipe.change, handlers.fill, {visitor, tab.initial.selector, tab.recipe},
         list(tab.settings.values()),
@@ -106,25 +135,30 @@ def build(context: PageContext) -> Callable[[], None]:
         trigger_mode="always_last",
     )  # fmt: skip
     listen(
-        tab.initial.own_picture.input, initial.hide_form, tab.initial.own_picture, tab.target_box
+        tab.initial.own_picture.input, initial.hide_form, tab.initial.own_picture, tab.target_boxes
     )
     listen(
-        changes(tab.about_inputs), handlers.describe, {visitor, *tab.about_inputs}, tab.about,
-        quiet=True, trigger_mode="always_last",
+        changes(tab.about_inputs), handlers.describe, {visitor, *tab.about_inputs},
+        [tab.about, tab.intents, tab.others, tab.sure], quiet=True, trigger_mode="always_last",
     )  # fmt: skip
-    started = listen(
-        tab.start.click, handlers.start, {visitor, *tab.inputs}, tab.outputs, trigger_mode="once"
-    )
-    started.success(None, None, None, js=SHOW_STATUS, api_visibility="private")
+    for button, handler in ((tab.start, handlers.start), (tab.sure, handlers.start_anyway)):
+        started = listen(
+            button.click, handler, {visitor, *tab.inputs}, tab.outputs, trigger_mode="once"
+        )
+        started.success(None, None, None, js=SHOW_STATUS, api_visibility="private")
     job = [visitor, panel.selector]
-    listen(panel.selector.input, handlers.show_job, job, tab.job_outputs)
+    listen(panel.selector.input, handlers.show_job, job, [*tab.job_outputs])
+    for event in (panel.title.submit, panel.title.blur):
+        listen(event, handlers.rename, [*job, panel.title], tab.outputs, trigger_mode="once")
     listen(
         panel.timer.tick, handlers.tick, [*job, panel.state], tab.job_outputs,
         quiet=True, trigger_mode="always_last",
     )  # fmt: skip
+    film = panel.snapshots
+    listen(film.film.submit, handlers.frames, job, film.film, **PLAYING)
     listen(
-        panel.snapshots.slider.input, handlers.show_snapshot, [*job, panel.snapshots.slider],
-        panel.snapshots.pictures, trigger_mode="always_last", **PLAYING,
+        film.film.select, handlers.show_snapshot, job, [film.iteration, film.pictures],
+        trigger_mode="always_last", **PLAYING,
     )  # fmt: skip
     listen(panel.stop.click, handlers.stop, job, tab.job_outputs)
     listen(panel.resume.click, handlers.resume, job, tab.job_outputs)
@@ -133,12 +167,15 @@ def build(context: PageContext) -> Callable[[], None]:
         panel.delete.click, handlers.delete, job, tab.outputs,
         trigger_mode="multiple", js=CONFIRM_DELETE,
     )  # fmt: skip
+    saved = listen(panel.film.click, handlers.film, job, panel.file, trigger_mode="once")
+    saved.success(None, panel.file, None, js=SAVE_FILE % "job-file", api_visibility="private")
     listen(context.loaded.then, handlers.attach, visitor, tab.outputs)
     for event in (context.loaded.then, context.items[ID].select):
         listen(event, handlers.update_choices, visitor, tab.initial.selector)
 
     context.openers[ID] = Opener(
-        handlers.train_further, [tab.recipe], [tab.initial.selector, *tab.initial_outputs],
+        handlers.train_further, [tab.recipe],
+        [tab.form, tab.initial.selector, *tab.initial_outputs],
         script=SHOW_INITIAL,
     )  # fmt: skip
 
@@ -146,42 +183,80 @@ def build(context: PageContext) -> Callable[[], None]:
         context.open_on("grow", panel.grow.click, handlers.newest, [panel.selector])
         context.open_on(
             "grow", panel.snapshots.grow.click, handlers.snapshot,
-            [panel.selector, panel.snapshots.slider],
+            [panel.selector, panel.snapshots.iteration],
         )  # fmt: skip
+        listen(panel.share.click, lambda: gr.update(selected="share"), None, context.tabs)
 
     return connect
 
 
 def lay_out(context: PageContext) -> TrainTab:
     """Create the components; call it within the page's Blocks."""
-    devices = context.queue.devices
-    with gr.Row(equal_height=False):
-        with gr.Column(scale=5, min_width=320):
-            with gr.Column() as target_box:
-                target = target_form.build(context.settings.limits)
-            initial_fields = initial.build()
-            recipe_name = gr.Radio(
-                settings_form.recipe_choices(), value=settings_form.DEFAULT_RECIPE,
-                label="Recipe", elem_id="recipe",
-            )  # fmt: skip
-            spec = JobSpec.from_recipe(
-                settings_form.DEFAULT_RECIPE, Target(target_form.DEFAULT, b"", "estimate")
+    devices, name = context.queue.devices, settings_form.DEFAULT_RECIPE
+    with gr.Column(elem_id="training"):
+        panel = job_panel.build()
+    with gr.Accordion("Train another", open=True, elem_id="train-form") as form:
+        recipe_name = gr.Textbox(name, visible=False, elem_id="recipe")
+        with gr.Row(equal_height=False):
+            with gr.Column(scale=5, min_width=300):
+                start_from = initial.build_about()
+                with gr.Column() as sources:
+                    fields = target_form.build_sources()
+            with gr.Column(scale=6, min_width=300):
+                with gr.Column() as preview:
+                    fields |= target_form.build_preview()
+                intents = picture_buttons(
+                    "intents", recipe_choice.intents_html(_times(devices), name)
+                )
+                with gr.Column(elem_id="start-bar"):
+                    start = gr.Button("Start training", variant="primary", elem_id="start")
+                    why = gr.HTML("", elem_id="why")
+                    sure = gr.Button("Start it anyway", visible=False, elem_id="start-anyway")
+        with gr.Accordion("Size, title, and what it begins with", open=False, elem_id="details"):
+            fields |= target_form.build_details()
+            start_from |= initial.build_selector()
+        with gr.Accordion("Recipes of others", open=False, elem_id="others-fold"):
+            scores = recipe_choice.shipped_scores(context.settings.checkpoints)
+            others = picture_buttons(
+                "others", recipe_choice.others_html(_times(devices), scores, name)
             )
+        with gr.Accordion("Advanced settings", open=False, elem_id="advanced"):
+            spec = JobSpec.from_recipe(name, Target(target_form.DEFAULT, b"", "estimate"))
             about = gr.HTML(_about(spec, devices), elem_id="about-recipe")
-            with gr.Accordion("Advanced settings", open=False, elem_id="advanced"):
-                settings = settings_form.build(devices)
-            start = gr.Button("Start training", variant="primary", elem_id="start")
-            if not context.settings.lasting:
-                gr.HTML(note(FLEETING))
-        with gr.Column(scale=7, min_width=320):
-            panel = job_panel.build()
-    return TrainTab(target_box, target, initial_fields, recipe_name, about, settings, start, panel)
+            settings = settings_form.build(devices)
+        if not context.settings.lasting:
+            gr.HTML(note(FLEETING))
+    target = target_form.TargetFields(**fields)
+    return TrainTab(
+        form, [sources, preview], target, initial.InitialFields(**start_from), recipe_name,
+        intents, others, about, settings, start, sure, why, panel,
+    )  # fmt: skip
 
 
 def _about(spec: JobSpec, devices: tuple[str, ...], pace: float | None = None) -> str:
     """What the spec's recipe does, and how long it may take; `pace` as `expected` takes it."""
     time = settings_form.expected(spec, devices[0] != "cpu", pace)
-    return note(f"{recipe(spec.recipe or '').summary} {time}")
+    return note(f"{settings_form.recipe_of(spec.recipe or '').summary} {time}")
+
+
+def _times(
+    devices: tuple[str, ...],
+    size: float = target_form.DEFAULT.size,
+    padding: float = target_form.DEFAULT.padding,
+    pace: float | None = None,
+) -> dict[str, str]:
+    """How long each recipe and variant may take on such a target, in words."""
+    times = {}
+    for name in (*recipe_choice.INTENTS, *recipe_choice.others()):
+        photo = name == "photo"
+        around = 0 if photo else padding or target_form.DEFAULT.padding
+        side = max(size, PHOTO_SIZE) if photo else size
+        config = checked(TargetConfig, {"emoji": "", "size": side, "padding": around})
+        form = settings_form.fill(name)
+        spec = settings_form.read(name, form, Target(config, b"", "estimate"))
+        found = settings_form.seconds(spec, devices[0] != "cpu", pace)
+        times[name] = settings_form.between(*found)
+    return times
 
 
 class Handlers:
@@ -190,8 +265,22 @@ class Handlers:
     def __init__(self, context: PageContext, tab: TrainTab) -> None:
         self.queue, self.catalog, self.tab = context.queue, context.catalog, tab
         self.visitor, self.limits = context.visitor, context.settings.limits
+        self.scores = recipe_choice.shipped_scores(context.settings.checkpoints)
 
     # ------------------------------------------------------------------ the form
+
+    def choose(self, recipe: str, size: float, padding: float, event: gr.EventData) -> list[Any]:
+        """A recipe, or another size, was chosen with a button.
+
+        Photo fills its frame to the edges; other recipes need room around the picture.
+        """
+        name = getattr(event, "name", None) or getattr(event, "recipe", None)
+        if not name:
+            return [recipe, int(event.size), padding]
+        settings_form.recipe_of(str(name))  # refuses unknown ones
+        if name == "photo":
+            return [name, max(size or 0, PHOTO_SIZE), 0]
+        return [name, size, padding or target_form.DEFAULT.padding]
 
     def fill(self, values: Values) -> Updates:
         """Fill in a recipe's settings; an initial checkpoint's architecture is kept."""
@@ -208,40 +297,74 @@ class Handlers:
         selector, key = self.tab.initial.selector, self._key(values)
         choices = initial.choices(self.catalog, key, name)
         updates = self._show_initial({**values, selector: name}, own_picture=True)
-        return {selector: gr.update(choices=choices, value=name), **updates}
+        shown = {self.tab.form: gr.update(open=True)}
+        return {selector: gr.update(choices=choices, value=name), **updates, **shown}
 
     def update_choices(self, stored: Any) -> Any:
         """Update the choices of initial checkpoints; the selected one is kept."""
         return gr.update(choices=initial.choices(self.catalog, key_of(stored)))
 
-    def describe(self, values: Values) -> str:
-        """What the recipe does and how long it may take."""
-        target, name = self.tab.target, values[self.tab.recipe]
-        size = {"size": values[target.size], "padding": values[target.padding]}
-        config = checked(TargetConfig, {"emoji": "", **size})
+    def describe(self, values: Values) -> Updates:
+        """What each recipe does and how long it may take."""
+        tab, key = self.tab, self._key(values)
+        updates: Updates = {tab.sure: gr.update(visible=False)}
         try:
-            start = self._initial(values)
-            picture = Target(config, b"", "estimate")
-            if start and values[self.tab.initial.own_picture]:
-                picture = start.target()
-            form = settings_form.form_values(self.tab.settings, values)
-            spec = settings_form.read(name, form, picture, start)
+            spec = self._spec(values, self._estimated(values))
+            pace = self._pace(key, spec)
+            updates[tab.about] = _about(spec, self.queue.devices, pace)
         except BadInput as problem:
-            return note(str(problem), "refusal")
-        return _about(spec, self.queue.devices, self._pace(self._key(values), spec))
+            return updates | {tab.about: note(str(problem), "refusal")}
+        size, padding = spec.target.size, spec.target.padding
+        times = _times(self.queue.devices, size, padding, pace)
+        name = values[tab.recipe]
+        if name in times:  # with the settings as they are now
+            found = settings_form.seconds(spec, self.queue.devices[0] != "cpu", pace)
+            times[name] = settings_form.between(*found)
+        return updates | {
+            tab.intents: recipe_choice.intents_html(times, name),
+            tab.others: recipe_choice.others_html(times, self.scores, name),
+        }
+
+    def _estimated(self, values: Values) -> Target:
+        """A target of the form's size, without its picture."""
+        start, target = self._initial(values), self.tab.target
+        if start and values[self.tab.initial.own_picture]:
+            return start.target()
+        size = {"size": values[target.size], "padding": values[target.padding]}
+        return Target(checked(TargetConfig, {"emoji": "", **size}), b"", "estimate")
+
+    def _spec(self, values: Values, target: Target) -> JobSpec:
+        """The form's settings with a target."""
+        form = settings_form.form_values(self.tab.settings, values)
+        return settings_form.read(values[self.tab.recipe], form, target, self._initial(values))
 
     def start(self, values: Values) -> Updates:
+        """Queue a training with the form's values; ask first when it takes very long."""
+        spec = self._spec(values, self._estimated(values))
+        pace = self._pace(self._key(values), spec)
+        longest = settings_form.seconds(spec, self.queue.devices[0] != "cpu", pace)
+        if max(longest) > LONG:
+            words = f"This takes {settings_form.between(*longest)}. It can be stopped and resumed."
+            return {
+                self.tab.why: note(words, "note asks"),
+                self.tab.sure: gr.update(visible=True),
+            }
+        return self.start_anyway(values)
+
+    def start_anyway(self, values: Values) -> Updates:
         """Queue a training with the form's values."""
-        start = self._initial(values)
+        start, key = self._initial(values), self._key(values)
         if start and values[self.tab.initial.own_picture]:
             target = start.target()
+            if given := " ".join(str(values[self.tab.target.title] or "").split()):
+                target = replace(target, title=given[:80])
         else:
-            target = target_form.read(self.limits, self.tab.target.form(values))
-        form = settings_form.form_values(self.tab.settings, values)
-        spec = settings_form.read(values[self.tab.recipe], form, target, start)
-        key = self._key(values)
+            form = self.tab.target.form(values)
+            drawings = sum(view.title.startswith("Drawing") for view in self.queue.jobs(key))
+            target = target_form.read(self.limits, form, drawings=drawings)
+        spec = self._spec(values, target)
         job = self.queue.submit(key, spec, target.png, start and start.weights)
-        return self._jobs(key, job)
+        return self._jobs(key, job) | {self.tab.form: gr.update(open=False)}
 
     # ------------------------------------------------------------------ the job
 
@@ -266,7 +389,7 @@ class Handlers:
             return self._job(key, None)
         if previous.get("active") and not view.active:
             if view.state == "finished":
-                toast(f"{view.title} has finished. Press “Grow it” to play with it.", "Done", 20)
+                toast(f"{view.title} has finished. Press “Play” to play with it.", "Done", 8)
             elif view.state == "failed":
                 words = f"{view.title} failed. {view.message or ''}"
                 toast(words, "Please note", 20, warning=True)
@@ -292,9 +415,32 @@ class Handlers:
         self.queue.delete(key_of(stored), job)
         return self._jobs(key_of(stored))
 
-    def show_snapshot(self, stored: Any, job: str, iteration: float) -> str:
-        """Show the snapshot nearest to an iteration."""
-        return snapshots.snapshot_html(self.catalog, key_of(stored), job, iteration)
+    def rename(self, stored: Any, job: str | None, title: str) -> Updates:
+        """Give the job another title; an empty one changes nothing."""
+        key, given = key_of(stored), " ".join(str(title or "").split())[:80]
+        if not job or not given or given == self.queue.view(key, job).title:
+            return gr.skip()
+        self.queue.rename(key, job, given)
+        return self._jobs(key, job)
+
+    def frames(self, stored: Any, job: str) -> Any:
+        """Send the pictures of the snapshots."""
+        shown = snapshots.frames(self.catalog, key_of(stored), job)
+        return gr.update(frames=shown, count=len(shown))
+
+    def show_snapshot(self, stored: Any, job: str, event: gr.EventData) -> tuple[int, str]:
+        """Show pool and batch of a snapshot, and remember it for “Play this version”."""
+        iteration = int(event.iteration)
+        return iteration, snapshots.snapshot_html(self.catalog, key_of(stored), job, iteration)
+
+    def film(self, stored: Any, job: str) -> str:
+        """The animation of a finished training: it grows, is damaged and heals."""
+        view = self.queue.view(key_of(stored), job)
+        try:
+            data = (view.folder / PREVIEW).read_bytes()
+        except OSError:
+            raise BadInput("The film is made when the training has finished.") from None
+        return cached(self.tab.panel.file, f"{file_name(view.title)}.gif", data)
 
     # ------------------------------------------------------------------ for other tabs
 
@@ -306,7 +452,7 @@ class Handlers:
     def snapshot(self, values: Values) -> str:
         """The name of the snapshot that the slider is at."""
         panel = self.tab.panel
-        job, iteration = values[panel.selector], values[panel.snapshots.slider]
+        job, iteration = values[panel.selector], values[panel.snapshots.iteration]
         return str(self.catalog.snapshot(self._key(values), job, iteration))
 
     # ------------------------------------------------------------------ helpers
@@ -327,7 +473,7 @@ class Handlers:
         return {
             tab.initial.about: initial.initial_html(start) if start else "",
             tab.initial.own_picture: gr.update(value=own_picture, visible=has_picture),
-            tab.target_box: initial.hide_form(own_picture),
+            **dict(zip(tab.target_boxes, initial.hide_form(own_picture), strict=True)),
             **settings_form.lock_architecture(tab.settings, values[tab.recipe], architecture),
         }
 
@@ -338,15 +484,17 @@ class Handlers:
             job = next((view.id for view in views if view.active), views[0].id)
         return {
             panel.selector: gr.update(choices=job_panel.labels(views), value=job),
-            panel.selector_row: gr.update(visible=len(views) > 1),
+            panel.selector_row: gr.update(visible=bool(views)),
             panel.actions: gr.update(visible=bool(views)),
+            # There is a training to look at first, or nothing else to do than to start one.
+            self.tab.form: gr.update(open=not views),
             **self._job(key, job),
         }
 
     def _job(self, key: str, job: str | None) -> Updates:
         """A job completely, or the empty panel without one."""
         if not job:
-            return job_panel.empty(self.tab.panel) | {self.tab.start: gr.update(interactive=True)}
+            return job_panel.empty(self.tab.panel) | self._can_start(None)
         return self._update(key, self.queue.view(key, job), {})
 
     def _update(self, key: str, view: JobView, previous: dict[str, Any]) -> Updates:
@@ -355,9 +503,18 @@ class Handlers:
         points = self.queue.metrics(key, view.id, POINTS)
         updates = job_panel.update(panel, view, points, previous)
         if panel.stop in updates:
-            busy = view.active or any(other.active for other in self.queue.jobs(key))
-            updates[self.tab.start] = gr.update(interactive=not busy)
+            others = (other for other in self.queue.jobs(key) if other.active)
+            updates |= self._can_start(view if view.active else next(others, None))
         return updates
+
+    def _can_start(self, busy: JobView | None) -> Updates:
+        """Updates of Start: disabled while one of the visitor's trainings is active."""
+        words = (
+            f"You can train one at a time: stop {busy.title}, or wait until it has finished."
+            if busy
+            else ""
+        )
+        return {self.tab.start: gr.update(interactive=busy is None), self.tab.why: note(words)}
 
     def _pace(self, key: str, spec: JobSpec) -> float | None:
         """Seconds per unit of work, as measured on this visitor's newest training."""

@@ -1,23 +1,40 @@
-"""The form for the target: emoji, upload or drawing, shown exactly as it will be trained on."""
+"""The form for the target: emoji, upload or drawing, shown as cells and as it will look."""
 
 from __future__ import annotations
 
 import html
+import io
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import gradio as gr
+import numpy as np
+from PIL import Image
 
 from nca.config import BadInput, Limits, TargetConfig, checked
 from nca.jobs import Target
-from nca.target import PICKER, noto_available
-from nca.ui.components import PictureFile, drawing_bytes, drawing_pad, emoji_row
+from nca.target import (
+    PICKER,
+    DecodedPicture,
+    decode_picture,
+    noto_available,
+    suggested_size,
+)
+from nca.ui.components import (
+    drawing_bytes,
+    drawing_pad,
+    picture_buttons,
+    picture_field,
+    upload_bytes,
+    upload_name,
+)
 from nca.ui.context import Updates, Values, named_values
 from nca.ui.events import changes, listen
 from nca.ui.markup import figure, note, picture
+from nca.ui.train import emoji_search
 
 DEFAULT = checked(TargetConfig, {"emoji": PICKER[0]})
-TITLES = {"draw": "Drawing", "upload": "Picture"}  # of trainings without an emoji
+BACKGROUNDS = {"keep": "Keep the background", "transparent": "Remove it"}
 
 
 class TargetForm(NamedTuple):
@@ -27,12 +44,13 @@ class TargetForm(NamedTuple):
         source: "emoji", "upload" or "draw".
         emoji: one emoji.
         style: the emoji set, "twemoji" or "noto".
-        upload: the path of a file.
+        upload: the value of an upload.
         drawing: the value of a drawing pad.
         size: longest side of the picture, in cells.
         padding: empty cells on each side.
         crop: whether to trim the transparent borders of an upload.
         background: "keep", or "transparent" to remove a plain one.
+        title: of the training; empty for the usual one.
     """
 
     source: str
@@ -44,6 +62,7 @@ class TargetForm(NamedTuple):
     padding: float
     crop: bool
     background: str
+    title: str
 
     @property
     def missing(self) -> bool:
@@ -52,21 +71,40 @@ class TargetForm(NamedTuple):
             return False
         return not (self.upload if self.source == "upload" else self.drawing)
 
+    @property
+    def trims(self) -> bool:
+        """Whether empty borders are trimmed; those of a drawing have no meaning."""
+        return bool(self.crop) or self.source == "draw"
+
 
 @dataclass(frozen=True)
 class TargetFields:
-    """The components: one for each field of `TargetForm`, and the preview."""
+    """The components: one for each field of `TargetForm`, and those below.
+
+    Attributes:
+        search: where emoji are searched or pasted.
+        grid: the emoji to pick.
+        backgrounds: the picture with and without its background, where that can be removed.
+        preview: the target.
+        advice: what would suit the picture better.
+        refusal: what is wrong with the picture.
+    """
 
     source: gr.Textbox
     emoji: gr.Textbox
     style: gr.Radio
-    upload: PictureFile
+    upload: gr.HTML
     drawing: gr.HTML
     size: gr.Slider
     padding: gr.Slider
     crop: gr.Checkbox
-    background: gr.Radio
+    background: gr.Textbox
+    title: gr.Textbox
+    search: gr.Textbox
+    grid: gr.HTML
+    backgrounds: gr.HTML
     preview: gr.HTML
+    advice: gr.HTML
     refusal: gr.HTML
 
     @property
@@ -79,106 +117,229 @@ class TargetFields:
         return TargetForm(**named_values(TargetForm._fields, self, values))
 
 
-def build(limits: Limits) -> TargetFields:
-    """Lay out the form and keep its preview up to date."""
+def build_sources() -> dict[str, Any]:
+    """Lay out emoji, upload and drawing; returns components by field."""
     tabs, source = {}, gr.Textbox("emoji", visible=False, elem_id="source")
+    emoji = gr.Textbox(DEFAULT.emoji, visible=False, elem_id="emoji")
+    background = gr.Textbox("keep", visible=False, elem_id="background")
     with gr.Tabs():
         with gr.Tab("Emoji") as tabs["emoji"]:
-            emoji = gr.Textbox(
-                DEFAULT.emoji, label="Type, paste or pick one emoji", max_lines=1, max_length=200,
-                elem_id="emoji",
+            search = gr.Textbox(
+                "", placeholder="Search by name, or paste an emoji", show_label=False,
+                label="Search by name, or paste an emoji", max_lines=1, max_length=200,
+                elem_id="emoji-search", container=False,
             )  # fmt: skip
-            picker = emoji_row(PICKER, "emoji-row")
-            style = gr.Radio(
-                [("Twemoji", "twemoji"), ("Noto", "noto")],
-                value="twemoji",
-                label="Drawn by",
-                visible=noto_available(),
-                elem_id="style",
-            )
+            grid = picture_buttons("emoji-row")  # filled after the page has loaded
         with gr.Tab("Upload") as tabs["upload"]:
-            upload = PictureFile(
-                type="filepath",
-                image_mode=None,
-                sources=["upload", "clipboard"],
-                height=230,
-                label=f"PNG, JPEG, WebP or GIF, at most {limits.upload_bytes >> 20} MB",
-                elem_id="upload",
-                buttons=[],
-            )
-            background = gr.Radio(
-                [("Keep", "keep"), ("Remove plain background", "transparent")],
-                value="keep",
-                label="Background",
-                elem_id="background",
-            )
-            crop = gr.Checkbox(DEFAULT.crop, label="Trim empty borders")
+            upload = picture_field("upload")
+            backgrounds = picture_buttons("backgrounds")
         with gr.Tab("Draw") as tabs["draw"]:
             drawing = drawing_pad("drawing")
-    with gr.Row(equal_height=False):
-        with gr.Column(scale=5, min_width=150):
-            preview = gr.HTML(preview_html(Target.make(DEFAULT)), elem_id="target")
-        with gr.Column(scale=5, min_width=150):
-            size = gr.Slider(
-                8,
-                128,
-                DEFAULT.size,
-                step=1,
-                label="Size in cells",
-                min_width=130,
-                buttons=[],
-                elem_id="size",
-            )
-            padding = gr.Slider(
-                0, 64, DEFAULT.padding, step=1, label="Padding around it",
-                min_width=130, buttons=[], elem_id="padding",
-            )  # fmt: skip
     refusal = gr.HTML("", elem_id="refusal")
-    fields = TargetFields(
-        source, emoji, style, upload, drawing, size, padding, crop, background, preview, refusal
-    )
+    for name, tab in tabs.items():
+        # In JavaScript only, so that it works after a restart of the server too.
+        tab.select(None, None, source, js=f"() => '{name}'", api_visibility="private")
+    return {
+        "source": source, "emoji": emoji, "background": background, "search": search,
+        "grid": grid, "upload": upload, "backgrounds": backgrounds, "drawing": drawing,
+        "refusal": refusal,
+    }  # fmt: skip
 
-    def update_preview(values: Values) -> Updates:
+
+def build_preview() -> dict[str, Any]:
+    """Lay out the target and what would suit it better; returns components by field."""
+    preview = gr.HTML(preview_html(Target.make(DEFAULT)), elem_id="target")
+    return {"preview": preview, "advice": picture_buttons("advice")}
+
+
+def build_details() -> dict[str, Any]:
+    """Lay out size, title and the like; returns components by field."""
+    with gr.Row():
+        size = gr.Slider(
+            8, 128, DEFAULT.size, step=1, label="Size in cells", min_width=130, buttons=[],
+            elem_id="size",
+        )  # fmt: skip
+        padding = gr.Slider(
+            0, 64, DEFAULT.padding, step=1, label="Padding around it", min_width=130, buttons=[],
+            elem_id="padding",
+        )  # fmt: skip
+    with gr.Row():
+        title = gr.Textbox(
+            "", label="Title", placeholder="The emoji's or the file's name", max_lines=1,
+            max_length=80, elem_id="title", min_width=130,
+        )  # fmt: skip
+        style = gr.Radio(
+            [("Twemoji", "twemoji"), ("Noto", "noto")], value="twemoji", label="Emoji drawn by",
+            visible=noto_available(), elem_id="style", min_width=130,
+        )  # fmt: skip
+    crop = gr.Checkbox(DEFAULT.crop, label="Trim empty borders of an upload")
+    return {"size": size, "padding": padding, "title": title, "style": style, "crop": crop}
+
+
+def attach(fields: TargetFields, limits: Limits, loaded: Any) -> None:
+    """Keep the grid and the preview up to date.
+
+    Args:
+        fields: the components.
+        limits: on pictures.
+        loaded: the event after the page has loaded.
+    """
+
+    def search(text: str, chosen: str) -> Updates:
+        try:
+            found = emoji_search.chosen_emoji(text)
+        except BadInput as problem:
+            return {fields.refusal: note(str(problem), "refusal")}
+        if found:
+            shown = {fields.grid: emoji_search.grid_html([found, *emoji_search.FIRST], found)}
+            return {fields.emoji: found, fields.refusal: "", **shown}
+        symbols = emoji_search.search((text or "")[:100])
+        return {fields.grid: emoji_search.grid_html(symbols, chosen), fields.refusal: ""}
+
+    def look(values: Values) -> Updates:
         form = fields.form(values)
         try:
-            target = read(limits, form)
+            decoded = decode(limits, form)
+            target = read(limits, form, decoded)
+            return {
+                fields.preview: preview_html(target),
+                fields.backgrounds: backgrounds_html(limits, form, decoded),
+                fields.advice: advice_html(form, decoded),
+                fields.refusal: "",
+            }
         except BadInput as problem:
-            return {refusal: note(str(problem), "note" if form.missing else "refusal")}
-        return {preview: preview_html(target), refusal: ""}
+            return {
+                fields.refusal: note(str(problem), "note" if form.missing else "refusal"),
+                fields.advice: "",
+            }
 
     def pick(event: gr.EventData) -> str:
         return str(event.emoji)[:64]
 
-    for name, tab in tabs.items():
-        # In JavaScript only, so that it works after a restart of the server too.
-        tab.select(None, None, source, js=f"() => '{name}'", api_visibility="private")
-    listen(picker.select, pick, None, emoji)
+    def choose_background(event: gr.EventData) -> str:
+        return str(event.name)[:20]
+
     listen(
-        changes(fields.inputs), update_preview, set(fields.inputs), [preview, refusal],
+        fields.search.change, search, [fields.search, fields.emoji],
+        [fields.emoji, fields.grid, fields.refusal], trigger_mode="always_last",
+    )  # fmt: skip
+    listen(
+        loaded.then, lambda: emoji_search.grid_html(emoji_search.FIRST, PICKER[0]), None,
+        fields.grid,
+    )  # fmt: skip
+    listen(fields.grid.select, pick, None, fields.emoji)
+    listen(fields.upload.change, lambda: "keep", None, fields.background)
+    listen(fields.backgrounds.select, choose_background, None, fields.background)
+    listen(
+        changes(component for component in fields.inputs if component is not fields.title), look,
+        set(fields.inputs), [fields.preview, fields.backgrounds, fields.advice, fields.refusal],
         trigger_mode="always_last",
     )  # fmt: skip
-    return fields
 
 
-def read(limits: Limits, form: TargetForm) -> Target:
-    """The form as a target; raises BadInput that says what is wrong with it."""
-    # The empty area around a drawing has no meaning, so a drawing is always cropped.
-    crop = form.crop or form.source == "draw"
-    config: dict[str, Any] = {"size": form.size, "padding": form.padding, "crop": crop}
+def decode(limits: Limits, form: TargetForm) -> DecodedPicture | None:
+    """The upload or the drawing; None for an emoji.
+
+    Raises:
+        BadInput: there is none yet, or it cannot be read.
+    """
     if form.source == "emoji":
-        emoji = (form.emoji or "").strip()[:64]
-        return Target.make(config | {"kind": "emoji", "emoji": emoji, "style": form.style})
-    picture = form.upload if form.source == "upload" else drawing_bytes(form.drawing)
-    if not picture:
-        verb = "upload" if form.source == "upload" else "draw"
-        raise BadInput(f"Please {verb} a picture first.")
-    config |= {"kind": "image", "background": form.background}
-    return Target.make(config, picture, TITLES.get(form.source), limits)
+        return None
+    uploads = form.source == "upload"
+    data = upload_bytes(form.upload) if uploads else drawing_bytes(form.drawing)
+    if not data:
+        raise BadInput(f"Please {'upload' if uploads else 'draw'} a picture first.")
+    return decode_picture(data, form.trims, limits)
+
+
+def read(
+    limits: Limits,
+    form: TargetForm,
+    decoded: DecodedPicture | None = None,
+    drawings: int = 0,
+) -> Target:
+    """The form as a target; raises BadInput that says what is wrong with it.
+
+    Args:
+        limits: on pictures.
+        form: what the visitor filled in.
+        decoded: the picture, where `decode` was called already.
+        drawings: how many drawings the visitor has trained on; the next one gets a number.
+    """
+    config: dict[str, Any] = {"size": form.size, "padding": form.padding, "crop": form.trims}
+    given = " ".join(str(form.title or "").split())
+    if form.source == "emoji":
+        symbol = (form.emoji or "").strip()[:64]
+        config |= {"kind": "emoji", "emoji": symbol, "style": form.style}
+        return Target.make(config, title=given or emoji_search.title_of(symbol) or None)
+    if form.source == "upload":
+        usual, background = upload_name(form.upload) or "Picture", form.background
+    else:
+        usual, background = f"Drawing {drawings + 1}" if drawings else "Drawing", "keep"
+    config |= {"kind": "image", "background": background}
+    return Target.make(config, decoded or decode(limits, form), (given or usual)[:80], limits)
 
 
 def preview_html(target: Target) -> str:
-    """The target, each cell drawn as a square, with its size."""
-    grid = target.config.grid
-    words = f"Picture {target.config.size} cells, grid {grid} × {grid}"
-    image = picture(target.png, "The target at training size", "image/png", "checker")
-    return f'<div class="panel">{figure(image, html.escape(words))}</div>'
+    """The target's cells, enlarged, and the whole grid as it will look when it has grown."""
+    with Image.open(io.BytesIO(target.png)) as image:
+        rows, columns = np.nonzero(np.asarray(image.convert("RGBA"))[..., 3])
+    grid, size = target.config.grid, target.config.size
+    side = int(max(np.ptp(rows), np.ptp(columns))) + 1
+    # The square around the visible part, within the grid.
+    left, top = (
+        int(min(max(0, (values.min() + values.max() + 1 - side) // 2), grid - side))
+        for values in (columns, rows)
+    )
+    # One data URL for both pictures: a style property on what holds them.
+    whole = picture(target.png, "The target on its whole grid", "image/png", "ground")
+    style = f"--grid:{grid};--side:{side};--left:{left};--top:{top}"
+    cells = (
+        f'<div class="zoom ground" style="{style}">'
+        f"{picture(target.png, 'The cells of the target', 'image/png')}</div>"
+    )
+    moved = max(abs(left + side / 2 - grid / 2), abs(top + side / 2 - grid / 2))
+    words = f"Grid {grid} × {grid}, as it will look"
+    if target.config.padding and moved >= 2:
+        words += "; moved onto the first cell"
+    return (
+        '<div class="panel two">'
+        f"{figure(whole, html.escape(words))}{figure(cells, f'Picture {size} cells')}</div>"
+    )
+
+
+def backgrounds_html(limits: Limits, form: TargetForm, decoded: DecodedPicture | None) -> str:
+    """The upload with and without its background, as buttons; empty where it has no plain one."""
+    if decoded is None or form.source != "upload" or not decoded.plain_background:
+        return ""
+    buttons = []
+    for name, label in BACKGROUNDS.items():
+        try:
+            target = read(limits, form._replace(background=name), decoded)
+        except BadInput:  # nothing is left without it
+            return ""
+        pressed = "true" if form.background == name else "false"
+        buttons.append(
+            f'<button type="button" data-name="{name}" aria-pressed="{pressed}">'
+            f"{picture(target.png, '', 'image/png', 'checker')}<span>{label}</span></button>"
+        )
+    return f'<div class="pair" role="group" aria-label="Background">{"".join(buttons)}</div>'
+
+
+def advice_html(form: TargetForm, decoded: DecodedPicture | None) -> str:
+    """Buttons with what would suit the picture better: more cells, or the recipe for photos."""
+    if decoded is None:
+        return ""
+    background, buttons = form.background if form.source == "upload" else "keep", []
+    size = suggested_size(decoded, form.trims, background)
+    if size > form.size:
+        buttons.append(
+            f"<p>Its details are lost at {form.size:.0f} cells. "
+            f'<button type="button" data-size="{size}">Try {size} cells</button></p>'
+        )
+    if decoded.opaque and background == "keep" and form.padding:
+        buttons.append(
+            "<p>It fills its frame to the edges, and Photo is made for that. "
+            '<button type="button" data-recipe="photo">Use Photo</button></p>'
+        )
+    return "".join(buttons)

@@ -1,0 +1,108 @@
+"""What the Train tab shows and offers, without a browser."""
+
+import base64
+import io
+
+import numpy as np
+import pytest
+import resvg_py
+from PIL import Image, ImageDraw, ImageFont
+
+from nca.config import BadInput, Limits
+from nca.jobs import JobSpec, Target
+from nca.target import PICKER, decode_picture, suggested_size, twemoji_file
+from nca.ui.components import upload_bytes, upload_name
+from nca.ui.train import emoji_search, loss_plot, recipe_choice, settings_form, target_form
+from tests.jobs_kit import ROOT
+
+pytestmark = pytest.mark.quick
+
+
+def png(picture: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def form(**changes) -> target_form.TargetForm:
+    usual = target_form.TargetForm(
+        "emoji", "🦎", "twemoji", None, None, 40, 16, True, "keep", ""
+    )  # fmt: skip
+    return usual._replace(**changes)
+
+
+def test_emoji_are_found_by_name_the_exact_one_first():
+    assert emoji_search.search("lady beetle")[0] == "🐞"
+    assert emoji_search.search("FIRE")[0] == "🔥"
+    assert set(PICKER) <= set(emoji_search.search(" "))
+    assert emoji_search.search("no such thing") == []
+    assert "another word" in emoji_search.grid_html([], "🦎")
+    assert emoji_search.chosen_emoji("red heart") is None
+    assert emoji_search.chosen_emoji(" 👩‍🚀 ") == "👩‍🚀"
+    with pytest.raises(BadInput, match="holds 2"):
+        emoji_search.chosen_emoji("🦎😀")
+
+
+@pytest.mark.parametrize(
+    ("given", "title"),
+    [
+        ({"emoji": "🐞"}, "🐞 Lady beetle"),
+        ({"emoji": "🐞", "title": "  My  beetle "}, "My beetle"),
+        ({"source": "upload", "upload": "red%20mug.jpg"}, "red mug"),
+        ({"source": "draw", "drawing": ""}, "Drawing 3"),
+    ],
+)
+def test_titles(given, title):
+    square = Image.new("RGBA", (64, 64), (200, 30, 30, 255))
+    data = data_url(png(square))
+    if "upload" in given:
+        given |= {"upload": data.replace(";", f";name={given['upload']};", 1)}
+    if "drawing" in given:
+        given |= {"drawing": data}
+    assert target_form.read(Limits(), form(**given), drawings=2).title == title
+
+
+def data_url(data: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(data).decode()
+
+
+def test_what_a_field_cannot_have_sent_is_refused():
+    assert upload_bytes("") is None and upload_name("") == ""
+    assert upload_name("data:image/png;name=..%2F..%2Fa.b.png;base64,") == "a.b"
+    for value in ("x", "data:text/html;base64,AAAA", "data:image/png;base64,A", "data:image/png,A"):
+        with pytest.raises(BadInput, match="choose it again"):
+            upload_bytes(value)
+
+
+def test_a_size_that_fits_the_detail_is_suggested():
+    lizard = resvg_py.svg_to_bytes(svg_path=str(twemoji_file("🦎")), width=400, height=400)
+    assert suggested_size(decode_picture(bytes(lizard))) == 40
+    words = Image.new("RGB", (600, 200), "white")
+    ImageDraw.Draw(words).text((20, 60), "Small words 2026", "#234", ImageFont.load_default(64))
+    decoded = decode_picture(png(words))
+    assert decoded.opaque and decoded.plain_background
+    assert suggested_size(decoded) >= 80
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    assert not decode_picture(png(Image.fromarray(noise))).plain_background
+
+
+def test_the_loss_in_words():
+    assert [loss_plot.words(v) for v in (-1.0, -2.5, -3.5)] == ["blurry", "alike", "the same"]
+    assert loss_plot.plot_html([(1, -0.5)]) == ""
+    drawn = loss_plot.plot_html([(i, -i / 100) for i in range(1, 400)])
+    assert "now \u2212" in drawn and "<b>the same</b>" in drawn and "nan" not in drawn
+
+
+def test_recipes_have_times_sources_and_the_scores_of_what_is_shipped():
+    times = dict.fromkeys([*recipe_choice.INTENTS, *recipe_choice.others()], "a while")
+    scores = recipe_choice.shipped_scores(ROOT / "checkpoints")
+    shown = recipe_choice.others_html(times, scores, "cax")
+    assert "Faldor and Cully" in shown and "of 4 half cuts" in scores["cax"]
+    target = Target(target_form.DEFAULT, b"", "estimate")
+    for name in times:
+        spec = settings_form.read(name, settings_form.fill(name), target)
+        assert isinstance(spec, JobSpec)
+    best = settings_form.read("best", settings_form.fill("best"), target)
+    assert best.recipe == "quick" and best.train.iterations == 16_000
+    with pytest.raises(BadInput, match="no recipe"):
+        settings_form.recipe_of("bester")
