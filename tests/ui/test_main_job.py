@@ -150,7 +150,7 @@ def alive(page) -> int:
 def film_of(page, kind: str, name: str) -> bytes:
     page.page.locator("#film-format").get_by_text(kind, exact=True).click()
     with page.page.expect_download() as waiting:
-        page.page.locator("#save-film").click()
+        page.page.locator("#job-film").click()
     assert waiting.value.suggested_filename == name
     with open(waiting.value.path(), "rb") as file:
         return file.read()
@@ -185,7 +185,7 @@ def test_phone(visit):
     assert page.fits()
     page.snap("finished-390")
     with page.page.expect_download() as waiting:
-        page.page.locator("#save-film").tap()
+        page.page.locator("#job-film").tap()
     assert waiting.value.suggested_filename == "lizard.gif"
     page.page.locator("#grow-it").tap()
     page.grows(20)
@@ -196,7 +196,7 @@ def test_phone(visit):
     page.snap("grown-390")
     assert page.fits()
     # A phone shows the film and asks what to do with it; the part is a new life.
-    page.page.locator("#save-film").tap()
+    page.page.locator("#job-film").tap()
     page.page.locator("#film img").wait_for()
     assert page.fits()
     with page.page.expect_download() as waiting:

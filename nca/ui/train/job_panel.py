@@ -108,7 +108,7 @@ def build() -> JobPanel:
     status = gr.HTML(EMPTY, elem_id="status")
     with gr.Row(visible=False, elem_id="job-actions") as actions:
         grow = gr.Button("Play", variant="primary", size="md", min_width=90, elem_id="grow-it")
-        film = gr.Button("Save film", size="md", min_width=90, visible=False, elem_id="save-film")
+        film = gr.Button("Save film", size="md", min_width=90, visible=False, elem_id="job-film")
         share = gr.Button("Share", size="md", min_width=70, visible=False, elem_id="share-it")
         stop = gr.Button("Stop", size="md", min_width=70, elem_id="stop")
         resume = gr.Button("Resume", size="md", min_width=90, elem_id="resume")
