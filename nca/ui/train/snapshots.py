@@ -83,7 +83,7 @@ class SnapshotFields:
 def build() -> SnapshotFields:
     """Lay it out, hidden until there are at least two snapshots."""
     with gr.Column(visible=False, elem_id="past", min_width=280) as box:
-        film = SnapshotFilm(elem_id="film")
+        film = SnapshotFilm(elem_id="past-film")
         iteration = gr.Number(0, visible=False, precision=0)
         pictures = gr.HTML("", elem_id="past-life")
         grow = gr.Button("Play this version", size="sm", elem_id="past-grow")
