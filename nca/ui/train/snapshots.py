@@ -20,7 +20,7 @@ from nca.ui.markup import data_uri, file_figure
 
 STEPS = (24, 48, 96, 200)  # at which the growth is shown
 _TEMPLATE = """
-  <div class="film">
+  <div class="lookback">
     <h3>Look back: how it learned</h3>
     <img hidden alt="How it grew then" class="cells ground">
     <div class="reel"><button type="button" class="play">▶ Play</button>
