@@ -100,9 +100,10 @@ def test_train_stop_resume_grow_damage_download(visit, server):
 
     # The film is what was seen.
     page.page.get_by_text("Film: part, format, size, ground").click()
-    page.number("#film-speed", 1.25)  # one step a frame
-    page.page.locator("#film-cut input").uncheck()
     page.page.locator("#film-part").get_by_text("The whole life").click()
+    page.page.locator("#film-cut input").uncheck()
+    page.page.wait_for_timeout(500)  # the form has just been unfolded: Gradio fills it in
+    page.number("#film-speed", 1.25)  # one step a frame
     film_name = "lady-beetle-whole-life"
     frames = by_step(film_of(page, "GIF", f"{film_name}.gif"))
     assert len(frames) == 1 + 81 + 25 and (frames[0] == frames[-1]).all()  # see nca/film.py
