@@ -18,9 +18,16 @@ from nca.preview import steady
 from nca.render import animation_bytes, to_rgba8
 
 ROOT = Path(__file__).parents[1]
-SCALE = 8  # pixels per cell
-MARGIN = 13  # cells left out on every side
+SCALE = 6  # pixels per cell
+MARGIN = 3  # cells around the target
 EVERY = 4  # steps per frame
+
+
+def _around(seen: torch.Tensor) -> slice:
+    """The pixels around the cells where `seen`, [H] or [W], is not 0."""
+    cells = seen.nonzero()
+    first, last = int(cells[0]) - MARGIN, int(cells[-1]) + 1 + MARGIN
+    return slice(first * SCALE, last * SCALE)
 
 
 def main() -> None:
@@ -32,11 +39,12 @@ def main() -> None:
     hurt = damage(grown[-1:], "half-left")
     healed = nca.grow(hurt, 160, seed=2, t0=140, all_steps=True)[::EVERY, 0]
     lives = [*grown, *[grown[-1]] * 8, *[healed[0]] * 5, *healed, *[healed[-1]] * 20]
-    inside = slice(MARGIN * SCALE, -MARGIN * SCALE)
+    assert checkpoint.target is not None
+    inside = tuple(_around(checkpoint.target[..., 3].amax(axis)) for axis in (1, 0))
     frames = []
     for x in lives:
         both = enlarged(x[None], SCALE), checkpoint.draw(x[None], SCALE)
-        frames.append(np.concatenate([to_rgba8(half[0])[inside, inside] for half in both], axis=1))
+        frames.append(np.concatenate([to_rgba8(half[0])[inside] for half in both], axis=1))
     still = steady(np.stack(frames), 6)
     data = animation_bytes(still, "gif", fps=20, scale=1)
     write_atomic(ROOT / "docs/high_definition.gif", data)
