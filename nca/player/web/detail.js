@@ -29,7 +29,8 @@ export class Detail {
   scaleFor(width, still = false) {
     const { picture } = this.ui;
     const pixels = picture.clientWidth * Math.min(window.devicePixelRatio || 1, 2);
-    const wanted = this.wanted || SCALES.find((scale) => scale * width >= pixels) || 16;
+    const most = this.painter?.name === "webgl2" ? 16 : 8; // the CPU is not in time for 16
+    const wanted = this.wanted || Math.min(most, SCALES.find((n) => n * width >= pixels) ?? most);
     return Math.min(wanted, still ? 8 : 16, still && this.context.wasm ? 16 : this.#most);
   }
 
