@@ -1,4 +1,4 @@
-"""How an automaton works, as pictures and numbers: what the Inspect tab shows, without the tab.
+"""How an automaton works, as pictures and numbers: what experts see under How it works.
 
 States are float [H, W, C >= 4] or, over time, [T, H, W, C]: premultiplied RGBA, then hidden.
 Pictures are Pillow images, RGB, every cell a square of `scale` pixels. Signed values are blue

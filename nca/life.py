@@ -1,6 +1,6 @@
 """One life of one automaton from its seed, with the state at every step.
 
-A life is computed once; the Inspect tab draws its pictures, traces and ranges from it. It takes
+A life is computed once; the page draws its pictures, traces and ranges from it. It takes
 little memory, because only cells that ever lived are kept.
 """
 

@@ -145,6 +145,7 @@ def test_the_story_is_told_in_the_browser(visit):
         update = nca.layers[-1](hidden)
     assert perceptions == pytest.approx(perceived.tolist(), abs=1e-4)
     assert answers == pytest.approx(update.tolist(), abs=1e-4)
+    assert page.barriers() == []
     # All of it without the server.
     assert page.requests[asked:] == [] and page.errors == []
 
@@ -162,7 +163,7 @@ def test_the_story_on_a_phone_without_motion(visit):
         assert story(page, "host.getBoundingClientRect().height") < 844
     page.page.get_by_role("button", name="Play").tap()
     page.until(lambda: story(page, "run.t") > at)
-    assert page.errors == []
+    assert page.errors == [] and page.barriers() == []
 
 
 def test_a_life_step_by_step(visit):

@@ -1,1 +1,1 @@
-"""The Inspect tab."""
+"""The tab How it works."""

@@ -1,4 +1,4 @@
-"""An in-memory cache of the lives shown on the Inspect tab."""
+"""An in-memory cache of the lives shown under How it works."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Inspect tab's views of one life, as HTML; each comes with a one-sentence explanation."""
+"""The experts' views of one life, as HTML; each comes with a one-sentence explanation."""
 
 from __future__ import annotations
 

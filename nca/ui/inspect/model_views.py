@@ -1,4 +1,4 @@
-"""The Inspect tab's views of a model: perception, weights, healing; HTML with explanations."""
+"""The experts' views of a model: perception, weights, healing; HTML with explanations."""
 
 from __future__ import annotations
 
