@@ -151,7 +151,7 @@ def alive(page) -> int:
 def film_of(page, kind: str, name: str) -> bytes:
     page.page.locator("#film-format").get_by_text(kind, exact=True).click()
     with page.page.expect_download() as waiting:
-        page.page.locator("#job-film").click()
+        page.page.locator("#save-film").click()
     assert waiting.value.suggested_filename == name
     with open(waiting.value.path(), "rb") as file:
         return file.read()
