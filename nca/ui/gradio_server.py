@@ -6,7 +6,7 @@ small, and statistics that nobody reads must not be collected.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -30,6 +30,54 @@ def set_up_queue(page: gr.Blocks) -> None:
     queue.ANALYTICS_MAX_EVENTS = 1
     queue.ANAYLTICS_CACHE_FREQUENCY = 10**12  # events between two analytics summaries
     queue.pending_messages_per_session = _Recent(SESSIONS)
+
+
+def refuse_missing_values(page: gr.Blocks) -> None:
+    """Answer a call with too few values in a sentence that names all of them.
+
+    Gradio raises an error about event handlers, and writes its traceback into the log.
+    """
+    check = page.validate_inputs
+
+    def refuse(block_fn: Any, inputs: list[Any]) -> None:
+        wanted = block_fn.inputs
+        if block_fn.api_visibility == "public" and len(inputs) < len(wanted):
+            names = ", ".join(block.label for block in wanted)
+            raise gr.Error(
+                f"Please send all {len(wanted)} values of {block_fn.api_name}, in this order: "
+                f"{names}; or send them by name to /gradio_api/call/v2/{block_fn.api_name}.",
+                print_exception=False,
+            )
+        check(block_fn, inputs)
+
+    page.validate_inputs = refuse
+
+
+def return_films_as_images(picture: Callable[[str], tuple[str, str]]) -> None:
+    """Let MCP return a film in an answer as an image beside the rest of the answer.
+
+    Gradio would return it as a text of a million characters.
+
+    Args:
+        picture: a PNG in base64 and a sentence about it, from a GIF in base64.
+    """
+    from gradio.mcp import GradioMCPServer
+
+    convert = GradioMCPServer.postprocess_output_data
+
+    def with_images(self: Any, data: Any, root_url: str) -> list[Any]:
+        content: list[Any] = []
+        for output in data:
+            if isinstance(output, dict) and isinstance(output.get("gif"), str):
+                image, sentence = picture(output["gif"])
+                content.append(
+                    self.types.ImageContent(type="image", data=image, mimeType="image/png")
+                )
+                output = {k: v for k, v in output.items() if k != "gif"} | {"image": sentence}
+            content += convert(self, [output], root_url)
+        return content
+
+    GradioMCPServer.postprocess_output_data = with_images
 
 
 class _Recent(LRUCache[Any, Any]):

@@ -16,6 +16,7 @@ from nca.catalog import Catalog
 from nca.jobs import JobQueue
 from nca.settings import Settings
 from nca.ui import api, gradio_server, health, link_preview, theme
+from nca.ui.api.grow import moments
 from nca.ui.context import PageContext
 from nca.ui.events import listen
 from nca.ui.first_screen import served as first_screen
@@ -60,6 +61,9 @@ def build_ui(settings: Settings, queue: JobQueue) -> gr.Blocks:
             context.private_link.render()
     page.queue(max_size=200, default_concurrency_limit=None, api_open=False)
     gradio_server.set_up_queue(page)
+    gradio_server.refuse_missing_values(page)
+    if settings.mcp and has_mcp():
+        gradio_server.return_films_as_images(moments)
     return page
 
 
@@ -113,7 +117,7 @@ def launch_options(settings: Settings, queue: JobQueue) -> dict[str, Any]:
         "enable_monitoring": False,
         "ssr_mode": False,
         "pwa": False,
-        "mcp_server": settings.mcp and has_mcp(),
+        "mcp_server": settings.mcp and importlib.util.find_spec("mcp") is not None,
         "share": False,
     }
 

@@ -161,7 +161,9 @@ def test_pictures_that_would_fill_memory(attacker: Attacker):
 
 def test_a_body_of_forty_megabytes_is_refused_in_words(attacker: Attacker):
     answer = attacker.call("train", ["", "quick", 8, 1, 1, 0, "A" * (40 * 2**20), "", ""])
-    assert answer.refusal == "Please give the picture as base64, at most 5 MB."
+    assert (
+        answer.refusal == "Please give the picture as base64 or as an uploaded file, at most 5 MB."
+    )
 
 
 # ---------------------------------------------------------------------------- zips

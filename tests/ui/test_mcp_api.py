@@ -1,15 +1,23 @@
 """The public endpoints as a script sees them, and what stays closed."""
 
+import asyncio
 import base64
 import io
+import json
 import re
 import secrets
+import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
-from gradio_client import Client
+from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from mcp import ClientSession
+from mcp.client.streamable_http import streamablehttp_client
 from PIL import Image
+
+from nca.ui.page import has_mcp
 
 NAMES = {"/train", "/job", "/grow", "/evaluate", "/list_checkpoints", "/pull"}
 
@@ -24,7 +32,17 @@ def test_six_documented_endpoints(client):
     assert set(published["named_endpoints"]) == NAMES and not published["unnamed_endpoints"]
     for name, about in published["named_endpoints"].items():
         assert about["description"], name
-        assert all(parameter["type"] != {} for parameter in about["parameters"]), name
+        for parameter in about["parameters"]:
+            assert parameter["label"] == parameter["parameter_name"]
+            assert parameter["type"]["type"] in ("string", "integer")
+            assert parameter["python_type"]["description"], parameter
+        (answer,) = about["returns"]
+        assert answer["type"]["type"] in ("object", "array") and "$ref" not in str(answer)
+    grow = published["named_endpoints"]["/grow"]
+    assert grow["parameters"][3]["python_type"]["description"].endswith("scrub, scatter.")
+    assert set(grow["returns"][0]["type"]["properties"]) == {
+        "steps", "alive", "log10_error", "gif",
+    }  # fmt: skip
 
 
 def test_train_grow_evaluate(client, trained):
@@ -90,14 +108,54 @@ def test_pull_by_script(client, hub, trained, garden_server):
     assert theirs == client.predict(trained["checkpoint"], key=trained["key"], **options)
 
 
-def test_without_mcp_it_says_what_to_install(garden_server):
-    """This server runs with NCA_GARDEN_MCP=1."""
-    try:
-        import mcp  # noqa: F401
-    except ImportError:
-        assert "pip install 'mcp>=1.21,<2'" in garden_server.log.read_text()
-    else:
-        pytest.skip("it is installed here")
+def test_a_call_with_too_few_values_is_told_which_there_are(client, garden_server):
+    for data in ([], ["lizard-regenerating"]):
+        body = json.dumps({"data": data}).encode()
+        url, kind = f"{client.src}gradio_api/call/grow", {"Content-Type": "application/json"}
+        with urllib.request.urlopen(urllib.request.Request(url, body, kind)) as answer:
+            event = json.loads(answer.read())["event_id"]
+        with urllib.request.urlopen(f"{url}/{event}") as answer:
+            said = answer.read().decode()
+        assert "all 6 values of grow, in this order: checkpoint, steps, seed, damage" in said
+    assert "enough input values" not in garden_server.log.read_text()
+
+
+def test_a_picture_as_an_uploaded_file(client, garden_server, tmp_path):
+    Image.new("RGB", (9, 9), "red").save(tmp_path / "red.png")
+    options = {"size": 8, "padding": 4, "iterations": 1, "api_name": "/train"}
+    started = client.predict(picture=handle_file(tmp_path / "red.png"), **options)
+    folder = garden_server.home / "jobs" / started["job"]
+    assert Image.open(folder / "target.png").convert("RGB").getpixel((8, 8))[0] > 200
+    with pytest.raises(AppError, match="as base64 or as an uploaded file"):
+        client.predict(picture={"path": str(folder / "target.png")}, **options)
+
+
+def test_a_language_model_gets_a_picture(garden_server, trained):
+    """By MCP, with its own client: what it reads of `grow`, and what it gets."""
+
+    async def talk():
+        async with (
+            streamablehttp_client(f"{garden_server.url}/gradio_api/mcp/") as (read, write, _),
+            ClientSession(read, write) as session,
+        ):
+            await session.initialize()
+            tools = {tool.name: tool for tool in (await session.list_tools()).tools}
+            options = {"checkpoint": trained["checkpoint"], "key": trained["key"], "steps": 20}
+            (name,) = [name for name in tools if name.endswith("grow")]
+            return tools[name], await session.call_tool(name, options)
+
+    tool, answer = asyncio.run(talk())
+    assert "scrub, scatter" in tool.inputSchema["properties"]["damage"]["description"]
+    image, text = answer.content
+    picture = Image.open(io.BytesIO(base64.b64decode(image.data)))
+    assert image.mimeType == "image/png" and picture.width == 5 * picture.height
+    assert len(text.text) < 500 and "5 moments" in text.text and "log10_error" in text.text
+
+
+def test_without_mcp_it_says_what_to_install(monkeypatch, caplog):
+    monkeypatch.setitem(sys.modules, "mcp", None)
+    assert not has_mcp()
+    assert "pip install 'mcp>=1.21,<2'" in caplog.text
 
 
 def test_the_readme_example(client, garden_server):

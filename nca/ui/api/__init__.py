@@ -14,13 +14,16 @@ from typing import Any
 import gradio as gr
 from fastapi import Request
 from fastapi.responses import JSONResponse
+from gradio.context import get_blocks_context
 from gradio.events import api as publish_call
 
 from nca.catalog import Catalog
 from nca.config import BadInput
 from nca.jobs import JobQueue
 from nca.settings import Settings
+from nca.ui.api import answers
 from nca.ui.api.checkpoints import Checkpoints
+from nca.ui.api.describe import describe, on_single_lines
 from nca.ui.api.grow import Growing
 from nca.ui.api.scores import Scoring
 from nca.ui.api.train import Training
@@ -35,16 +38,21 @@ def publish(settings: Settings, queue: JobQueue, catalog: Catalog) -> None:
     """Register the public endpoints; call it within the page's Blocks."""
     training, checkpoints = Training(settings, queue, catalog), Checkpoints(catalog)
     free: dict[str, Any] = {"concurrency_limit": None}
-    endpoints: list[tuple[Callable[..., Any], dict[str, Any]]] = [
-        (training.train, {"concurrency_limit": 2}),
-        (training.job, free),
-        (Growing(settings, catalog).grow, PLAYING),
-        (Scoring(catalog).evaluate, {"concurrency_limit": 1}),
-        (checkpoints.list_checkpoints, NETWORK),
-        (checkpoints.pull, NETWORK),
+    endpoints: list[tuple[Callable[..., Any], Any, dict[str, Any]]] = [
+        (training.train, answers.Started, {"concurrency_limit": 2}),
+        (training.job, answers.Report, free),
+        (Growing(settings, catalog).grow, answers.Grown, PLAYING),
+        (Scoring(catalog).evaluate, answers.Scores, {"concurrency_limit": 1}),
+        (checkpoints.list_checkpoints, answers.Listed, NETWORK),
+        (checkpoints.pull, answers.Fetched, NETWORK),
     ]
-    for call, options in endpoints:
-        publish_call(_plain(call), api_name=call.__name__, **options)
+    page = get_blocks_context()
+    assert page is not None
+    for call, answer, options in endpoints:
+        plain = _plain(call)
+        publish_call(plain, api_name=call.__name__, **options)
+        (endpoint,) = (fn for fn in page.fns.values() if fn.api_name == call.__name__)
+        describe(endpoint, plain, answer)
 
 
 def refuse_body(_request: Request, _error: Exception) -> JSONResponse:
@@ -70,4 +78,5 @@ def _plain(call: Callable[..., Any]) -> Callable[..., Any]:
             message = APOLOGY
         raise gr.Error(message, print_exception=False)
 
+    safely.__doc__ = on_single_lines(call.__doc__ or "")
     return safely

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import io
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from torch import Tensor
 
 from nca.catalog import Catalog
@@ -69,6 +71,29 @@ class Growing:
         alive = float((x[..., 3] > loaded.nca.config.alive_threshold).float().mean())
         gif = base64.b64encode(film).decode()
         return {"steps": steps, "alive": alive, "log10_error": error, "gif": gif}
+
+
+def moments(gif: str) -> tuple[str, str]:
+    """Five moments of a film beside each other, for a language model, and a sentence about them.
+
+    Args:
+        gif: as `grow` returns it.
+
+    Returns:
+        A PNG in base64, the sentence.
+    """
+    with Image.open(io.BytesIO(base64.b64decode(gif))) as film:
+        last = getattr(film, "n_frames", 1) - 1
+        chosen = sorted({round(last * part / 4) for part in range(5)})
+        strip = Image.new("RGB", (film.width * len(chosen), film.height), "white")
+        for place, number in enumerate(chosen):
+            film.seek(number)
+            frame = film.convert("RGBA")
+            strip.paste(frame, (place * film.width, 0), frame)
+    buffer = io.BytesIO()
+    strip.save(buffer, "PNG")
+    words = f"The image shows {len(chosen)} moments, evenly spaced from the first to the last step."
+    return base64.b64encode(buffer.getvalue()).decode(), words
 
 
 def _life(

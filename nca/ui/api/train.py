@@ -42,7 +42,9 @@ class Training:
             padding: empty cells on each side, 0 to 64.
             iterations: updates of the weights; 0 for the recipe's own number.
             seed: of the initial weights and all random draws.
-            picture: a PNG, JPEG, WebP or GIF as base64 or a data URL, instead of the emoji.
+            picture: a PNG, JPEG, WebP or GIF instead of the emoji, as base64, a data URL or an
+                uploaded file: {"path": what /gradio_api/upload answered, "meta": {"_type":
+                "gradio.FileData"}}.
             checkpoint: a name from list_checkpoints, train or pull: train this one further, on its
                 own picture if no other is given. Its architecture is kept.
             key: the visitor's key; when empty, a new one is made. Keep it: it owns the training.

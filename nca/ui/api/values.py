@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+from pathlib import Path
 from typing import Any
 
+from gradio.utils import get_upload_folder
 from pydantic import TypeAdapter, ValidationError
 
 from nca.catalog import Catalog, CheckpointRef, Kind
@@ -87,20 +89,29 @@ def checkpoint(value: Any, catalog: Catalog) -> CheckpointRef:
 
 
 def picture(value: Any, most: int) -> bytes | None:
-    """The bytes of a picture given in base64; None for an empty text.
+    """The bytes of a picture given in base64 or as an uploaded file; None for an empty text.
 
-    Data URLs, wrapped lines, the URL-safe alphabet and missing padding are accepted too.
+    An uploaded file is an object with its path, as Gradio's clients send it. Data URLs, wrapped
+    lines, the URL-safe alphabet and missing padding are accepted too.
 
     Args:
         value: as a client sent it.
         most: largest number of bytes accepted.
 
     Raises:
-        BadInput: it is not base64, or too large.
+        BadInput: it is not base64 and no uploaded file, or too large.
     """
-    refusal = BadInput(f"Please give the picture as base64, at most {most >> 20} MB.")
+    refusal = BadInput(
+        f"Please give the picture as base64 or as an uploaded file, at most {most >> 20} MB."
+    )
     if not value:
         return None
+    if isinstance(value, dict) and isinstance(value.get("path"), str):
+        path = Path(value["path"].replace("\0", "")).resolve()
+        inside = path.is_relative_to(Path(get_upload_folder()).resolve())
+        if not inside or not path.is_file() or not 0 < path.stat().st_size <= most:
+            raise refusal
+        return path.read_bytes()
     if not isinstance(value, str) or len(value) > 2 * most:  # room for base64 and line breaks
         raise refusal
     packed = value.strip()
