@@ -61,6 +61,7 @@ def card(
         "pipeline_tag: unconditional-image-generation",
         "tags:",
         *(f"- {tag}" for tag in TAGS),
+        *(_model_index(info, metrics) if repo_id else []),
         "---",
         f"# {_escaped(info.title)}",
         "",
@@ -104,6 +105,30 @@ def card(
     if made and made.kind == "emoji":
         lines += ["", _CREDITS[made.style]]
     return "\n".join(lines) + "\n"
+
+
+def _model_index(info: CheckpointInfo, metrics: dict[str, Any]) -> list[str]:
+    """The scores as the Hub reads them, lines of front matter; none without scores.
+
+    `benchmarks/eval.yaml` describes them. A score that begins with no number is left out.
+    """
+    scores, made = metrics.get("scores"), info.target
+    found: list[dict[str, Any]] = []
+    for name, value in scores.items() if isinstance(scores, dict) else ():
+        if number := re.match(r"-?\d+(\.\d+)?", str(value)):
+            share = str(value)[number.end() :].startswith(" %")
+            kind = "percentage" if share else "log10_rgba_mse"
+            found.append({"type": kind, "name": _one_line(str(name)), "value": float(number[0])})
+    if not found:
+        return []
+    of = f" on {made.grid} x {made.grid} cells" if made else ""
+    result = {
+        "task": {"type": "unconditional-image-generation", "name": "Growing and healing"},
+        "dataset": {"type": f"{LIBRARY}-battery", "name": f"NCA Garden's battery{of}"},
+        "metrics": found,
+    }
+    index = [{"name": _one_line(info.title), "results": [result]}]
+    return [f"model-index: {json.dumps(index, ensure_ascii=False)}"]  # JSON is YAML
 
 
 def _score(value: Any) -> str:

@@ -3,7 +3,8 @@
 For every combination below an environment of its own, with the wheel and the page, and in it a
 short job: train, grow with damage, evaluate, serve, train on the page. The results go into the
 README's table; rows of combinations that were not run stay as they are. Names such as
-`3.12/2.11.0` run only those. Python is taken from the path, from pyenv or from uv.
+`3.12/2.11.0` run only those, and `--keep` keeps the environments in build/compat for the next time.
+Python is taken from the path, from pyenv or from uv.
 """
 
 from __future__ import annotations
@@ -54,6 +55,8 @@ sys.exit(None if about["state"] == "finished" else f"{about['state']}: {about['m
 
 def main(chosen: list[str]) -> int:
     """Run the chosen combinations, all when none is; the number of those that failed."""
+    keep = "--keep" in chosen
+    chosen = [name for name in chosen if name != "--keep"]
     wanted = [c for c in COMBINATIONS if not chosen or "/".join(c) in chosen]
     if unknown := set(chosen) - {"/".join(c) for c in COMBINATIONS}:
         sys.exit(f"No such combination: {', '.join(sorted(unknown))}.")
@@ -65,11 +68,12 @@ def main(chosen: list[str]) -> int:
             if interpreter is None:
                 print(f"{python}/{torch}: there is no Python {python} on this machine.", flush=True)
                 continue
-            place = Path(folder) / f"{python}-{torch}"
+            place = ROOT / "build/compat" / f"{python}-{torch}"
             try:
                 row = Combination(place, wheel).run(interpreter, torch)
             finally:
-                shutil.rmtree(place, ignore_errors=True)  # several GB with a CUDA build
+                if not keep:
+                    shutil.rmtree(place, ignore_errors=True)  # several GB with a CUDA build
             failed += any(cell != "yes" for cell in row[2:])
             readme.write_text(with_row(readme.read_text("utf-8"), row), "utf-8")
             print(" | ".join(row), flush=True)
@@ -117,8 +121,11 @@ class Combination:
 
     def run(self, interpreter: Path, torch: str) -> list[str]:
         """Install and run; a row of the table."""
-        self.place.mkdir(parents=True)
-        subprocess.run([interpreter, "-m", "venv", self.bin.parent], check=True)
+        self.place.mkdir(parents=True, exist_ok=True)
+        if not self.bin.exists():
+            subprocess.run([interpreter, "-m", "venv", self.bin.parent], check=True)
+        for leftover in ("home", "lizard"):
+            shutil.rmtree(self.place / leftover, ignore_errors=True)
         full = self.output(self.bin / "python", "-c", "import sys; print(sys.version.split()[0])")
         # The other pins of `make run`. As an environment variable they take the place of a
         # constraint in the machine's own settings of pip.
@@ -126,7 +133,10 @@ class Combination:
         lines = (ROOT / "requirements.txt").read_text().splitlines()
         pins.write_text("\n".join([*(x for x in lines if x[:5] != "torch"), f"torch=={torch}"]))
         self.environ["PIP_CONSTRAINT"] = str(pins)
+        install = ("python", "-m", "pip", "install", "-q", "--force-reinstall", "--no-deps")
         said = self.problem("python", "-m", "pip", "install", "-q", f"{self.wheel}[app]")
+        if said == "yes":  # the wheel of an earlier time has the same version
+            said = self.problem(*install, str(self.wheel))
         if said != "yes":
             return [full, torch, said, "", "", ""]
         build = self.output(self.bin / "python", "-c", "import torch; print(torch.__version__)")
@@ -148,7 +158,7 @@ class Combination:
     def problem(self, name: str, *arguments: str | Path) -> str:
         """`yes`, or the last line of what a command of the environment complains about."""
         done = subprocess.run(
-            [self.bin / name, *arguments], cwd=self.place, env=self.environ, timeout=1800,
+            [self.bin / name, *arguments], cwd=self.place, env=self.environ, timeout=7200,
             capture_output=True, text=True, encoding="utf-8",
         )  # fmt: skip
         if done.returncode == 0 and "Traceback" not in done.stderr:

@@ -44,6 +44,9 @@ def serve(host: str | None = None, port: int | None = None, browser: bool = Fals
     """
     if find_spec("gradio") is None:
         raise BadInput("The page needs more packages: pip install 'nca-garden[app]'.")
+    from nca.jobs import zero
+
+    zero_gpu = zero.prepare(os.environ)  # before torch is imported
     import torch
 
     from nca.jobs import JobQueue, executor_named, warm_up
@@ -65,7 +68,7 @@ def serve(host: str | None = None, port: int | None = None, browser: bool = Fals
         executor = executor_named(settings.executor)
         queue = JobQueue(settings.home, settings.limits, executor=executor)
         closing.callback(queue.close)
-        page = build_ui(settings, queue)
+        page = build_ui(settings, queue, zero_gpu)
         closing.callback(page.close)
         closing.callback(warm_up.start().terminate)
         try:

@@ -10,6 +10,7 @@ import gradio as gr
 
 from nca.catalog import Catalog
 from nca.jobs import JobQueue
+from nca.jobs.zero import ZeroGPU
 from nca.settings import Settings
 from nca.ui.events import listen
 from nca.ui.visitor import browser_state, key_of, private_link, welcome
@@ -65,6 +66,7 @@ class PageContext:
         chosen: the name of the checkpoint on the Grow tab; empty before there is one.
         loaded: the event after the page has loaded and the visitor has a key.
         private_link: a link that holds the key; not rendered yet.
+        zero_gpu: what trains on ZeroGPU, None elsewhere.
         tabs: the container of all tabs.
         items: the tabs by id.
         openers: how each tab opens a checkpoint, by tab id; a tab adds its own in `build`.
@@ -78,17 +80,21 @@ class PageContext:
     loaded: Any
     private_link: gr.HTML
     tabs: gr.Tabs
+    zero_gpu: ZeroGPU | None = None
     items: dict[str, gr.Tab] = field(default_factory=dict)
     openers: dict[str, Opener] = field(default_factory=dict)
 
     @classmethod
-    def make(cls, page: gr.Blocks, settings: Settings, queue: JobQueue) -> Self:
+    def make(
+        cls, page: gr.Blocks, settings: Settings, queue: JobQueue, zero_gpu: ZeroGPU | None = None
+    ) -> Self:
         """Make the context; call it within the page's Blocks, at the place for the tabs.
 
         Args:
             page: the page's Blocks.
             settings: the server's settings.
             queue: the trainings.
+            zero_gpu: what trains on ZeroGPU, if anything.
         """
         visitor, link = (
             browser_state(settings.secret),
@@ -97,7 +103,7 @@ class PageContext:
         blocked = gr.HTML("", elem_id="keeps-nothing")
         loaded = listen(page.load, _welcome, visitor, [visitor, link, blocked])
         chosen, catalog = gr.Textbox("", visible=False), Catalog(settings, queue)
-        return cls(settings, queue, catalog, visitor, chosen, loaded, link, gr.Tabs())
+        return cls(settings, queue, catalog, visitor, chosen, loaded, link, gr.Tabs(), zero_gpu)
 
     def open_on(
         self,

@@ -14,6 +14,7 @@ from starlette.middleware import Middleware
 
 from nca.catalog import Catalog
 from nca.jobs import JobQueue
+from nca.jobs.zero import ZeroGPU
 from nca.settings import Settings
 from nca.ui import api, gradio_server, health, link_preview, theme
 from nca.ui.api.grow import moments
@@ -37,15 +38,16 @@ TITLE = "NCA Garden"
 UNTOUCHED = "(visitor) => [visitor, window.ncaFirst?.waits() ?? true]"
 
 
-def build_ui(settings: Settings, queue: JobQueue) -> gr.Blocks:
+def build_ui(settings: Settings, queue: JobQueue, zero_gpu: ZeroGPU | None = None) -> gr.Blocks:
     """The page as Gradio Blocks, with its queue set up; launch it with `launch_options`.
 
     Args:
         settings: the server's settings.
         queue: the jobs.
+        zero_gpu: what trains on ZeroGPU, on a Space that has it.
     """
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 3600)) as page:
-        context = PageContext.make(page, settings, queue)
+        context = PageContext.make(page, settings, queue, zero_gpu)
         # Before the page's own handlers, because Gradio names those too and names must not clash.
         api.publish(settings, queue, context.catalog)
         connects = []

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from huggingface_hub import constants
+from huggingface_hub.repocard_data import model_index_to_eval_results
 
 from nca.checkpoint import FILES, FINE, load_checkpoint, save_checkpoint
 from nca.cli.hub import add_commands
@@ -64,6 +65,10 @@ def test_the_card_says_how_to_load_and_how_good_it_is(server, hub, checkpoint):
     push(hub, checkpoint, "ann/lizard", token=server.user("ann"))
     repo = server.repos["model", "ann/lizard"]
     assert repo.metadata["library_name"] == "nca-garden"
+    # The Hub's own client reads the scores.
+    name, (score,) = model_index_to_eval_results(repo.metadata["model-index"])
+    assert name.startswith("A lizard") and score.task_type == "unconditional-image-generation"
+    assert (score.metric_name, score.metric_value) == ("growth at 200", -3.21)
     assert {"growing-nca", "neural-cellular-automata"} <= set(repo.metadata["tags"])
     assert repo.metadata["license"] == "cc-by-4.0"
     assert repo.metadata["model_name"] == "A lizard: “green”"

@@ -24,6 +24,7 @@ from nca.ui.train import (
     settings_form,
     snapshots,
     target_form,
+    zero_gpu,
 )
 from nca.ui.visitor import key_of
 
@@ -195,6 +196,7 @@ def lay_out(context: PageContext) -> TrainTab:
     devices, name = context.queue.devices, settings_form.DEFAULT_RECIPE
     with gr.Column(elem_id="training"):
         panel = job_panel.build()
+        zero_gpu.build(context, panel.selector)
     with gr.Accordion("Train another", open=True, elem_id="train-form") as form:
         recipe_name = gr.Textbox(name, visible=False, elem_id="recipe")
         with gr.Row(equal_height=False):
