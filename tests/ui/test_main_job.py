@@ -197,7 +197,7 @@ def test_phone(visit):
     page.snap("grown-390")
     assert page.fits()
     # A phone shows the film and asks what to do with it; the part is a new life.
-    page.page.locator("#job-film").tap()
+    page.page.locator("#save-film").tap()
     page.page.locator("#film img").wait_for()
     assert page.fits()
     with page.page.expect_download() as waiting:
