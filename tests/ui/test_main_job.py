@@ -120,12 +120,15 @@ def test_train_stop_resume_grow_damage_download(visit, server):
     for kind, name in (("WebP", ".webp"), ("APNG", ".png")):
         film = Image.open(io.BytesIO(film_of(page, kind, film_name + name)))
         assert film.n_frames > 40
-    # The last frame is what the canvas shows, but for colours brighter than their own alpha.
+    # The last frame is what the canvas shows, but for colours brighter than their own alpha or
+    # darker than black; an automaton that has trained for a moment only has many of them.
     film.seek(film.n_frames - 1)
     last = np.asarray(film.convert("RGBA"))[side // 2 :: side, side // 2 :: side].astype(float)
     share = last[..., 3:] / 255
     shown = last[..., :3] * share + 255 * (1 - share)
-    assert np.abs(shown - page.canvas()).mean() < 1.5
+    # Nor are faint cells compared, whose colour is a rough number.
+    exact = (last[..., :3] > 2) & (last[..., :3] < 253) & (last[..., 3:] > 100)
+    assert exact.any() and np.abs(shown - page.canvas())[exact].mean() < 1.5
     assert film_of(page, "MP4", f"{film_name}.mp4")[4:8] == b"ftyp"
     page.page.locator("#film-part").get_by_text("The last damage").click()
     svg = film_of(page, "Picture (SVG)", "lady-beetle-step-80.svg")

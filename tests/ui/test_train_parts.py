@@ -82,6 +82,9 @@ def test_a_size_that_fits_the_detail_is_suggested():
     decoded = decode_picture(png(words))
     assert decoded.opaque and decoded.plain_background
     assert suggested_size(decoded) >= 80
+    plain = Image.new("RGB", (512, 384), (200, 200, 200))
+    ImageDraw.Draw(plain).rectangle((120, 90, 300, 250), "#c8281e")
+    assert suggested_size(decode_picture(png(plain)), True, "transparent") == 40
     noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
     assert not decode_picture(png(Image.fromarray(noise))).plain_background
 

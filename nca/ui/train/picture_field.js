@@ -100,6 +100,7 @@ const take = async (file) => {
   show(url);
   props.value = url.replace(/^data:([^;]+);/, `data:$1;name=${encodeURIComponent(file.name.slice(0, 80))};`);
   trigger('change');
+  trigger('upload'); // once for a new picture; Gradio itself repeats changes
 };
 
 input.addEventListener('change', () => {

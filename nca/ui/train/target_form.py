@@ -228,7 +228,7 @@ def attach(fields: TargetFields, limits: Limits, loaded: Any) -> None:
         fields.grid,
     )  # fmt: skip
     listen(fields.grid.select, pick, None, fields.emoji)
-    listen(fields.upload.change, lambda: "keep", None, fields.background)
+    listen(fields.upload.upload, lambda: "keep", None, fields.background)
     listen(fields.backgrounds.select, choose_background, None, fields.background)
     listen(
         changes(component for component in fields.inputs if component is not fields.title), look,
