@@ -129,7 +129,7 @@ def test_grow_shows_the_damage_at_its_step(trained, tmp_path):
         ("train --emoji 🦎 --set chanels=8 --out {tmp}/x", "write channels, if you meant"),
         ("train --emoji 🦎 --set hidden=64 --out {tmp}/x", "a list of 1 to 4 values"),
         ("train --emoji 🦎 --set hidden=" + "[" * 9999 + " --out {tmp}/x", "a list of 1 to 4"),
-        ("train --emoji 🦎 --device mps --out {tmp}/x", "device: it must be auto, cpu, cuda,"),
+        ("train --emoji 🦎 --device tpu --out {tmp}/x", "device: it must be auto, cpu, cuda,"),
         ("train --emoji 🦎 --seed -1 --out {tmp}/x", "seed: it must be a whole number"),
         ("train --emoji 🦎 --out {tmp}/file", "is a file; please change --out"),
         ("train --emoji 🦎 --out {tmp}/file/x", "is a file; please change --out"),

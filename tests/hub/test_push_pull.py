@@ -43,7 +43,7 @@ def test_a_checkpoint_comes_back_bit_for_bit(server, hub, checkpoint):
     repo = server.repos["model", "ann/lizard"]
     assert result.commit == repo.refs["main"] and result.url == f"{server.endpoint}/ann/lizard"
     assert repo.log == ["initial commit", "A lizard: “green”: 500 iterations"]
-    assert set(repo.files()) == {*FILES, ".gitattributes"}
+    assert set(repo.files()) == {*before, ".gitattributes"}
     assert contents(checkpoint) == before
     assert steps == sorted(steps, key=lambda step: step[0]) and steps[-1][0] == 1
 
