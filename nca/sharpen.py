@@ -52,6 +52,15 @@ class SharpenReport:
         iterations: how many there will be.
         loss: mean squared error of the pixels that were looked at.
         iterations_per_second: smoothed over the last iterations.
+
+    >>> from nca import NCA, NCAConfig, Sharpener, TargetConfig
+    >>> from nca.config import SharpenConfig
+    >>> from nca.picture import make_picture
+    >>> picture = make_picture(TargetConfig(emoji="🌵", size=16, padding=4))
+    >>> fitting = Sharpener(NCA(NCAConfig()), picture, (24, 24), SharpenConfig(iterations=2))
+    >>> report = fitting.step()
+    >>> report.iteration, report.iterations
+    (1, 2)
     """
 
     iteration: int
