@@ -82,7 +82,7 @@ def read_metrics(folder: Path) -> list[Metrics]:
         found = map(parse_line, lines)
     except OSError:
         try:
-            text = (folder / METRICS_CSV).read_text("utf-8")
+            text = (folder / METRICS_CSV).read_text(encoding="utf-8")
         except (OSError, ValueError):
             return []
         found = map(Metrics.from_values, csv.DictReader(io.StringIO(text)))

@@ -183,7 +183,7 @@ def test_arguments_that_do_not_fit_are_refused_in_a_sentence():
     train = TrainConfig(**QUICK)
     with pytest.raises(BadInput, match="an NCAConfig and a TrainConfig"):
         Trainer(recipe("quick"), train, square())
-    for device in ("mps", "banana", "cuda:x"):
+    for device in ("tpu", "banana", "cuda:x"):
         with pytest.raises(BadInput, match="device be auto, cpu, cuda"):
             Trainer(TINY, train, square(), device)
     for seed in (-1, 2**32, 0.5):

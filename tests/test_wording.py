@@ -58,7 +58,7 @@ def test_every_setting_says_what_it_may_be(field, value):
         (NCAConfig, {"bias": "perhaps"}, "change bias: it must be true or false."),
         (NCAConfig, {"chanels": 8}, "There is no setting called chanels; please write channels"),
         (NCAConfig, {"\x1b[31m": 8}, "There is no setting called [31m; please leave it out."),
-        (JobSpec, {"device": "mps"}, "device: it must be auto, cpu, cuda, or a card by its number"),
+        (JobSpec, {"device": "tpu"}, "device: it must be auto, cpu, cuda, or a card by its number"),
         (JobSpec, {"seed": -1}, "change seed: it must be a whole number from 0 to 4,294,967,295."),
         (JobSpec, {"train": {"batch": 0}}, "change batch: it must be a whole number from 1 to 64."),
         (JobSpec, {"initial": {}}, "give title: it must be text of at most 80 characters."),

@@ -502,7 +502,7 @@ def test_mounted_again_the_old_player_is_gone(opened):
     page = opened()
     page.evaluate(
         f"""async () => {{ window.old = {PLAYER};
-        await kit.mountPlayer(old.host, {{ model: old.sent, autoplay: false }}); }}"""
+        await ncaKit.mountPlayer(old.host, {{ model: old.sent, autoplay: false }}); }}"""
     )
     assert page.evaluate(f"() => old.gone && old !== {PLAYER}")
     page.get_by_role("button", name="One step (.)").click()
