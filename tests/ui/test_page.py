@@ -70,7 +70,7 @@ def test_each_way_on_leads_there(visit):
     page.page.locator("#start").wait_for()
     page.open(tab=None)
     page.page.get_by_role("button", name="How it works").click()
-    page.page.locator("#inspect-tab").wait_for()
+    page.page.get_by_role("button", name="Next").wait_for()
     page.tab("Grow")  # whoever looked around finds the whole tab
     page.page.locator("#take-away").wait_for()
     assert page.errors == []
@@ -105,7 +105,7 @@ def test_the_player_is_in_the_page_once(server):
     with urllib.request.urlopen(server.url) as answer:
         page = answer.read()
     assert page.count(b"function mountPlayer(") == 1
-    assert len(page) < 500_000
+    assert len(page) < 600_000
     # The first screen comes before all that Gradio needs, which is most of the page.
     assert page.index(b'id="first"') < page.index(b"ncaKit =") < page.index(b"gradio_config = ")
 
