@@ -16,9 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load as parse_safetensors
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
@@ -32,7 +29,7 @@ from nca.model import NCA
 from nca.picture import PICTURE, at_scale, check_picture, picture_from_png, picture_to_png
 from nca.preview import PREVIEW, save_preview
 from nca.target import target_from_png, target_to_png
-from nca.wording import explain
+from nca.untrusted import in_range, parse, shapes
 
 WEIGHTS = "model.safetensors"
 FINE = (DECODER, PICTURE)  # only where a decoder was fitted
@@ -147,26 +144,17 @@ def weights_from_bytes(data: bytes, limits: Limits) -> tuple[NCA, CheckpointInfo
         raise BadInput(
             f"{NOT_OURS}: its weights are larger than {limits.checkpoint_bytes // 1024} kB."
         )
-    try:
-        length = int.from_bytes(data[:8], "little")
-        metadata = json.loads(data[8 : 8 + length])["__metadata__"][METADATA]
-        info = CheckpointInfo.model_validate_json(metadata)
-        weights = parse_safetensors(data)
-    except ValidationError as error:
-        raise BadInput(
-            f"This checkpoint does not fit this garden. {explain(error, CheckpointInfo)}"
-        ) from None
-    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError):
-        raise BadInput(
-            f"{NOT_OURS}: {WEIGHTS} is damaged or was written by another program."
-        ) from None
+    info, weights = parse(
+        data, METADATA, CheckpointInfo,
+        misfit="This checkpoint does not fit this garden.",
+        damaged=f"{NOT_OURS}: {WEIGHTS} is damaged or was written by another program.",
+    )  # fmt: skip
     with torch.device("meta"):
-        expected = {k: v.shape for k, v in NCA(info.nca).state_dict().items()}
+        expected = shapes(NCA(info.nca))
     if {k: v.shape for k, v in weights.items()} != expected:
         raise BadInput("This checkpoint's weights do not fit the architecture that it names.")
-    for value in weights.values():
-        if value.dtype != torch.float32 or not value.abs().max() <= limits.weight_abs:
-            raise BadInput("This checkpoint's weights are not finite float32 numbers in range.")
+    if not in_range(weights, torch.float32, limits.weight_abs):
+        raise BadInput("This checkpoint's weights are not finite float32 numbers in range.")
     nca = NCA(info.nca)
     nca.load_state_dict(weights)
     return nca, info

@@ -7,18 +7,14 @@ other automaton, even a later one of the same training.
 from __future__ import annotations
 
 import hashlib
-import json
 
 import torch
-from pydantic import ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load as parse_safetensors
 from safetensors.torch import save as to_safetensors
 
 from nca.config import BadInput, DecoderInfo, Limits
 from nca.decoder import Decoder
 from nca.model import NCA
-from nca.wording import explain
+from nca.untrusted import in_range, parse, shapes
 
 DECODER = "decoder.safetensors"
 _METADATA = "nca_garden_decoder"
@@ -57,26 +53,17 @@ def decoder_from_bytes(data: bytes, nca: NCA, limits: Limits) -> Decoder | None:
         raise BadInput(
             f"This checkpoint's decoder is larger than {limits.checkpoint_bytes // 1024} kB."
         )
-    try:
-        length = int.from_bytes(data[:8], "little")
-        metadata = json.loads(data[8 : 8 + length])["__metadata__"][_METADATA]
-        info = DecoderInfo.model_validate_json(metadata)
-        weights = parse_safetensors(data)
-    except ValidationError as error:
-        raise BadInput(
-            f"This checkpoint's decoder does not fit this garden. {explain(error, DecoderInfo)}"
-        ) from None
-    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError):
-        raise BadInput(
-            f"This checkpoint's {DECODER} is damaged or was written by another program."
-        ) from None
+    info, weights = parse(
+        data, _METADATA, DecoderInfo,
+        misfit="This checkpoint's decoder does not fit this garden.",
+        damaged=f"This checkpoint's {DECODER} is damaged or was written by another program.",
+    )  # fmt: skip
     with torch.device("meta"):
-        expected = {k: v.shape for k, v in Decoder(info.decoder, nca.config).state_dict().items()}
+        expected = shapes(Decoder(info.decoder, nca.config))
     if {k: v.shape for k, v in weights.items()} != expected:
         raise BadInput("This checkpoint's decoder does not fit its automaton.")
-    for value in weights.values():
-        if value.dtype != torch.float16 or not value.abs().max() <= limits.weight_abs:
-            raise BadInput("This checkpoint's decoder is not finite float16 numbers in range.")
+    if not in_range(weights, torch.float16, limits.weight_abs):
+        raise BadInput("This checkpoint's decoder is not finite float16 numbers in range.")
     if info.automaton != fingerprint(nca):
         return None
     decoder = Decoder(info.decoder, nca.config)

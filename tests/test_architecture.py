@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 # Lowest first. A module imports only from its own layer and from those below.
 LAYERS = (
     ("wording", "_compat"),
-    ("config", "files", "logs", "chart", "chart_svg", "gif", "metrics"),
+    ("config", "files", "logs", "chart", "chart_svg", "gif", "metrics", "untrusted"),
     ("fire", "state", "damage_shapes", "decode", "target"),
     ("picture",),
     ("model", "losses"),

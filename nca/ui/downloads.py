@@ -18,6 +18,7 @@ def cached(file: gr.DownloadButton, name: str, data: bytes) -> str:
     path = Path(file.GRADIO_CACHE, secrets.token_hex(16), name)
     path.parent.mkdir(parents=True)
     path.write_bytes(data)
+    file.temp_files.add(str(path))  # Gradio deletes it after an hour
     return str(path)
 
 

@@ -17,10 +17,38 @@ precision highp usampler2DArray;
 precision highp sampler2D;
 `;
 
-export const VERTEX = `#version 300 es
+const VERTEX = `#version 300 es
 void main() { // one triangle that covers the whole target
   gl_Position = vec4(gl_VertexID == 1 ? 3.0 : -1.0, gl_VertexID == 2 ? 3.0 : -1.0, 0.0, 1.0);
 }`;
+
+// A program whose fragment shader runs once per pixel, and where each of its uniforms is.
+export function pixelProgram(gl, fragment) {
+  const program = gl.createProgram();
+  for (const [type, source] of [[gl.VERTEX_SHADER, VERTEX], [gl.FRAGMENT_SHADER, fragment]]) {
+    const shader = gl.createShader(type);
+    gl.shaderSource(shader, source);
+    gl.compileShader(shader);
+    gl.attachShader(program, shader);
+  }
+  gl.linkProgram(program);
+  if (!gl.getProgramParameter(program, gl.LINK_STATUS)) {
+    const logs = gl.getAttachedShaders(program).map((shader) => gl.getShaderInfoLog(shader));
+    throw new Error(`${gl.getProgramInfoLog(program)} ${logs.join(" ")}`);
+  }
+  const where = {};
+  for (let i = gl.getProgramParameter(program, gl.ACTIVE_UNIFORMS) - 1; i >= 0; i--) {
+    const { name } = gl.getActiveUniform(program, i);
+    where[name] = gl.getUniformLocation(program, name);
+  }
+  return { program, where };
+}
+
+// Unfiltered, as a texture that holds numbers must be.
+export function unfiltered(gl, target) {
+  gl.texParameteri(target, gl.TEXTURE_MIN_FILTER, gl.NEAREST);
+  gl.texParameteri(target, gl.TEXTURE_MAG_FILTER, gl.NEAREST);
+}
 
 // Cell `at` of layer l of a state; outside the grid, empty or the other side of the torus.
 const cellOf = (model) => `
@@ -226,37 +254,15 @@ export class WebGLEngine {
     const shape = JSON.stringify([model.config, model.fireThreshold]);
     if (shape !== this.shape) {
       this.programs = {
-        update: this.#program(updateShader(model)),
-        mask: this.#program(maskShader(model)),
-        paint: this.#program(PAINT),
+        update: pixelProgram(gl, updateShader(model)),
+        mask: pixelProgram(gl, maskShader(model)),
+        paint: pixelProgram(gl, PAINT),
       };
       this.shape = shape;
     }
     this.model = model;
     this.angle = null;
     if (dense) this.setState(dense, this.height, this.width);
-  }
-
-  #program(fragment) {
-    const { gl } = this;
-    const program = gl.createProgram();
-    for (const [type, source] of [[gl.VERTEX_SHADER, VERTEX], [gl.FRAGMENT_SHADER, fragment]]) {
-      const shader = gl.createShader(type);
-      gl.shaderSource(shader, source);
-      gl.compileShader(shader);
-      gl.attachShader(program, shader);
-    }
-    gl.linkProgram(program);
-    if (!gl.getProgramParameter(program, gl.LINK_STATUS)) {
-      const logs = gl.getAttachedShaders(program).map((shader) => gl.getShaderInfoLog(shader));
-      throw new Error(`${gl.getProgramInfoLog(program)} ${logs.join(" ")}`);
-    }
-    const where = {};
-    for (let i = gl.getProgramParameter(program, gl.ACTIVE_UNIFORMS) - 1; i >= 0; i--) {
-      const { name } = gl.getActiveUniform(program, i);
-      where[name] = gl.getUniformLocation(program, name);
-    }
-    return { program, where };
   }
 
   // Filters and weights as texels, in the order in which updateShader reads them.
@@ -293,14 +299,8 @@ export class WebGLEngine {
     gl.texImage2D(
       gl.TEXTURE_2D, 0, gl.RGBA32F, WEIGHTS_ACROSS, rows, 0, gl.RGBA, gl.FLOAT, data,
     );
-    this.#plain(gl.TEXTURE_2D);
+    unfiltered(gl, gl.TEXTURE_2D);
     this.angle = angle;
-  }
-
-  #plain(target) {
-    const { gl } = this;
-    gl.texParameteri(target, gl.TEXTURE_MIN_FILTER, gl.NEAREST);
-    gl.texParameteri(target, gl.TEXTURE_MAG_FILTER, gl.NEAREST);
   }
 
   setState(dense, height, width) {
@@ -321,7 +321,7 @@ export class WebGLEngine {
     const texture = gl.createTexture();
     gl.bindTexture(gl.TEXTURE_2D_ARRAY, texture);
     gl.texStorage3D(gl.TEXTURE_2D_ARRAY, 1, gl.RGBA32UI, this.width, this.height, layers);
-    this.#plain(gl.TEXTURE_2D_ARRAY);
+    unfiltered(gl, gl.TEXTURE_2D_ARRAY);
     const buffer = gl.createFramebuffer();
     gl.bindFramebuffer(gl.FRAMEBUFFER, buffer);
     const targets = Array.from({ length: layers }, (_, l) => gl.COLOR_ATTACHMENT0 + l);

@@ -1,6 +1,6 @@
 // Draws a state finer than its cells on a graphics card: the network of every cell runs on the CPU,
 // the pixels in a fragment shader.
-import { VERTEX } from "./engine-webgl.js";
+import { pixelProgram, unfiltered } from "./engine-webgl.js";
 import { FineCells, patchTable } from "./fine.js";
 
 const TABLE_ACROSS = 1024;
@@ -68,12 +68,12 @@ export class FineShader {
     }
     gl.useProgram(this.program);
     gl.viewport(0, 0, width * scale, height * scale);
-    const where = (name) => gl.getUniformLocation(this.program, name);
-    gl.uniform1i(where("weights"), 0);
-    gl.uniform1i(where("patches"), 1);
-    gl.uniform2i(where("size"), width, height);
-    gl.uniform1i(where("scale"), scale);
-    gl.uniform1f(where("ground"), ground);
+    const { where } = this;
+    gl.uniform1i(where.weights, 0);
+    gl.uniform1i(where.patches, 1);
+    gl.uniform2i(where.size, width, height);
+    gl.uniform1i(where.scale, scale);
+    gl.uniform1f(where.ground, ground);
     gl.drawArrays(gl.TRIANGLES, 0, 3);
     return this.canvas;
   }
@@ -83,16 +83,7 @@ export class FineShader {
     this.model = model;
     this.cells = new FineCells(this.wasm, model);
     this.key = null;
-    const program = (this.program = gl.createProgram());
-    const fragment = fineShader(model.decoder.width / 4);
-    for (const [type, source] of [[gl.VERTEX_SHADER, VERTEX], [gl.FRAGMENT_SHADER, fragment]]) {
-      const shader = gl.createShader(type);
-      gl.shaderSource(shader, source);
-      gl.compileShader(shader);
-      gl.attachShader(program, shader);
-    }
-    gl.linkProgram(program);
-    if (!gl.getProgramParameter(program, gl.LINK_STATUS)) throw new Error(gl.getProgramInfoLog(program));
+    Object.assign(this, pixelProgram(gl, fineShader(model.decoder.width / 4)));
   }
 
   #texture(unit, target, name) {
@@ -101,8 +92,7 @@ export class FineShader {
     if (this[name]) gl.bindTexture(target, this[name]);
     else {
       gl.bindTexture(target, (this[name] = gl.createTexture()));
-      gl.texParameteri(target, gl.TEXTURE_MIN_FILTER, gl.NEAREST);
-      gl.texParameteri(target, gl.TEXTURE_MAG_FILTER, gl.NEAREST);
+      unfiltered(gl, target);
     }
   }
 

@@ -7,15 +7,12 @@ computes those states again.
 
 from __future__ import annotations
 
-import re
-import secrets
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import emoji
 import gradio as gr
 
 from nca.catalog import CheckpointRef
@@ -24,6 +21,7 @@ from nca.jobs import JobView
 from nca.player import NCAPlayer, export_html, player_model
 from nca.ui import shelf
 from nca.ui.context import Opener, PageContext, Updates, Values
+from nca.ui.downloads import SAVE_FILE, cached, file_name
 from nca.ui.events import PLAYING, listen
 from nca.ui.first_screen import served
 from nca.ui.grow import films
@@ -37,7 +35,6 @@ HOW = (
     "The slider under Play goes back in time."
 )
 STOP_TIMER = "() => ({__type__: 'update', active: false})"  # without asking the server
-SAVE_FILE = "() => setTimeout(() => document.querySelector('#file').click(), 100)"
 
 
 @dataclass(frozen=True)
@@ -120,7 +117,7 @@ def build(context: PageContext) -> Callable[[], None]:
         for button, handler in ((tab.page, handlers.player), (tab.checkpoint, handlers.package))
     ]
     for download in downloads:
-        download.success(None, tab.file, None, js=SAVE_FILE, api_visibility="private")
+        download.success(None, tab.file, None, js=SAVE_FILE % "file", api_visibility="private")
     context.openers[ID] = Opener(
         lambda values, name: handlers.choose(values[visitor], name), [], tab.outputs, PLAYING
     )
@@ -266,7 +263,7 @@ class Handlers:
         """Write a download, named after the checkpoint's title; returns its path."""
         titles = {entry.ref: entry.title for entry in self.catalog.entries(key_of(stored))}
         title = titles.get(CheckpointRef.parse(chosen).newest, "") if chosen else ""
-        return _cached(self.tab.file, f"{file_name(title)}{joined_by}{suffix}", data)
+        return cached(self.tab.file, f"{file_name(title)}{joined_by}{suffix}", data)
 
 
 def _weights(name: str, folder: Path) -> ShownWeights:
@@ -286,20 +283,3 @@ def _about(name: str, view: JobView | None) -> str:
         f"{view.title} still trains, at iteration {count(view.iteration)}. "
         "Its newest weights flow into what you see."
     )
-
-
-def _cached(file: gr.DownloadButton, name: str, data: bytes) -> str:
-    """Write a download into Gradio's cache, for an hour, at a secret URL; returns its path."""
-    path = Path(file.GRADIO_CACHE, secrets.token_hex(16), name)
-    path.parent.mkdir(parents=True)
-    path.write_bytes(data)
-    file.temp_files.add(str(path))  # Gradio deletes it after an hour
-    return str(path)
-
-
-def file_name(title: str) -> str:
-    """A title as a file name that is valid on every system; a lone emoji becomes its name."""
-    plain = emoji.replace_emoji(title)
-    if not re.search(r"[a-z0-9]", plain.lower()):
-        plain = emoji.demojize(title, delimiters=(" ", " "))
-    return re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-")[:60] or "automaton"

@@ -18,6 +18,7 @@ from nca.ui.downloads import SAVE_FILE, cached, file_name
 from nca.ui.events import PLAYING, changes, listen, toast
 from nca.ui.markup import FLEETING, note
 from nca.ui.train import (
+    for_researchers,
     initial,
     job_panel,
     recipe_choice,
@@ -114,8 +115,6 @@ class TrainTab:
 
 def build(context: PageContext) -> Callable[[], None]:
     """Lay out the tab and attach its handlers."""
-    from nca.ui.train import for_researchers
-
     tab = lay_out(context)
     for_researchers.add(context, tab.panel.selector)
     handlers, visitor, panel = Handlers(context, tab), context.visitor, tab.panel
