@@ -86,7 +86,7 @@ def test_engines_in_chromium_agree_with_the_oracle(tests, chromium):
 
 
 def test_the_built_engine_is_small_and_simd():
-    assert len(wasm_base64()) < 8_000
+    assert len(wasm_base64()) < 12_000
 
 
 def test_the_built_engine_is_what_its_source_builds(tmp_path):
@@ -94,8 +94,10 @@ def test_the_built_engine_is_what_its_source_builds(tmp_path):
     if not compiler.exists():
         pytest.skip("the compiler is not installed: npm ci in nca/player")
     build = json.loads((PLAYER / "package.json").read_text())["scripts"]["build"]
-    command = build.replace("asc", str(compiler), 1).replace(
-        "-o wasm/nca.wasm", f"-o {tmp_path}/nca.wasm"
-    )
-    subprocess.run(command.split(), cwd=PLAYER, check=True, timeout=60)
-    assert (tmp_path / "nca.wasm").read_bytes() == (PLAYER / "wasm" / "nca.wasm").read_bytes()
+    for command in build.replace("asc", str(compiler)).split(" && "):
+        subprocess.run(
+            command.replace("-o wasm/", f"-o {tmp_path}/").split(),
+            cwd=PLAYER, check=True, timeout=60,
+        )  # fmt: skip
+    for built in (PLAYER / "wasm").glob("*.wasm"):
+        assert (tmp_path / built.name).read_bytes() == built.read_bytes()

@@ -1,0 +1,111 @@
+"""The browser trainer computes what the Python trainer computes."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from nca.config import NCAConfig
+from nca.engine import dense, rollout_while_erasing
+from nca.fire import item_seeds
+from nca.losses import picture_error
+from nca.recipes import recipe
+from tests.player.player_cases import encode
+from tests.player.player_zoo import zoo_model
+
+HERE = Path(__file__).parent
+needs_node = pytest.mark.skipif(not shutil.which("node"), reason="no Node here")
+
+
+def in_node(script: str, sent: Any) -> Any:
+    done = subprocess.run(
+        ["node", str(HERE / script)],
+        input=json.dumps(sent), capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def flat(nca: torch.nn.Module, what: str = "data") -> torch.Tensor:
+    return torch.cat([getattr(p, what).reshape(-1) for p in nca.parameters()])
+
+
+CONFIGS: dict[str, dict[str, Any]] = {
+    "quick": recipe("quick").nca.model_dump(mode="json"),
+    "torus": {"padding": "circular", "perception": "learned", "hidden": (40, 48), "channels": 18},
+    "post": {"alive_mask": "post", "out_bias": False, "step_size": 0.5, "channels": 10},
+    "post-torus": {"alive_mask": "post", "padding": "circular", "bias": False, "hidden": (20,),
+                   "channels": 6, "fire_rate": 0.7, "perception": "learned"},
+}  # fmt: skip
+STEPS = 20
+
+
+def gradient_case(name: str, values: dict[str, Any]) -> tuple[dict[str, Any], float, torch.Tensor]:
+    """A rollout for the browser's engine; its loss and gradient, by the oracle in float64."""
+    config = NCAConfig.model_validate(values)
+    nca = zoo_model(config, seed=3)
+    draw = torch.Generator().manual_seed(1)
+    height, width = 13, 16
+    start = nca.seed(1, (height, width))
+    with torch.no_grad():
+        start = dense.rollout(nca, start, 12, item_seeds([7], 1))[0]
+    start[:, 0, 0, 4] = 0.3  # a value far from anything alive
+    alpha = torch.rand(height, width, 1, generator=draw)
+    target = torch.cat([alpha * torch.rand(height, width, 3, generator=draw), alpha], -1)
+    erased = {step: torch.zeros(1, height, width, dtype=torch.bool) for step in (0, 6)}
+    erased[0][:, :, :6] = True
+    erased[6][:, 4:8, 5:12] = True
+    losses = [{"step": 17, "weight": 0.25}, {"step": STEPS, "weight": 0.75}]
+    births = [{"step": step, "weight": 0.1} for step in (1, 2, 8)]
+    sent = {
+        "name": name,
+        "config": config.model_dump(mode="json"),
+        "height": height,
+        "width": width,
+        "target": encode(target),
+        "weights": encode(flat(nca)),
+        "start": encode(start[0]),
+        "erased": [{"step": s, "mask": m.int().flatten().tolist()} for s, m in erased.items()],
+        "rollout": {"steps": STEPS, "seed": 99, "t0": 3, "losses": losses, "births": births,
+                    "birthAlpha": 1.5},
+    }  # fmt: skip
+
+    nca = nca.double()
+    states = rollout_while_erasing(
+        dense, nca, start.double(), STEPS, item_seeds([99], 1), erased, 3, (1, 2, 8, 17, STEPS)
+    )
+    errors = picture_error(states[3:], target.double())[:, 0]
+    largest = states[:3, 0, ..., 3].amax((1, 2))
+    loss = (errors * torch.tensor([0.25, 0.75])).sum() + 0.1 * (1.5 - largest).clamp(min=0).sum()
+    loss.backward()
+    return sent, float(loss.detach()), flat(nca, "grad")
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """On grids this small, threads only wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@needs_node
+def test_gradients_agree_with_the_oracle_in_float64():
+    made = {name: gradient_case(name, values) for name, values in CONFIGS.items()}
+    results = in_node("node-train.js", [sent for sent, _, _ in made.values()])
+    assert len(results) % len(made) == 0 and results
+    for result in results:
+        _, loss, expected = made[result["name"]]
+        found = torch.from_numpy(np.frombuffer(base64.b64decode(result["gradient"]), "<f4").copy())
+        error = float((found.double() - expected).norm() / expected.norm())
+        assert error < 1e-4, (result["module"], result["name"], error)
+        assert result["loss"] == pytest.approx(loss, rel=1e-5) == pytest.approx(result["again"])
