@@ -64,7 +64,7 @@ def perception(nca: NCA, target: Tensor, angle: float = 0.0) -> list[tuple[str, 
     x = torch.zeros(1, *target.shape[:2], nca.config.channels, device=nca.device)
     x[0, ..., :4] = target[..., :4].to(nca.device)
     seen = nca.perceive(x, angle)[0].cpu().numpy()
-    step = nca.config.channels
+    step = nca.config.rule_channels
     names = FILTERS if nca.config.perception == "fixed" else [f"trained {n}" for n in FILTERS]
     return [(names[k], seen[..., k * step : k * step + 4]) for k in range(nca.config.filters)]
 

@@ -97,11 +97,29 @@ class NCAConfig(_Frozen):
     seed_hidden: bool = Field(
         default=True, description="The seed's hidden channels are 1, not only alpha"
     )
+    kinds: int = Field(
+        default=0,
+        ge=0,
+        le=255,
+        description="Kinds of cells, each with genes of its own; the last channel holds the kind",
+        exclude_if=lambda kinds: kinds == 0,  # configs and hashes without kinds stay as they were
+    )
 
     @property
     def filters(self) -> int:
         """Filters per channel: identity, Sobel x, Sobel y and, unless "none", the Laplacian."""
         return 3 if self.laplacian == "none" else 4
+
+    @property
+    def rule_channels(self) -> int:
+        """Channels that the rule perceives and changes: all, or with kinds all but the last."""
+        return self.channels - (self.kinds > 0)
+
+    @model_validator(mode="after")
+    def _room_for_the_kind(self) -> Self:
+        if self.kinds and self.channels < 5:
+            raise ValueError("kinds need a fifth channel besides RGBA")
+        return self
 
     @field_validator("laplacian", mode="before")
     @classmethod

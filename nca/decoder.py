@@ -51,7 +51,7 @@ class Decoder(nn.Module):
     def __init__(self, config: DecoderConfig, nca_config: NCAConfig, init_seed: int = 0) -> None:
         super().__init__()
         self.config = config
-        widths = (nca_config.filters * nca_config.channels, *config.hidden, config.patches)
+        widths = (nca_config.filters * nca_config.rule_channels, *config.hidden, config.patches)
         linears = [nn.Linear(inputs, outputs) for inputs, outputs in pairwise(widths)]
         self.layers = nn.ModuleList(linears)
         self.basis = nn.Parameter(torch.empty(config.patches, 4, config.waves, config.waves))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 
 from nca.config import BadInput, Laplacian, NCAConfig, whole_number
 from nca.fire import Seed, fire_mask, item_seeds
-from nca.state import alive_mask, make_seed
+from nca.state import alive_mask, inherit_kinds, make_seed
 
 _SOBEL = torch.tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]) / 8
 _IDENTITY = torch.tensor([[0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
@@ -42,7 +43,13 @@ class NCA(nn.Module):
     """One automaton: a rule that every cell applies to its 3 x 3 neighbourhood.
 
     `layers` are the update network's linear layers, first to last; `filters` is the perception
-    bank, float32 [K, C, 3, 3], a parameter when `config.perception == "learned"`.
+    bank, float32 [K, C, 3, 3], a parameter when `config.perception == "learned"`; `genes`, only
+    where there are kinds, is what each adds to the first layer, float32 [kinds, hidden].
+
+    With `config.kinds` the last channel of a state is the cell's kind: 1 to `kinds`, 0 for none.
+    A cell that has none and touches life takes, before it updates, that of its neighbour with the
+    highest alpha; a cell that dies loses its own. The rule neither perceives nor changes it, so C
+    above is one less than the channels of a state.
 
     >>> from nca import NCA, NCAConfig
     >>> nca = NCA(NCAConfig(channels=8, hidden=(16,)))
@@ -50,23 +57,34 @@ class NCA(nn.Module):
     >>> nca.grow(x, steps=10, seed=0, all_steps=True).shape
     torch.Size([11, 1, 16, 16, 8])
 
+    One rule for two pictures; the seed's kind says which:
+
+    >>> nca = NCA(NCAConfig(channels=9, hidden=(16,), kinds=2))
+    >>> x = nca.seed(batch=2, size=16, kind=(1, 2))
+    >>> kinds = nca.grow(x, steps=10, seed=0)[..., -1]
+    >>> kinds.amax((1, 2))
+    tensor([1., 2.])
+
     Args:
         config: the architecture.
         init_seed: seed of the initial weights: Glorot-uniform hidden layers, biases 0, and a last
-            layer of zeros, so that an untrained automaton changes nothing.
+            layer of zeros, so that an untrained automaton changes nothing. Genes begin as normal
+            numbers of standard deviation 0.1, so that kinds differ from the first update on.
     """
 
     filters: Tensor
+    genes: Tensor | None
 
     def __init__(self, config: NCAConfig, init_seed: int = 0) -> None:
         super().__init__()
         self.config = config
-        bank = fixed_filters(config.laplacian)[:, None].repeat(1, config.channels, 1, 1)
+        channels = config.rule_channels
+        bank = fixed_filters(config.laplacian)[:, None].repeat(1, channels, 1, 1)
         if config.perception == "learned":
             self.filters = nn.Parameter(bank)
         else:
             self.register_buffer("filters", bank, persistent=False)
-        widths = (config.filters * config.channels, *config.hidden, config.channels)
+        widths = (config.filters * channels, *config.hidden, channels)
         last = len(config.hidden)
         linears = [
             nn.Linear(n_in, n_out, bias=config.out_bias if i == last else config.bias)
@@ -81,13 +99,20 @@ class NCA(nn.Module):
                 nn.init.xavier_uniform_(layer.weight, generator=draw)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
+        if config.kinds:
+            genes = torch.randn(config.kinds, config.hidden[0], generator=draw)
+            self.genes = nn.Parameter(0.1 * genes)
+        else:
+            self.genes = None
 
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.parameters()).device
 
-    def seed(self, batch: int = 1, size: int | tuple[int, int] = 72) -> Tensor:
+    def seed(
+        self, batch: int = 1, size: int | tuple[int, int] = 72, kind: int | Sequence[int] = 1
+    ) -> Tensor:
         """The initial states, float [B, H, W, C]: one living cell in the middle of an empty grid.
 
         Its alpha is 1, its colour black, its hidden channels 1, or 0 with `seed_hidden=False`.
@@ -95,9 +120,10 @@ class NCA(nn.Module):
         Args:
             batch: how many, B.
             size: of the grid: H = W, or (H, W).
+            kind: of the cell, or one for each item, where the automaton has kinds.
 
         Raises:
-            BadInput: not whole numbers of at least 1.
+            BadInput: not whole numbers of at least 1, or there is no such kind.
         """
         batch = whole_number("batch", batch, 1)
         sides = size if isinstance(size, Sequence) else (size, size)
@@ -105,7 +131,27 @@ class NCA(nn.Module):
             raise BadInput(f"Please give the size as one number or as (height, width), not {size}.")
         height, width = (whole_number("size", side, 1) for side in sides)
         x = make_seed(self.config.channels, height, width, batch, self.config.seed_hidden)
+        kinds = self.check_kinds(kind, batch)
+        if self.config.kinds:
+            x[:, height // 2, width // 2, -1] = torch.tensor(kinds, dtype=x.dtype)
         return x.to(self.device, next(self.parameters()).dtype)
+
+    def check_kinds(self, kind: int | Sequence[int], batch: int = 1) -> list[int]:
+        """One kind for each of `batch` items, from one for all or one for each.
+
+        Raises:
+            BadInput: there is no such kind, or their number is another.
+        """
+        several = isinstance(kind, Sequence)
+        kinds = list(kind) if several else [kind] * batch
+        if len(kinds) != batch:
+            raise BadInput(f"Please give one kind, or {batch}, one for each item, not {kind!r}.")
+        most = max(1, self.config.kinds)  # without kinds everything is of the first
+        for one in kinds:
+            if not isinstance(one, Integral) or not 1 <= one <= most:
+                has = f"kinds 1 to {most}" if self.config.kinds else "no kinds"
+                raise BadInput(f"There is no kind {one!r:.40}; this automaton has {has}.")
+        return [int(one) for one in kinds]
 
     def rotated_filters(self, angle: float = 0.0) -> Tensor:
         """The filters, the second and third rotated by `angle` radians, [K, C, 3, 3]."""
@@ -117,18 +163,27 @@ class NCA(nn.Module):
 
     def perceive(self, x: Tensor, angle: float = 0.0) -> Tensor:
         """The perception of each cell: [B, H, W, K * C], filter by filter, C channels each."""
-        channels = self.config.channels
+        channels = self.config.rule_channels
         mode = "circular" if self.config.padding == "circular" else "constant"
-        image = F.pad(x.permute(0, 3, 1, 2), (1, 1, 1, 1), mode=mode)
+        image = F.pad(x[..., :channels].permute(0, 3, 1, 2), (1, 1, 1, 1), mode=mode)
         seen = [
             F.conv2d(image, bank[:, None], groups=channels) for bank in self.rotated_filters(angle)
         ]
         return torch.cat(seen, dim=1).permute(0, 2, 3, 1)
 
-    def update(self, perception: Tensor) -> Tensor:
-        """The change of a cell's state if it fires: [..., K * C] -> [..., C]."""
-        for layer in self.layers[:-1]:
-            perception = layer(perception).relu()
+    def update(self, perception: Tensor, kinds: Tensor | None = None) -> Tensor:
+        """The change of a cell's state if it fires: [..., K * C] -> [..., C].
+
+        Args:
+            perception: as `perceive` gives it.
+            kinds: of the cells, [...], 0 for none, where the automaton has kinds.
+        """
+        for number, layer in enumerate(self.layers[:-1]):
+            perception = layer(perception)
+            if number == 0 and self.genes is not None and kinds is not None:
+                table = F.pad(self.genes, (0, 0, 1, 0))  # a cell of no kind has genes of 0
+                perception = perception + table[kinds.long().clamp(0, self.config.kinds)]
+            perception = perception.relu()
         return self.config.step_size * self.layers[-1](perception)
 
     def alive(self, x: Tensor) -> Tensor:
@@ -151,14 +206,19 @@ class NCA(nn.Module):
         """
         check_states(self, x)
         batch, height, width, _ = x.shape
-        pre = self.alive(x)
-        dx = self.update(self.perceive(x, angle))
+        pre, kinds = self.alive(x), None
+        if self.config.kinds:
+            x, held = x[..., :-1], x.detach()
+            kinds = inherit_kinds(held[..., -1], held[..., 3], pre, self.config.padding)
+        dx = self.update(self.perceive(x, angle), kinds)
         seeds = item_seeds(seed, batch)
         fires = fire_mask(height, width, t, seeds, self.config.fire_rate, x.device)
         grown = torch.where(fires[..., None], x + dx, x)
         living = self.alive(grown)
         if self.config.alive_mask == "pre_post":
             living = living & pre
+        if kinds is not None:
+            grown = torch.cat([grown, kinds[..., None]], -1)
         return grown * living[..., None]
 
     @torch.no_grad()
@@ -233,4 +293,15 @@ def check_states(nca: NCA, x: Tensor) -> None:
         raise BadInput(
             f"The states are {x.dtype} on {x.device}, the automaton is {parameter.dtype} on "
             f"{parameter.device}; please move one to the other with .to()."
+        )
+
+
+def check_state_kinds(nca: NCA, x: Tensor) -> None:
+    """Refuse, with BadInput, states [B, H, W, C] whose last channel holds no kinds of `nca`."""
+    kinds = x.detach()[..., -1]
+    known = (kinds == kinds.round()) & (kinds >= 0) & (kinds <= nca.config.kinds)
+    if nca.config.kinds and not bool((known | kinds.isnan()).all()):
+        raise BadInput(
+            f"The last channel of these states must hold kinds, whole numbers from 0 to "
+            f"{nca.config.kinds}, and {float(kinds[~known][0]):g} is none."
         )

@@ -1,6 +1,8 @@
 """States of the automaton: the seed, which cells are alive, and what a state looks like.
 
-A state is float [B, H, W, C]: channels 0-2 premultiplied RGB, 3 alpha, the rest hidden.
+A state is float [B, H, W, C]: channels 0-2 premultiplied RGB, 3 alpha, the rest hidden. In an
+automaton with kinds the last channel is no number of the rule but the cell's kind: 1, 2, ... or 0
+for none. So damage, pools, recordings and films carry kinds like all else that belongs to a cell.
 """
 
 from __future__ import annotations
@@ -36,6 +38,52 @@ def alive_mask(alpha: Tensor, threshold: float, padding: str = "zero") -> Tensor
         alpha = F.pad(alpha[:, None], (1, 1, 1, 1), mode="circular")
         return F.max_pool2d(alpha, 3, stride=1)[:, 0] > threshold
     return F.max_pool2d(alpha[:, None], 3, stride=1, padding=1)[:, 0] > threshold
+
+
+_AROUND = tuple((dy, dx) for dy in range(3) for dx in range(3) if (dy, dx) != (1, 1))
+
+
+def inherit_kinds(kinds: Tensor, alpha: Tensor, pre: Tensor, padding: str = "zero") -> Tensor:
+    """Each cell's kind at a step: cells without one that touch life get that of a neighbour.
+
+    It is the neighbour with the highest alpha, the first in reading order among equals. A cell that
+    has a kind keeps it.
+
+    Args:
+        kinds: float [B, H, W], whole numbers.
+        alpha: float [B, H, W], before the step.
+        pre: cells that are, or touch, a living cell, bool [B, H, W].
+        padding: "zero" (no neighbours beyond the border) or "circular".
+    """
+    height, width = kinds.shape[1:]
+    if padding == "circular":
+        kinds_around = F.pad(kinds[:, None], (1, 1, 1, 1), mode="circular")[:, 0]
+        alpha_around = F.pad(alpha[:, None], (1, 1, 1, 1), mode="circular")[:, 0]
+    else:
+        kinds_around = F.pad(kinds, (1, 1, 1, 1))
+        alpha_around = F.pad(alpha, (1, 1, 1, 1), value=-torch.inf)
+    highest, heritage = torch.full_like(alpha, -torch.inf), torch.zeros_like(kinds)
+    for dy, dx in _AROUND:
+        there = alpha_around[:, dy : dy + height, dx : dx + width]
+        higher = there > highest
+        highest = torch.where(higher, there, highest)
+        heritage = torch.where(higher, kinds_around[:, dy : dy + height, dx : dx + width], heritage)
+    return torch.where(pre & (kinds == 0), heritage, kinds)
+
+
+def repaint(x: Tensor, kind: int | Tensor, cells: Tensor | None = None) -> Tensor:
+    """States whose cells have another kind, as by a gene brush; empty cells stay empty.
+
+    Args:
+        x: states of an automaton with kinds, float [B, H, W, C].
+        kind: the new one, or one for each item, [B].
+        cells: which to repaint, bool [B, H, W] or [1, H, W]; all when None.
+    """
+    where = x.ne(0).any(-1)
+    if cells is not None:
+        where = where & cells
+    kinds = torch.as_tensor(kind, dtype=x.dtype, device=x.device).view(-1, 1, 1)
+    return torch.cat([x[..., :-1], torch.where(where, kinds, x[..., -1])[..., None]], -1)
 
 
 def to_rgb(x: Tensor, background: float = 1.0) -> Tensor:

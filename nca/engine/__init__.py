@@ -15,7 +15,7 @@ from torch import Tensor
 from nca.config import BadInput, NCAConfig, whole_number
 from nca.engine import dense
 from nca.fire import Seed, item_seeds
-from nca.model import NCA, check_states
+from nca.model import NCA, check_state_kinds, check_states
 
 
 class Engine(Protocol):
@@ -94,6 +94,7 @@ def rollout(
         BadInput: the states do not fit the automaton, or a number is out of range.
     """
     check_states(nca, x)
+    check_state_kinds(nca, x)
     steps, t0 = whole_number("steps", steps), whole_number("t0", t0)
     kept = (steps,) if keep is None else tuple(keep)
     if not kept or list(kept) != sorted(set(kept)) or kept[0] < 0 or kept[-1] > steps:

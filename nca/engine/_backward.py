@@ -31,6 +31,8 @@ from nca.engine._kernels import (
     ZEROS,
     fires,
     hidden_layers,
+    kind_of,
+    one_kind,
     perceive,
     wrap,
 )
@@ -46,7 +48,7 @@ def scatter(model, cells, m, grid, flow):
     last cell is repeated with a gradient of zero. Where a filter's last vector overlaps the next
     filter, its weight is 0.
     """
-    cp, lanes, channels, ld = model.cp, model.lanes, model.channels, model.plan[0, LD_IN]
+    cp, lanes, channels, ld = model.cp, model.lanes, model.seen, model.plan[0, LD_IN]
     tap_end, tap_offset, tap_weight = model.tap_end, model.tap_offset, model.tap_weight
     last = m - 1
     for i in range(m, m + 3):
@@ -82,7 +84,7 @@ def scatter(model, cells, m, grid, flow):
 @jit
 def tap_gradients(model, cells, first, m, grid, flow, totals):
     """Add to `totals` the gradients of the perception filters."""
-    cp, lanes, channels, ld = model.cp, model.lanes, model.channels, model.plan[0, LD_IN]
+    cp, lanes, channels, ld = model.cp, model.lanes, model.seen, model.plan[0, LD_IN]
     tap_end, tap_offset = model.tap_end, model.tap_offset
     for i in range(m):
         base = cells[first + i] * cp
@@ -97,10 +99,25 @@ def tap_gradients(model, cells, first, m, grid, flow, totals):
 
 
 @jit
-def layer_gradients(model, m, buffer, deltas, flow, row, totals, to_input):
+def bias_gradient(p, first, m, deltas, lanes, totals, to):
+    """Add to `totals` from `to` on the gradients of m rows of a layer's biases."""
+    for c in range(0, p[OUT], lanes):
+        at = p[ACT_OUT] + first * p[LD_OUT] + c
+        total = vload(totals, to + c)
+        even = vzero(totals)  # two sums: with one, each addition would wait for the one before
+        for i in range(0, m - 1, 2):
+            even = vadd(even, vload(deltas, at + i * p[LD_OUT]))
+            total = vadd(total, vload(deltas, at + (i + 1) * p[LD_OUT]))
+        if m % 2:
+            even = vadd(even, vload(deltas, at + (m - 1) * p[LD_OUT]))
+        vstore(totals, to + c, vadd(total, even))
+
+
+@jit
+def layer_gradients(model, cells, row, m, grid, buffer, deltas, flow, totals, to_input):
     """Backpropagate through the layers of one block of m cells, adding the weights' gradients.
 
-    The perceptions' gradients are written to `flow` from `row` on.
+    The cells are listed from `row` on; so are the gradients of their perceptions in `flow`.
     """
     product, plan, weights, lanes = model.product, model.plan, model.weights, model.lanes
     for back in range(plan.shape[0]):
@@ -111,16 +128,16 @@ def layer_gradients(model, m, buffer, deltas, flow, row, totals, to_input):
             deltas, p[ACT_OUT], p[LD_OUT], totals, p[SUM], p[LD_OUT],
             totals, p[SUM], p[LD_OUT], PLAIN, totals, p[SUM],
         )  # fmt: skip
-        for c in range(0, p[OUT], lanes):
-            at = p[ACT_OUT] + c
-            total = vload(totals, p[SUM_BIAS] + c)
-            even = vzero(totals)  # two sums: with one, each addition would wait for the one before
-            for i in range(0, m - 1, 2):
-                even = vadd(even, vload(deltas, at + i * p[LD_OUT]))
-                total = vadd(total, vload(deltas, at + (i + 1) * p[LD_OUT]))
-            if m % 2:
-                even = vadd(even, vload(deltas, at + (m - 1) * p[LD_OUT]))
-            vstore(totals, p[SUM_BIAS] + c, vadd(total, even))
+        kind = one_kind(model, cells, row, m, grid) if layer == 0 else np.int64(0)
+        if kind >= 0:
+            to = p[SUM_BIAS] + kind * p[LD_OUT]
+            bias_gradient(p, 0, m, deltas, lanes, totals, to)
+        else:
+            cp, seen, kinds = model.cp, model.seen, model.kinds
+            for i in range(m):
+                held = grid[cells[row + i] * cp + seen]
+                to = p[SUM_BIAS] + kind_of(held, kinds) * p[LD_OUT]
+                bias_gradient(p, i, 1, deltas, lanes, totals, to)
         if layer > 0:
             matmul(
                 product, m, p[IN], p[OUT], deltas, p[ACT_OUT], p[LD_OUT], 0,
@@ -148,11 +165,13 @@ def rows_back(
     for row in range(first, first + n, BLOCK):
         m = min(BLOCK, first + n - row)
         perceive(model, fired, row, m, grid, buffer)
-        hidden_layers(model, m, buffer)
+        hidden_layers(model, fired, row, m, grid, buffer)
         for i in range(m):
             for c in range(0, cp, lanes):
                 vstore(deltas, p[ACT_OUT] + i * p[LD_OUT] + c, vload(dx, (row + i) * cp + c))
-        layer_gradients(model, m, buffer, deltas, flow, row, totals, flows or learn_filters)
+        layer_gradients(
+            model, fired, row, m, grid, buffer, deltas, flow, totals, flows or learn_filters
+        )
         if learn_filters:
             tap_gradients(model, fired, row, m, grid, flow, tap_totals)
 
@@ -169,7 +188,7 @@ def backward(
     of the initial state is needed too. Adds to `totals` and `tap_totals`, [2, n], one sum for each
     part of the rows. offer: through which a helper gets rows; the helper runs `help_backward`.
     """
-    cp, lanes, channels = model.cp, model.lanes, model.channels
+    cp, lanes, channels, seen = model.cp, model.lanes, model.channels, model.seen
     home, ghosts, number = cells.home, cells.ghosts, cells.number
     first_step, end, keys, places = span
     saved_cells, saved_states, saved_from = saved_steps
@@ -181,7 +200,7 @@ def backward(
         if places[step + 1] >= 0:
             for cell in after:
                 source = places[step + 1] + number[cell] * channels
-                for c in range(channels):
+                for c in range(seen):  # a kind has no gradient
                     gradient[cell * cp + c] += grad_states[source + c]
 
         # Restore the state before the step; outside the saved cells it is zero.
@@ -192,6 +211,9 @@ def backward(
         for i in range(begins, stops):
             for c in range(0, cp, lanes):
                 vstore(grid, saved_cells[i] * cp + c, vload(saved_states, i * cp + c))
+        if model.kinds > 0:  # which a cell may have inherited at this step
+            for i in range(after.size):
+                grid[after[i] * cp + seen] = saved_states[(stops + i) * cp + seen]
         if ghosts.size:
             wrap(grid, cells, cp, lanes)
 
@@ -232,6 +254,9 @@ def backward(
             )  # fmt: skip
         if flows:
             scatter(model, fired, n_fired, gradient, flow)
+        if model.kinds > 0:  # cells that were born at this step were empty before
+            for cell in after:
+                grid[cell * cp + seen] = 0
         for g in ghosts:
             for c in range(0, cp, lanes):
                 at = home[g] * cp + c

@@ -19,6 +19,7 @@ from nca.engine._kernels import (
     dilate,
     every_cell,
     fires,
+    kind_of,
     update,
     wrap,
 )
@@ -59,6 +60,31 @@ def begin(rule, cells, tables, grid, cp):
         n = dilate(live, sizes[LIVE], offsets, home, maps[STAMP], np.int64(1), lists[ROOM])
         n = dilate(lists[ROOM], n, offsets, home, maps[STAMP], np.int64(2), candidates)
     sizes[CANDIDATES] = n
+
+
+@jit
+def inherit(model, cells, tables, grid):
+    """Give candidates without a kind that touch life that of their neighbour of highest alpha."""
+    lists, maps, sizes = tables
+    offsets, home, cp, seen = cells.offsets, cells.home, model.cp, model.seen
+    candidates, near = lists[CANDIDATES], maps[NEAR]
+    heirs, kinds = lists[ROOM], lists[FIRED]  # both free at this moment
+    n = np.int64(0)
+    for i in range(sizes[CANDIDATES]):
+        cell = candidates[i]
+        if grid[cell * cp + seen] == 0 and near[cell] > 0:
+            highest, kind = -np.inf, np.int64(0)
+            for offset in offsets:
+                q = home[cell + offset]
+                if offset != 0 and q != 0 and grid[q * cp + 3] > highest:
+                    highest = grid[q * cp + 3]
+                    kind = kind_of(grid[q * cp + seen], model.kinds)
+            if kind > 0:
+                heirs[n], kinds[n] = cell, kind
+                n += 1
+    # Written at the end: a cell does not inherit what its neighbour has just inherited.
+    for i in range(n):
+        grid[heirs[i] * cp + seen] = kinds[i]
 
 
 @jit
@@ -104,6 +130,8 @@ def forward(offer, model, rule, cells, span, tables, grid, buffer, dx, row_of, s
         n = sizes[CANDIDATES]
         if records and saved + n > saved_cells.size:
             return step
+        if model.kinds > 0:
+            inherit(model, cells, tables, grid)
         if ghosts.size:
             wrap(grid, cells, cp, lanes)
 

@@ -52,6 +52,9 @@ class Model(NamedTuple):
     Attributes:
         product: address of the matrix product.
         channels: of a state.
+        seen: channels that the rule perceives and changes; with kinds the kind follows them.
+        kinds: how many; a kind is one more row of biases of the first layer, from row 1 on.
+        mixed: where in `buffer` the biases of a block are gathered whose cells differ in kind.
         cp: channels in whole vectors.
         lanes: elements of a vector register.
         tap_end: for each filter, the end of its taps in the next two arrays.
@@ -63,6 +66,9 @@ class Model(NamedTuple):
 
     product: int
     channels: int
+    seen: int
+    kinds: int
+    mixed: int
     cp: int
     lanes: int
     tap_end: np.ndarray
@@ -212,7 +218,7 @@ def perceive(model, cells, first, m, grid, buffer):
     Four cells at a time share the loads of taps; beyond m the last cell is repeated. A filter's
     last vector may overlap the next filter, which is written after it.
     """
-    cp, lanes, channels, ld = model.cp, model.lanes, model.channels, model.plan[0, LD_IN]
+    cp, lanes, channels, ld = model.cp, model.lanes, model.seen, model.plan[0, LD_IN]
     tap_end, tap_offset, tap_weight = model.tap_end, model.tap_offset, model.tap_weight
     last = first + m - 1
     for i in range(0, m, 4):
@@ -240,10 +246,46 @@ def perceive(model, cells, first, m, grid, buffer):
 
 
 @jit
-def hidden_layers(model, m, buffer):
-    """Activations of all layers but the last, from the perceptions in the buffer."""
-    plan, weights = model.plan, model.weights
-    for layer in range(plan.shape[0] - 1):
+def kind_of(held, kinds):
+    """The kind that a cell holds, 0 when it holds none of so many kinds."""
+    return np.int64(min(held, kinds)) if held > 0 else np.int64(0)
+
+
+@jit
+def one_kind(model, cells, first, m, grid):
+    """The kind of m listed cells, -1 when they differ."""
+    kinds, cp, seen = model.kinds, model.cp, model.seen
+    if kinds == 0:
+        return np.int64(0)
+    held = grid[cells[first] * cp + seen]
+    for i in range(first + 1, first + m):
+        if grid[cells[i] * cp + seen] != held:
+            return np.int64(-1)
+    return kind_of(held, kinds)
+
+
+@jit
+def hidden_layers(model, cells, first, m, grid, buffer):
+    """Activations of all layers but the last, from the perceptions of m cells in the buffer."""
+    plan, weights, lanes = model.plan, model.weights, model.lanes
+    p = plan[0]
+    kind, ld = one_kind(model, cells, first, m, grid), p[LD_OUT]
+    if kind >= 0:
+        matmul(
+            model.product, m, p[OUT], p[IN], buffer, p[ACT_IN], p[LD_IN], 0, weights, p[BY_IN], ld,
+            buffer, p[ACT_OUT], ld, weights, p[BIAS] + kind * ld, 0, RELU, buffer, p[ACT_OUT],
+        )  # fmt: skip
+    else:
+        cp, seen, kinds = model.cp, model.seen, model.kinds
+        for i in range(m):
+            bias = p[BIAS] + kind_of(grid[cells[first + i] * cp + seen], kinds) * ld
+            for c in range(0, p[OUT], lanes):
+                vstore(buffer, model.mixed + i * ld + c, vload(weights, bias + c))
+        matmul(
+            model.product, m, p[OUT], p[IN], buffer, p[ACT_IN], p[LD_IN], 0, weights, p[BY_IN], ld,
+            buffer, p[ACT_OUT], ld, buffer, model.mixed, ld, RELU, buffer, p[ACT_OUT],
+        )  # fmt: skip
+    for layer in range(1, plan.shape[0] - 1):
         p = plan[layer]
         matmul(
             model.product, m, p[OUT], p[IN], buffer, p[ACT_IN], p[LD_IN], 0, weights, p[BY_IN],
@@ -259,7 +301,7 @@ def update(model, cells, first, n, grid, buffer, dx):
     for row in range(first, first + n, BLOCK):
         m = min(BLOCK, first + n - row)
         perceive(model, cells, row, m, grid, buffer)
-        hidden_layers(model, m, buffer)
+        hidden_layers(model, cells, row, m, grid, buffer)
         matmul(
             model.product, m, p[OUT], p[IN], buffer, p[ACT_IN], p[LD_IN], 0, weights, p[BY_IN],
             p[LD_OUT], dx, row * cp, cp, weights, p[BIAS], 0, PLAIN, dx, row * cp,

@@ -64,6 +64,7 @@ class Network:
         filters: Tensor,
         layers: Sequence[Tensor | None],
         dtype: type[np.floating],
+        genes: Tensor | None = None,
     ) -> None:
         self.config, self.dtype = config, dtype
         self.lanes = VECTOR_BYTES // np.dtype(dtype).itemsize
@@ -71,9 +72,15 @@ class Network:
         self._pack_filters(offsets, filters)
         self._plan()
         self._pack_layers(layers)
+        if genes is not None:
+            rows = self._kind_rows(self.weights, kernels.BIAS)
+            rows[1:, : config.hidden[0]] = rows[0, : config.hidden[0]] + genes.detach().numpy()
         self.model = kernels.Model(
             product=product_address(dtype),
             channels=config.channels,
+            seen=config.rule_channels,
+            kinds=config.kinds,
+            mixed=self.mixed,
             cp=self.cp,
             lanes=self.lanes,
             tap_end=self.tap_end,
@@ -92,7 +99,7 @@ class Network:
         return n + self.lanes * (n // self.lanes % 2 == 0)
 
     def _pack_filters(self, offsets: np.ndarray, filters: Tensor) -> None:
-        channels = self.config.channels
+        channels = self.config.rule_channels
         bank = filters.detach().numpy().reshape(len(filters), channels, 9)
         # Constant filters are mostly zeros; a learned one needs all its taps for its gradient.
         used = np.ones((len(bank), 9), bool)
@@ -110,24 +117,34 @@ class Network:
         hidden = [self._whole(n) for n in self.config.hidden]
         # The filters' outputs are adjacent, without padding, which would be multiplied like the
         # rest: each filter writes whole vectors, and the next one overwrites the excess.
-        perceived = len(self.tap_end) * self.config.channels
-        written = self._whole(perceived - self.config.channels + self.cp)
+        perceived = len(self.tap_end) * self.config.rule_channels
+        written = self._whole(perceived - self.config.rule_channels + self.cp)
         widths = [perceived, *hidden, self.cp]
         rows = [self._row(n) for n in (written, *hidden, self.cp)]
         block = kernels.BLOCK + 4
         weights, activations, totals = max(rows) + 4 * self.lanes, 0, 0
         self.plan = np.zeros((len(widths) - 1, 11), np.int64)
-        for p, (n_in, n_out), (ld_in, ld_out) in zip(
-            self.plan, pairwise(widths), pairwise(rows), strict=True
+        biases = [1 + self.config.kinds] + [1] * len(hidden)
+        for p, (n_in, n_out), (ld_in, ld_out), several in zip(
+            self.plan, pairwise(widths), pairwise(rows), biases, strict=True
         ):
             by_out = weights + n_in * ld_out
             bias = by_out + n_out * ld_in
             sum_bias = totals + (n_in + ROW_MULTIPLE) * ld_out
             p[:7] = n_in, n_out, ld_in, ld_out, weights, by_out, bias
             p[7:] = activations, activations + block * ld_in, totals, sum_bias
-            weights, activations, totals = bias + ld_out, p[kernels.ACT_OUT], sum_bias + ld_out
+            weights, activations = bias + several * ld_out, p[kernels.ACT_OUT]
+            totals = sum_bias + several * ld_out
         self.n_weights, self.n_totals = weights, totals
-        self.n_activations = activations + block * rows[-1] + ROW_MULTIPLE
+        self.mixed = activations + block * rows[-1] + ROW_MULTIPLE
+        self.n_activations = self.mixed
+        if self.config.kinds:
+            self.n_activations += (kernels.BLOCK + ROW_MULTIPLE) * rows[1]
+
+    def _kind_rows(self, numbers: np.ndarray, start: int) -> np.ndarray:
+        """The first layer's biases, or in `totals` their gradients: a row for no kind, and each."""
+        first, ld = self.plan[0, start], self.plan[0, kernels.LD_OUT]
+        return numbers[first : first + (1 + self.config.kinds) * ld].reshape(-1, ld)
 
     def _scales(self) -> list[np.floating]:
         """What each layer's weights are multiplied by."""
@@ -160,15 +177,16 @@ class Network:
 
     def filter_gradient(self, totals: np.ndarray) -> Tensor:
         """The filters' gradient, [K, C, 3, 3], from the sums of `tap_gradients`."""
-        bank = np.zeros((len(self.tap_end), self.config.channels, 9), self.dtype)
-        values = totals.reshape(-1, self.cp)[:, : self.config.channels]
+        channels = self.config.rule_channels
+        bank = np.zeros((len(self.tap_end), channels, 9), self.dtype)
+        values = totals.reshape(-1, self.cp)[:, :channels]
         bank[self.taps[:, 0], :, self.taps[:, 1]] = values
         return from_numpy(bank.reshape(*bank.shape[:2], 3, 3))
 
     def layer_gradients(self, totals: np.ndarray) -> list[Tensor | None]:
         """Gradients of weight and bias of each layer in turn, from the sums of the kernels."""
         gradients: list[Tensor | None] = []
-        outs = [*self.config.hidden, self.config.channels]
+        outs = [*self.config.hidden, self.config.rule_channels]
         biased = [self.config.bias] * len(self.config.hidden) + [self.config.out_bias]
         for i, (p, scale, n_out) in enumerate(zip(self.plan, self._scales(), outs, strict=True)):
             rows = totals[p[kernels.SUM] :][: p[0] * p[3]]
@@ -176,5 +194,12 @@ class Network:
             gradients.append(from_numpy(np.ascontiguousarray(weight)))
             start = p[kernels.SUM_BIAS]
             bias = totals[start : start + n_out] * scale
+            if i == 0 and self.config.kinds:
+                bias = self._kind_rows(totals, kernels.SUM_BIAS).sum(0)[:n_out]
             gradients.append(from_numpy(bias) if biased[i] else None)
         return gradients
+
+    def gene_gradient(self, totals: np.ndarray) -> Tensor | None:
+        """Gradient of the genes, [kinds, hidden], from the same sums; None without kinds."""
+        rows = self._kind_rows(totals, kernels.SUM_BIAS)[1:, : self.config.hidden[0]]
+        return from_numpy(np.ascontiguousarray(rows)) if self.config.kinds else None

@@ -5,7 +5,7 @@ nothing can survive are skipped. The backward pass recomputes the hidden activat
 states; the gradients of the weights are summed in a fixed order, so results repeat bit for bit. It
 computes what `dense` computes.
 
-It supports one hidden layer and fixed perception; `dense` does the rest. It follows
+It supports one hidden layer, fixed perception and no kinds; `dense` does the rest. It follows
 `torch.set_float32_matmul_precision`: "highest", the default, is float32; "high" replaces a product
 by three in TF32; "medium" is TF32.
 """
@@ -54,7 +54,7 @@ def supports(nca: NCA, x: Tensor) -> bool:
 
 def fits(config: NCAConfig) -> bool:
     """Whether there are kernels for this architecture."""
-    return len(config.hidden) == 1 and config.perception == "fixed"
+    return len(config.hidden) == 1 and config.perception == "fixed" and not config.kinds
 
 
 def rollout(

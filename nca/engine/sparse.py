@@ -53,7 +53,7 @@ def rollout(
     if not supports(nca, x):
         return dense.rollout(nca, x, steps, seeds, t0, keep, angle)
     kept = sorted(set((steps,) if keep is None else keep))
-    inputs = [x, nca.rotated_filters(angle)]
+    inputs = [x, nca.rotated_filters(angle), nca.genes]
     for layer in nca.layers:
         inputs += [layer.weight, layer.bias]
     records = torch.is_grad_enabled() and any(i is not None and i.requires_grad for i in inputs)
@@ -66,10 +66,17 @@ class _Rollout(torch.autograd.Function):
     """All steps of all items as one node of the autograd graph."""
 
     @staticmethod
-    def forward(ctx: Any, run: _Run, x: Tensor, filters: Tensor, *layers: Tensor | None) -> Tensor:
+    def forward(
+        ctx: Any,
+        run: _Run,
+        x: Tensor,
+        filters: Tensor,
+        genes: Tensor | None,
+        *layers: Tensor | None,
+    ) -> Tensor:
         ctx.run = run
         ctx.set_materialize_grads(False)
-        return run.forward(x, filters, layers)
+        return run.forward(x, filters, genes, layers)
 
     @staticmethod
     @once_differentiable
@@ -79,8 +86,7 @@ class _Rollout(torch.autograd.Function):
         if grad is None:
             return (None,) * len(ctx.needs_input_grad)
         _, to_x, to_filters, *_ = ctx.needs_input_grad
-        x, filters, layers = ctx.run.backward(grad, to_x, to_filters)
-        return None, x, filters, *layers
+        return None, *ctx.run.backward(grad, to_x, to_filters)
 
 
 @dataclass
@@ -136,9 +142,11 @@ class _Run:
         places[self.kept] = (np.arange(len(self.kept)) * self.batch + item) * size
         return places
 
-    def forward(self, x: Tensor, filters: Tensor, layers: Sequence[Tensor | None]) -> Tensor:
+    def forward(
+        self, x: Tensor, filters: Tensor, genes: Tensor | None, layers: Sequence[Tensor | None]
+    ) -> Tensor:
         """The kept states, [K, B, H, W, C]."""
-        self.network = Network(self.config, self.grid.offsets, filters, layers, self.dtype)
+        self.network = Network(self.config, self.grid.offsets, filters, layers, self.dtype, genes)
         self.threads = Threads(self.batch, self.grid, self.network, self.records)
         states = torch.zeros((len(self.kept), *x.shape), dtype=x.dtype)
         if self.kept[0] == 0:
@@ -195,10 +203,8 @@ class _Run:
             item.offer, self.network.model, fired, space.grid, scratch.buffer, space.dx
         )
 
-    def backward(
-        self, grad: Tensor, to_x: bool, to_filters: bool
-    ) -> tuple[Tensor | None, Tensor | None, list[Tensor | None]]:
-        """Gradients of the states before, the filters and the layers."""
+    def backward(self, grad: Tensor, to_x: bool, to_filters: bool) -> tuple[Tensor | None, ...]:
+        """Gradients of the states before, the filters, the genes and the layers."""
         grad, net = grad.contiguous(), self.network
         flat = grad.numpy().reshape(-1)
         x = torch.zeros(grad.shape[1:], dtype=grad.dtype) if to_x else None
@@ -224,7 +230,8 @@ class _Run:
         if x is not None and self.kept[0] == 0:
             x += grad[0]
         filters = net.filter_gradient(tap_totals.sum((0, 1))) if to_filters else None
-        return x, filters, net.layer_gradients(totals.sum((0, 1)))
+        sums = totals.sum((0, 1))
+        return x, filters, net.gene_gradient(sums), *net.layer_gradients(sums)
 
     def _flow_back(
         self,
