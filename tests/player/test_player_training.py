@@ -18,6 +18,8 @@ from nca.engine import dense, rollout_while_erasing
 from nca.fire import item_seeds
 from nca.losses import picture_error
 from nca.recipes import recipe
+from nca.target import emoji_target
+from nca.trainer import IterationReport, Trainer
 from tests.player.player_cases import encode
 from tests.player.player_zoo import zoo_model
 
@@ -109,3 +111,71 @@ def test_gradients_agree_with_the_oracle_in_float64():
         error = float((found.double() - expected).norm() / expected.norm())
         assert error < 1e-4, (result["module"], result["name"], error)
         assert result["loss"] == pytest.approx(loss, rel=1e-5) == pytest.approx(result["again"])
+
+
+class Recorder(Trainer):
+    """A trainer that writes down what chance decides."""
+
+    def train_step(self) -> IterationReport:
+        draw = np.random.default_rng((self.seed, self.attempt, self.iteration))
+        assert self.pool is not None
+        indices = draw.choice(len(self.pool), self.config.batch, replace=False)
+        self.drawn: dict[str, Any] = {"indices": indices.tolist(), "damage": [], "keeps": True}
+        report = super().train_step()
+        self.drawn["steps"] = report.steps
+        return report
+
+    def _damage(self, x, draw):
+        damaged, to_come = super()._damage(x, draw)
+        at_once = (x[0] != 0).any(-1) & ~(damaged != 0).any(-1)
+        if bool(at_once.any()):
+            to_come = {0: at_once}
+            self.at_once += 1
+        self.later += len(to_come) > 1
+        masks = [{"step": s, "mask": m.int().flatten().tolist()} for s, m in to_come.items()]
+        self.drawn["damage"] = masks
+        return damaged, {} if 0 in to_come and len(to_come) == 1 else to_come
+
+    def _left_out(self, draw):
+        left = super()._left_out(draw)
+        self.drawn["keeps"] = left == 0
+        return left
+
+    at_once = later = 0
+
+
+class SeedsOf:
+    """The dense engine; remembers the seeds of the fire mask."""
+
+    def rollout(self, nca, x, steps, seeds, *more, **options):
+        self.seeds = seeds.tolist()
+        return dense.rollout(nca, x, steps, seeds, *more, **options)
+
+
+@needs_node
+@pytest.mark.parametrize(("optimiser", "rate"), [("adam", 3.5e-3), ("muon", 3.5e-4)])
+def test_twenty_iterations_have_pythons_losses(optimiser, rate):
+    """Muon at a tenth of the rate of `quick`: torch computes its products in bfloat16, where the
+    order of a sum decides how it is rounded, and the first iterations enlarge any difference.
+    """
+    chosen = recipe("quick")
+    changes = {"iterations": 40, "pool_size": 4, "steps_min": 20, "steps_max": 30,
+               "optimiser": optimiser, "learning_rate": rate, "damage_drawn": 0.6}  # fmt: skip
+    train = chosen.train.model_copy(update=changes)
+    target = emoji_target("🦎", size=12, padding=2)
+    trainer = Recorder(chosen.nca, train, target, seed=1)
+    trainer.engine = SeedsOf()
+    weights = encode(flat(trainer.nca))
+    draws, losses = [], []
+    for _ in range(20):
+        losses.append(trainer.train_step().loss)
+        draws.append({**trainer.drawn, "seeds": trainer.engine.seeds})
+    if optimiser == "adam":  # at the lower rate most damage would leave nothing alive
+        assert trainer.at_once and trainer.later
+    setup = {"nca": chosen.nca.model_dump(mode="json"), "train": train.model_dump(mode="json"),
+             "height": 16, "width": 16, "seed": 1}  # fmt: skip
+    found = in_node("node-trainer.js", {
+        "setup": setup, "target": encode(target), "weights": weights, "draws": draws,
+    })  # fmt: skip
+    assert found["losses"] == pytest.approx(losses, rel=1e-3)
+    assert found["rates"] == pytest.approx([train.learning_rate_at(i) for i in range(20)])
