@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import re
+import time
 import urllib.parse
 from contextlib import closing
 from dataclasses import dataclass
@@ -58,6 +59,13 @@ class Attacker:
                 words = words["error"] if isinstance(words, dict) else words
                 return Answer(status, refusal=words or "")
         raise AssertionError(f"{name} ended without a word: {said[:500]!r}")
+
+    def wait_for_trainings(self) -> None:
+        """Until no training that was accepted by chance writes files any more."""
+        until = time.monotonic() + 120
+        while json.loads(self.send("GET", "/healthz")[1])["queue_length"] != 0:
+            assert time.monotonic() < until
+            time.sleep(0.2)
 
     def log(self) -> str:
         """All that the server has logged."""
