@@ -20,6 +20,7 @@ from nca.model import NCA  # noqa: E402
 from nca.target import emoji_target  # noqa: E402
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("system", ["ours", *DENSE])
 def test_a_system_trains_and_grows(system):
     process = Process(system)

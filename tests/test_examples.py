@@ -24,6 +24,7 @@ def test_the_example_runs(name, tmp_path, monkeypatch, capsys):
     assert result.failed == 0, capsys.readouterr().out
 
 
+@pytest.mark.long
 def test_the_reference_is_built_with_every_public_name(tmp_path):
     """`make docs`, and nothing that it could not resolve."""
     done = subprocess.run(

@@ -4,6 +4,8 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
@@ -34,6 +36,7 @@ def test_the_notebook_is_the_builder_s_and_is_executed():
     assert not any(o["output_type"] == "error" for _, outputs in cells for o in outputs)
 
 
+@pytest.mark.long
 def test_the_notebook_runs_and_shows_what_it_says():
     """All four experiments, run anew: it grows, persistence lasts longer, a cut heals, it turns."""
     sources = [source for source, _ in code_cells()]

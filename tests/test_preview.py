@@ -28,6 +28,7 @@ def shown(data):
     return np.stack(frames)
 
 
+@pytest.mark.long
 def test_a_damaged_life_on_the_largest_grid_stays_under_a_megabyte(tmp_path):
     skyline = load_checkpoint(CHECKPOINTS / "skyline-photo")
     info = skyline.info.model_copy(update={"train": TrainConfig(damage_count=3)})
@@ -38,7 +39,9 @@ def test_a_damaged_life_on_the_largest_grid_stays_under_a_megabyte(tmp_path):
     assert len(data) <= PREVIEW_BYTES
 
 
-@pytest.mark.parametrize(("side", "frames"), [(128, 199), (128, 106), (160, 199), (1200, 1)])
+@pytest.mark.parametrize(
+    ("side", "frames"), [(128, 199), pytest.param(160, 199, marks=pytest.mark.long), (1200, 1)]
+)
 def test_noise_stays_under_a_megabyte_and_lasts_as_long(side, frames):
     noise = np.random.default_rng(0).integers(0, 256, (frames, side, side, 4), np.uint8)
     data = preview_bytes(noise)

@@ -39,6 +39,7 @@ def test_every_arm_is_a_training(quality):
             TrainConfig.model_validate(recipe(arm.recipe).train.model_dump() | arm.changes)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "name",
     [

@@ -277,6 +277,7 @@ def test_studying_growth_pulls_weights_towards_zero():
     assert drawn(0.1) < drawn(0.0)
 
 
+@pytest.mark.long
 def test_photo_learns_and_holds_a_full_frame():
     """An opaque picture without an empty cell, grown from one cell and still there much later."""
     y, x = torch.meshgrid(torch.linspace(0, 1, 8), torch.linspace(0, 1, 8), indexing="ij")

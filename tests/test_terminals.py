@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from nca.checkpoint import load_checkpoint
@@ -27,6 +28,7 @@ def command(*words, **environment):
     )  # fmt: skip
 
 
+@pytest.mark.long
 def test_a_terminal_that_is_not_utf_8(tmp_path):
     film = tmp_path / "film-🦎.gif"
     words = ["grow", LIZARD, "--steps", "3", "--out", str(film)]
@@ -39,6 +41,7 @@ def test_a_terminal_that_is_not_utf_8(tmp_path):
     assert done.returncode == 0 and load_checkpoint(out).info.title == "🦎", done.stderr
 
 
+@pytest.mark.long
 def test_file_names_that_are_not_utf_8(tmp_path):
     picture = os.fsencode(tmp_path) + b"/caf\xe9.png"
     Image.new("RGB", (9, 9), "red").save(tmp_path / "red.png")
@@ -56,6 +59,7 @@ def test_hints_can_be_pasted(tmp_path):
     assert shlex.split(hint)[:2] == ["grow", str(out)], done.stderr
 
 
+@pytest.mark.long
 def test_nothing_is_said_of_a_pipe_that_was_closed(tmp_path):
     ours = [sys.executable, "-m", "nca", "grow", LIZARD, "--steps", "2", "--out"]
     process = subprocess.Popen(

@@ -398,6 +398,7 @@ def test_a_loss_that_runs_away_is_rolled_back():
     assert 50 <= t.iteration < 115 and t._rise() < 0.15
 
 
+@pytest.mark.long
 def test_a_loss_that_rises_slowly_is_rolled_back_to_the_best():
     t = trainer(iterations=2000, learning_rate=1e-6, steps_min=4, steps_max=6)
     for _ in range(100):

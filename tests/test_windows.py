@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from nca.checkpoint import load_checkpoint
@@ -50,6 +51,7 @@ def run(code, *words):
     )  # fmt: skip
 
 
+@pytest.mark.long
 def test_train_and_grow(tmp_path):
     picture, out, film = tmp_path / "a.png", tmp_path / "out", tmp_path / "film.gif"
     Image.new("RGB", (9, 9), "red").save(picture)

@@ -105,6 +105,7 @@ def test_a_database_that_a_server_uses_is_not_put_aside(open_queue, tmp_path):
     assert open_queue().health().queue_length == 0
 
 
+@pytest.mark.long
 def test_a_database_that_another_program_locks_for_a_while(open_queue, tmp_path):
     queue, key = open_queue(), JobQueue.new_key()
     other = sqlite3.connect(tmp_path / "garden.sqlite3", check_same_thread=False)
@@ -129,6 +130,7 @@ def test_a_database_that_another_program_locks_for_a_while(open_queue, tmp_path)
     wait_for(lambda: queue.view(key, job).state == "finished")
 
 
+@pytest.mark.long
 def test_a_clock_that_jumps_back_and_forth(open_queue, tmp_path):
     """Times that people see may be wrong then; the order, the turns and the files must not be."""
     ahead = [0.0]

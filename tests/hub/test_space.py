@@ -73,6 +73,7 @@ def write_tree(files, folder):
         (folder / name).write_bytes(data)
 
 
+@pytest.mark.long
 def test_make_run_serves_the_page_from_what_was_deployed(server, hub, tmp_path):
     """The whole project, as it is in this checkout, to the Hub and into another folder."""
     deploy_space(hub, ROOT, "ann/garden", token=server.user("ann"))

@@ -61,6 +61,7 @@ def test_a_trainer_begins_with_the_weights_it_is_given():
         Trainer(NCAConfig(channels=5), SPEC.train, tiny_target(), "cpu", initial=old)
 
 
+@pytest.mark.long
 def test_a_killed_job_ends_where_an_uninterrupted_one_ends(base, tmp_path):
     start = initial_checkpoint(load_checkpoint(base), "ann/lizard", "a" * 40)
     spec = tiny_spec(LONG, initial=start.source, nca=start.nca)

@@ -137,6 +137,7 @@ def test_random_visitors_and_lost_workers_lose_nothing(open_simulation):
     assert found["times_told_most"] < 24
 
 
+@pytest.mark.long
 def test_turns_and_order_survive_a_restart(open_simulation):
     first = open_simulation()
     began = first.clock()

@@ -63,6 +63,7 @@ def test_chunks_give_the_weights_of_an_unbroken_training(tmp_path, unbroken):
     assert weights(folder) == weights(unbroken)
 
 
+@pytest.mark.long
 def test_without_quota_it_ends_in_a_sentence_and_can_go_on(tmp_path):
     folder = job(tmp_path / "job", iterations=10**5)
     done = on_zero_gpu(folder, 1.5, quota=8)

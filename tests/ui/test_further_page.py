@@ -51,6 +51,7 @@ def jobs(server) -> dict[str, dict]:
     }
 
 
+@pytest.mark.long
 def test_pull_train_further_look_back_and_grow(share_visit, hub, garden_server, old, tmp_path):
     token, wrong = hub.user("ida"), "hf_wrong" + "w" * 24
     repo = hub.repo("ida/old", private=True)

@@ -230,6 +230,7 @@ def test_a_life_step_by_step(visit):
     assert page.fits() and page.errors == []
 
 
+@pytest.mark.long
 def test_damage_on_a_phone(visit):
     page = opened(visit, 390, has_touch=True)
     page.number("#inspect-step", 150)
@@ -252,6 +253,7 @@ def test_damage_on_a_phone(visit):
     assert page.errors == []
 
 
+@pytest.mark.long
 def test_the_healing_map_is_the_librarys(visit):
     page = opened(visit, 390, has_touch=True)
     page.page.get_by_role("button", name="Show where it heals").click()

@@ -5,6 +5,7 @@ import re
 import zipfile
 
 import numpy as np
+import pytest
 from PIL import Image, ImageSequence
 
 from tests.ui.server import serve
@@ -231,6 +232,7 @@ def test_start_in_the_first_screen_and_a_question_before_two_days(visit):
     assert page.errors == []
 
 
+@pytest.mark.long
 def test_a_page_goes_on_when_its_server_was_killed(tmp_path, chromium):
     """kill -9, start again: the open page shows the same training going on, without a reload."""
     context = chromium.new_context()

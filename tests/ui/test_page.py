@@ -18,7 +18,12 @@ DEMONSTRATE = """(n) => {
 
 
 @pytest.mark.parametrize(
-    ("width", "height", "scheme"), [(1280, 800, "light"), (1920, 1080, "dark"), (390, 844, "light")]
+    ("width", "height", "scheme"),
+    [
+        (1280, 800, "light"),
+        pytest.param(1920, 1080, "dark", marks=pytest.mark.long),
+        (390, 844, "light"),
+    ],
 )
 def test_it_opens_alive(visit, width, height, scheme):
     """It grows, is cut, heals and asks; the three ways on are on the first screen."""
@@ -50,6 +55,7 @@ def test_it_opens_alive(visit, width, height, scheme):
     assert page.errors == []
 
 
+@pytest.mark.long
 def test_left_alone_it_is_cut_again_and_with_reduced_motion_it_waits(visit):
     page = visit(tab=None, reduced_motion="reduce")
     page.until(lambda: page.player("run.model"))
@@ -153,8 +159,15 @@ def test_the_chosen_automaton_is_in_sight(visit):
     assert page.errors == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (1280, "dark"),
+        (390, "light"),
+        pytest.param(1280, "light", marks=pytest.mark.long),
+        pytest.param(390, "dark", marks=pytest.mark.long),
+    ],
+)
 def test_nothing_overflows_or_keeps_people_out(visit, width, scheme):
     page = visit(width, 844, color_scheme=scheme)
     colour = page.page.evaluate("getComputedStyle(document.body).backgroundColor")

@@ -1,6 +1,9 @@
 """The fold for researchers on the Train tab, in a real browser."""
 
+import pytest
 
+
+@pytest.mark.long
 def test_a_training_as_command_python_csv_and_curve(share_visit, trained):
     page = share_visit()
     page.open(f"?key={trained['key']}")

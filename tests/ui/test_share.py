@@ -163,6 +163,7 @@ def test_a_page_of_somebody_else_shows_a_living_one(hub, trained, garden_server,
     page.close()
 
 
+@pytest.mark.long
 def test_a_zip_is_taken_in_under_the_same_rules(share_visit, trained):
     page = share_visit()
     page.open(f"?key={trained['key']}")

@@ -3,6 +3,7 @@
 import json
 import re
 
+import pytest
 from playwright.sync_api import Browser
 
 from tests.browser import FLAGS, find_chromium
@@ -20,6 +21,7 @@ class ForgetfulVisit(Visit):
         self.tab(tab or "Grow")
 
 
+@pytest.mark.long
 def test_the_page_opens_where_all_site_data_is_blocked(
     server: Server, chromium: Browser, tmp_path
 ) -> None:

@@ -26,6 +26,7 @@ def shown(monkeypatch):
     return said
 
 
+@pytest.mark.long
 def test_a_strangers_title_in_a_toast(tmp_path, shown):
     settings = Settings(home=tmp_path, secret="x" * 16)
     queue, key = JobQueue(tmp_path, settings.limits, devices=("cpu",)), JobQueue.new_key()

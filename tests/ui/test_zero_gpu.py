@@ -33,6 +33,7 @@ def test_only_zerogpu_offers_it(queue, card):
     assert {"zero-gpu-start", "zero-gpu-end"} <= parts(build_ui(settings, queue, card))
 
 
+@pytest.mark.long
 def test_closing_the_page_gives_the_training_back_to_the_cpu(queue, card):
     target = Target.make({"emoji": "🦎", "size": 12, "padding": 4})
     spec = JobSpec.from_recipe("quick", target, changes={"iterations": 20_000})

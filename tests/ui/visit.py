@@ -139,6 +139,10 @@ class Visit:
         self.page.evaluate(AXE.read_text(encoding="utf-8"))
         return self.page.evaluate(
             """async () => {
+              // What still fades in has not its colours yet.
+              const ends = (animation) => animation.effect.getComputedTiming().endTime < Infinity;
+              await Promise.allSettled(
+                document.getAnimations().filter(ends).map(({finished}) => finished));
               const only = {type: 'tag', values: ['wcag2a', 'wcag2aa']};
               const {violations} = await axe.run(document, {runOnly: only});
               return violations.filter(({impact}) => ['serious', 'critical'].includes(impact))
