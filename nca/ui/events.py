@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 import html
 import inspect
+import itertools
 import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import gradio as gr
+from gradio.context import LocalContext
 
 from nca.config import BadInput
 
@@ -65,6 +67,32 @@ def guarded(handler: Callable[..., Any], quiet: bool = False) -> Callable[..., A
     return safely_all if inspect.isgeneratorfunction(handler) else safely
 
 
+def newest(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a handler: it changes nothing once the same visit has called it again.
+
+    Two components that one answer changes call it twice at once, which Gradio's "always_last" does
+    not prevent: the browser counts a call only when the server has taken it. Whichever ended last
+    would be shown, also the older one.
+    """
+    calls = itertools.count()
+    newest_call: dict[str | None, int] = {}  # session -> number, while one runs
+
+    @functools.wraps(handler)
+    def latest(*values: Any) -> Any:
+        request = LocalContext.request.get(None)
+        session = request.session_hash if request else None
+        call = newest_call[session] = next(calls)
+        try:
+            answer = handler(*values)
+        finally:
+            superseded = newest_call.get(session) != call
+            if not superseded:
+                del newest_call[session]
+        return gr.skip() if superseded else answer
+
+    return latest
+
+
 def listen(
     event: Callable[..., Any],
     handler: Callable[..., Any],
@@ -76,8 +104,11 @@ def listen(
 ) -> Any:
     """Attach a handler to an event such as `button.click`; returns Gradio's dependency.
 
-    Visitors can send any value to a handler, so each handler validates its own inputs.
+    Visitors can send any value to a handler, so each handler validates its own inputs. Those of
+    "always_last" must be functions, not generators.
     """
+    if options.get("trigger_mode") == "always_last":
+        handler = newest(handler)
     defaults = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": None}
     return event(guarded(handler, quiet), inputs, outputs, **(defaults | options))
 

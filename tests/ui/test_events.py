@@ -1,0 +1,53 @@
+"""The page's handlers: of two calls at once, the newer one is shown."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import gradio as gr
+import pytest
+from gradio.context import LocalContext
+
+from nca.config import BadInput
+from nca.ui.events import newest
+
+pytestmark = pytest.mark.quick
+
+
+def call(handler, session: str, value: str) -> object:
+    LocalContext.request.set(gr.Request(session_hash=session))
+    return handler(value)
+
+
+@pytest.mark.parametrize("ends_first", ["old", "new"])
+def test_an_older_answer_never_replaces_a_newer_one(ends_first):
+    begun = {name: threading.Event() for name in ("old", "new", "other")}
+    goes_on = {name: threading.Event() for name in begun}
+
+    @newest
+    def handler(name: str) -> str:
+        begun[name].set()
+        assert goes_on[name].wait(10)
+        return name
+
+    with ThreadPoolExecutor(3) as pool:
+        answers = {}
+        for name, session in (("old", "a"), ("new", "a"), ("other", "b")):
+            answers[name] = pool.submit(call, handler, session, name)
+            assert begun[name].wait(10)
+        for name in ("other", ends_first, "old", "new"):
+            goes_on[name].set()
+            answers[name].result(10)
+    assert answers["other"].result() == "other" and answers["new"].result() == "new"
+    assert answers["old"].result() == gr.skip()
+
+
+def test_a_refusal_is_raised_and_forgotten():
+    @newest
+    def handler(word: str) -> str:
+        if word == "bad":
+            raise BadInput("Please choose another word.")
+        return word
+
+    with pytest.raises(BadInput, match="another word"):
+        call(handler, "a", "bad")
+    assert call(handler, "a", "good") == "good"
