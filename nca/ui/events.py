@@ -105,7 +105,8 @@ def listen(
     """Attach a handler to an event such as `button.click`; returns Gradio's dependency.
 
     Visitors can send any value to a handler, so each handler validates its own inputs. Those of
-    "always_last" must be functions, not generators.
+    "always_last" must be functions, not generators. An event may have one such listener only: of
+    two, each repeats the event for both when it ends while the other runs, which never stops.
     """
     if options.get("trigger_mode") == "always_last":
         handler = newest(handler)

@@ -1,6 +1,7 @@
 """The page's handlers: of two calls at once, the newer one is shown."""
 
 import threading
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import gradio as gr
@@ -8,6 +9,9 @@ import pytest
 from gradio.context import LocalContext
 
 from nca.config import BadInput
+from nca.jobs import JobQueue
+from nca.settings import Settings
+from nca.ui import build_ui
 from nca.ui.events import newest
 
 pytestmark = pytest.mark.quick
@@ -51,3 +55,17 @@ def test_a_refusal_is_raised_and_forgotten():
     with pytest.raises(BadInput, match="another word"):
         call(handler, "a", "bad")
     assert call(handler, "a", "good") == "good"
+
+
+def test_no_event_has_two_listeners_that_repeat_it(tmp_path):
+    queue = JobQueue(tmp_path, devices=("cpu",))
+    page = build_ui(Settings(home=tmp_path, secret="x" * 16), queue)
+    queue.close()
+    repeating = Counter(
+        (component, event)
+        for dependency in page.config["dependencies"]
+        if dependency["trigger_mode"] == "always_last" and dependency["backend_fn"]
+        for component, event in dependency["targets"]
+    )
+    parts = {part["id"]: part["props"] for part in page.config["components"]}
+    assert [parts[event[0]] for event, listeners in repeating.items() if listeners > 1] == []

@@ -15,7 +15,7 @@ from nca.preview import PREVIEW
 from nca.ui.components import picture_buttons
 from nca.ui.context import Opener, PageContext, Updates, Values
 from nca.ui.downloads import SAVE_FILE, cached, file_name
-from nca.ui.events import PLAYING, changes, listen, toast
+from nca.ui.events import PLAYING, changes, listen, newest, toast
 from nca.ui.markup import FLEETING, note
 from nca.ui.train import (
     for_researchers,
@@ -119,13 +119,13 @@ def build(context: PageContext) -> Callable[[], None]:
     for_researchers.add(context, tab.panel.selector)
     handlers, visitor, panel = Handlers(context, tab), context.visitor, tab.panel
 
-    target_form.attach(tab.target, context.settings.limits, context.loaded)
+    looked = target_form.attach(tab.target, context.settings.limits, context.loaded)
     for buttons in (tab.intents, tab.others, tab.target.advice):
         listen(
             buttons.select, handlers.choose, [tab.recipe, tab.target.size, tab.target.padding],
             [tab.recipe, tab.target.size, tab.target.padding],
         )  # fmt: skip
-    listen(
+    filled = listen(
         tab.recipe.change, handlers.fill, {visitor, tab.initial.selector, tab.recipe},
         list(tab.settings.values()),
     )  # fmt: skip
@@ -137,10 +137,16 @@ def build(context: PageContext) -> Callable[[], None]:
     listen(
         tab.initial.own_picture.input, initial.hide_form, tab.initial.own_picture, tab.target_boxes
     )
-    listen(
-        changes(tab.about_inputs), handlers.describe, {visitor, *tab.about_inputs},
-        [tab.about, tab.intents, tab.others, tab.sure], quiet=True, trigger_mode="always_last",
-    )  # fmt: skip
+    seen_elsewhere = (tab.recipe, tab.target.size, tab.target.padding)
+    others = changes(part for part in tab.about_inputs if part not in seen_elsewhere)
+    describe = newest(handlers.describe)
+    for event, mode in (
+        (looked.then, "multiple"), (filled.then, "multiple"), (others, "always_last"),
+    ):  # fmt: skip
+        listen(
+            event, describe, {visitor, *tab.about_inputs},
+            [tab.about, tab.intents, tab.others, tab.sure], quiet=True, trigger_mode=mode,
+        )  # fmt: skip
     for button, handler in ((tab.start, handlers.start), (tab.sure, handlers.start_anyway)):
         started = listen(
             button.click, handler, {visitor, *tab.inputs}, tab.outputs, trigger_mode="once"

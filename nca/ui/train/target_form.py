@@ -176,8 +176,8 @@ def build_details() -> dict[str, Any]:
     return {"size": size, "padding": padding, "title": title, "style": style, "crop": crop}
 
 
-def attach(fields: TargetFields, limits: Limits, loaded: Any) -> None:
-    """Keep the grid and the preview up to date.
+def attach(fields: TargetFields, limits: Limits, loaded: Any) -> Any:
+    """Keep the grid and the preview up to date; returns the event of the preview.
 
     Args:
         fields: the components.
@@ -230,7 +230,7 @@ def attach(fields: TargetFields, limits: Limits, loaded: Any) -> None:
     listen(fields.grid.select, pick, None, fields.emoji)
     listen(fields.upload.upload, lambda: "keep", None, fields.background)
     listen(fields.backgrounds.select, choose_background, None, fields.background)
-    listen(
+    return listen(
         changes(component for component in fields.inputs if component is not fields.title), look,
         set(fields.inputs), [fields.preview, fields.backgrounds, fields.advice, fields.refusal],
         trigger_mode="always_last",
