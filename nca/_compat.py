@@ -1,11 +1,12 @@
-"""Workarounds for other libraries: a private attribute of Numba, and how torch's threads wait.
+"""Workarounds for other libraries: private attributes of Numba and torch, how torch's threads wait.
 
-A new release of Numba may move the attribute; then the engine starts more slowly, and nothing
+A new release of either may move the attribute; then a process starts more slowly, and nothing
 breaks. Workarounds for private parts of Gradio are in `nca.ui.gradio_server`.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import MutableMapping
 from typing import Any
 
@@ -31,3 +32,21 @@ def let_threads_sleep(environ: MutableMapping[str, str]) -> None:
     start. `import nca` never sets it, because it may run in somebody else's process.
     """
     environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def keep_compiler_out() -> None:
+    """Let torch's optimisers work without importing torch's compiler, which takes 2 s.
+
+    They import it only to tell it what it shall not compile. For processes of our own, which
+    compile nothing.
+    """
+    import torch
+
+    optimiser = torch.optim.Optimizer
+    for name in ("state_dict", "load_state_dict", "zero_grad", "add_param_group"):
+        function = getattr(getattr(optimiser, name), "__wrapped__", None)
+        if function is not None:
+            function.__dict__.setdefault("__dynamo_disable", function)
+    for kind in (torch.optim.Adam, getattr(torch.optim, "Muon", None)):
+        if kind is not None:
+            kind.step = torch.no_grad()(inspect.unwrap(kind.step))

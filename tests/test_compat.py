@@ -10,6 +10,7 @@ import numba
 from nca._compat import let_threads_sleep, stamp_kernel_cache
 from nca.engine import _kernels
 from nca.jobs import clean_environment
+from tests.test_cli import TINY
 
 ROOT = Path(__file__).parents[1]
 
@@ -62,3 +63,11 @@ def test_our_own_processes_let_their_threads_sleep():
     environ = {"OMP_WAIT_POLICY": "ACTIVE"}
     let_threads_sleep(environ)
     assert environ["OMP_WAIT_POLICY"] == "ACTIVE"
+
+
+def test_a_training_does_without_torchs_compiler(tmp_path):
+    """Importing it takes 2 s of every training's start."""
+    words = ["train", "--emoji", "🐞", "--out", str(tmp_path / "out"), *TINY]
+    code = f"import sys; from nca.cli import main; assert main({words!r}) == 0; "
+    code += "assert 'torch._dynamo' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)

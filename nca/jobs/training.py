@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from PIL import Image
 
+from nca._compat import keep_compiler_out
 from nca.checkpoint import (
     save_checkpoint,
     weights_from_bytes,
@@ -166,6 +167,7 @@ class Training:
         if device == "cpu":
             torch.set_num_threads(thread_count())  # a resume file sets its own count
         target = target_from_png((folder / TARGET).read_bytes())
+        keep_compiler_out()
         resumes = (folder / RESUME).exists()
         initial = None if resumes or spec.initial is None else self._initial()
         self.trainer = trainer = Trainer(

@@ -250,9 +250,9 @@ def test_many_trainings_at_once_of_one_visitor(attacker: Attacker):
     assert all(is_sentence(a.refusal) and APOLOGY not in a.refusal for a in answers if a.refusal)
 
 
-def test_two_hundred_visitors_leave_nothing_behind(attacker: Attacker):
+def test_a_hundred_visitors_leave_nothing_behind(attacker: Attacker):
     def visits() -> None:
-        for _ in range(100):
+        for _ in range(50):
             key = secrets.token_hex(16)
             assert attacker.call("list_checkpoints", ["here", "", key]).value
             assert attacker.call("job", [secrets.token_hex(16), key]).refusal

@@ -113,5 +113,6 @@ def test_a_full_disk_keeps_what_was_saved_and_can_be_emptied(tmp_path):
     assert "survived" in on_a_small_disk(tmp_path, COMMON + FULL)
 
 
+@pytest.mark.long
 def test_a_disk_that_is_read_only_is_named_and_keeps_its_trainings(tmp_path):
     assert "survived" in on_a_small_disk(tmp_path, COMMON + READ_ONLY)

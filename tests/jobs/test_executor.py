@@ -62,6 +62,7 @@ def test_zero_gpu_promises_a_card_that_a_worker_does_not_have():
     assert find_devices({"SPACES_ZERO_GPU": "1"}) == ("cpu",)
 
 
+@pytest.mark.long
 def test_a_lent_training_is_trained_by_nobody_else_and_goes_on_afterwards(tmp_path):
     queue, key = JobQueue(tmp_path, Limits(), devices=("cpu",)), JobQueue.new_key()
     try:

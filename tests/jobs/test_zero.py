@@ -50,6 +50,7 @@ def unbroken(tmp_path_factory):
     return folder
 
 
+@pytest.mark.long
 def test_chunks_give_the_weights_of_an_unbroken_training(tmp_path, unbroken):
     """One of them is killed, and the next goes on from what was saved."""
     folder = job(tmp_path / "job")

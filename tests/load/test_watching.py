@@ -15,7 +15,8 @@ import pytest
 
 from tests.ui.server import KEY, Client, serve
 
-QUARTER, HOUR = 600, 2400  # looks of a page at its training, one every 1.5 s
+pytestmark = pytest.mark.long
+HOUR = 2400  # looks of a page at its training, one every 1.5 s
 PAGES = 4  # that look at the same time
 VISITORS = 200  # pages that look once and are closed
 GROWTH = 20e6  # bytes, at most
@@ -71,8 +72,7 @@ def memory(server) -> int:
     return psutil.Process(server.process.pid).memory_info().rss
 
 
-@pytest.mark.parametrize("looks", [QUARTER, pytest.param(HOUR, marks=pytest.mark.long)])
-def test_an_hour_of_watching_leaves_the_server_as_large_as_it_was(watched, looks):
+def test_an_hour_of_watching_leaves_the_server_as_large_as_it_was(watched):
     server, client, job = watched
     folder = server.home / "jobs" / job
 
@@ -91,7 +91,7 @@ def test_an_hour_of_watching_leaves_the_server_as_large_as_it_was(watched, looks
 
     look(200)  # everything is loaded once
     before = memory(server)
-    look(looks)
+    look(HOUR)
     assert memory(server) - before < GROWTH
 
 

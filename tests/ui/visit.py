@@ -14,6 +14,8 @@ from tests.ui.server import Server
 
 MACHINE_TOKEN = "hf_machine" + "m" * 24  # the server's own, which must never serve a visitor
 AXE = Path(__file__).parents[2] / "nca/player/node_modules/axe-core/axe.min.js"
+# Gradio fills in what a fold holds a frame after it is shown.
+TWO_FRAMES = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 TINY = {
     "#size": 16, "#padding": 4, "#batch": 2, "#damage-count": 1, "#pool-size": 16,
     "#steps-min": 16, "#steps-max": 24, "#channels": 8,
@@ -45,6 +47,8 @@ class Visit:
 
     def number(self, selector: str, value: float) -> None:
         box = self.page.locator(f"{selector} input[type=number]")
+        box.wait_for()
+        self.page.evaluate(TWO_FRAMES)
         box.fill(str(value))
         box.press("Tab")
 
