@@ -13,6 +13,7 @@ from nca._compat import let_threads_sleep
 from nca.cli import (
     compare,
     evaluate,
+    export_site,
     grow,
     hub,
     import_checkpoint,
@@ -57,7 +58,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"nca-garden {nca.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    parts = (train, sweep, sharpen, recipes, grow, evaluate, compare, import_checkpoint, hub, serve)
+    parts = (
+        train, sweep, sharpen, recipes, grow, evaluate, compare, import_checkpoint, hub,
+        export_site, serve,
+    )  # fmt: skip
     for command in parts:
         command.add_commands(commands)
     return parser

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from nca.hub.download import Pulled, from_pretrained, pull
     from nca.hub.gallery import HubEntry, discover, thumbnail
     from nca.hub.guard import Unreachable
-    from nca.hub.upload import PushResult, deploy_space, push, push_to_hub
+    from nca.hub.upload import PushResult, deploy_site, deploy_space, push, push_to_hub
 
 __all__ = [
     "Hub",
@@ -21,6 +21,7 @@ __all__ = [
     "PushResult",
     "Unreachable",
     "account",
+    "deploy_site",
     "deploy_space",
     "discover",
     "from_pretrained",
@@ -34,7 +35,7 @@ _MODULES = {
     "download": ("Pulled", "from_pretrained", "pull"),
     "gallery": ("HubEntry", "discover", "thumbnail"),
     "guard": ("Unreachable",),
-    "upload": ("PushResult", "deploy_space", "push", "push_to_hub"),
+    "upload": ("PushResult", "deploy_site", "deploy_space", "push", "push_to_hub"),
 }
 
 

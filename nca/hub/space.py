@@ -27,6 +27,21 @@ ZERO = "zero-a10g"  # ZeroGPU, by its name on the Hub
 # Binary files, which the Hub accepts only in its large-file storage.
 LARGE_FILES = (".gif", ".png", ".safetensors", ".wasm", ".webp")
 ATTRIBUTES = "".join(f"*{end} filter=lfs diff=lfs merge=lfs -text\n" for end in LARGE_FILES)
+SITE_README = """---
+title: NCA Garden
+emoji: 🦎
+colorFrom: green
+colorTo: blue
+sdk: static
+pinned: false
+tags:
+- growing-nca
+- neural-cellular-automata
+- nca-garden
+---
+Pictures that grow from one cell, heal, and are trained in the visitor's own browser. Made by
+`python -m nca export-site`.
+"""
 
 
 def belongs(path: str) -> bool:

@@ -19,7 +19,15 @@ from nca.card import LIBRARY, LICENCES, card
 from nca.checkpoint import FILES, Checkpoint, load_checkpoint, save_checkpoint
 from nca.config import BadInput, CheckpointInfo, checked
 from nca.hub.client import Hub, Token, visit, writing_token
-from nca.hub.space import LARGE_FILES, ZERO, belongs, space_files, space_readme
+from nca.hub.space import (
+    ATTRIBUTES,
+    LARGE_FILES,
+    SITE_README,
+    ZERO,
+    belongs,
+    space_files,
+    space_readme,
+)
 from nca.metrics import METRICS_CSV
 from nca.model import NCA
 
@@ -184,7 +192,6 @@ def deploy_space(
         BadInput: `root` is not the project, or the Hub refuses it.
     """
     token, repo_id = writing_token(token), hub.repo(repo_id)
-    report = progress or _silent
     known = [h.value for h in SpaceHardware]
     if hardware is not None and hardware not in known:
         raise BadInput(f"There is no hardware {hardware}; the Hub has {', '.join(known)}.")
@@ -192,6 +199,60 @@ def deploy_space(
     url = f"{hub.endpoint}/spaces/{repo_id}"
     readme = space_readme(files["README.md"].decode(), url, hardware, files)
     files["README.md"] = readme.encode()
+    return _put_space(
+        hub, files, repo_id, token, "gradio", private, hardware, belongs, progress or _silent
+    )
+
+
+def deploy_site(
+    hub: Hub,
+    files: dict[str, bytes],
+    repo_id: str,
+    *,
+    token: Token,
+    private: bool = False,
+    progress: Progress | None = None,
+) -> PushResult:
+    """Put a static site on the Hub as a static Space, in one commit.
+
+    Files in the Space's folders `checkpoints` and `emoji` that are not of the site are deleted;
+    other files there stay.
+
+    Args:
+        hub: the Hub to push to.
+        files: the site's files by path, as `nca.player.site.site_files` makes them.
+        repo_id: `user/name` of the Space; created when missing.
+        token: with write access to it.
+        private: create a private Space; one that exists stays as it is.
+        progress: called with a fraction and a few words.
+
+    Raises:
+        BadInput: the Hub refuses it.
+    """
+    token, repo_id = writing_token(token), hub.repo(repo_id)
+    files = files | {"README.md": SITE_README.encode(), ".gitattributes": ATTRIBUTES.encode()}
+
+    def of_site(path: str) -> bool:
+        return path.startswith(("checkpoints/", "emoji/"))
+
+    return _put_space(
+        hub, files, repo_id, token, "static", private, None, of_site, progress or _silent
+    )
+
+
+def _put_space(
+    hub: Hub,
+    files: dict[str, bytes],
+    repo_id: str,
+    token: str,
+    sdk: str,
+    private: bool,
+    hardware: str | None,
+    ours: Callable[[str], bool],
+    report: Progress,
+) -> PushResult:
+    """Make a Space and commit its files; of those there, `ours` says which may be deleted."""
+    url = f"{hub.endpoint}/spaces/{repo_id}"
     additions = _additions(files, token)
     guard = hub.guard(5 * hub.push_seconds, 16 * 2**20, uploads=True)
     with visit(guard, f"the Space {repo_id}"):
@@ -202,7 +263,7 @@ def deploy_space(
             api.create_repo(
                 repo_id,
                 repo_type="space",
-                space_sdk="gradio",
+                space_sdk=sdk,
                 space_hardware=flavour,
                 private=private,
                 exist_ok=True,
@@ -213,7 +274,7 @@ def deploy_space(
             report(0.1 + 0.8 * i / len(additions), f"Sending {addition.path_in_repo}")
             if addition.path_in_repo.endswith(LARGE_FILES):  # text goes with the commit itself
                 _send(api, repo_id, addition, repo_type="space")
-        gone = [CommitOperationDelete(p) for p in sorted(there - files.keys()) if belongs(p)]
+        gone = [CommitOperationDelete(p) for p in sorted(there - files.keys()) if ours(p)]
         report(0.9, "Committing")
         commit = api.create_commit(
             repo_id,

@@ -9,12 +9,14 @@ from __future__ import annotations
 import base64
 import re
 import zlib
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 HERE = Path(__file__).parent
+FOLDERS = ("web", "train")  # of the modules; their names differ
 _IMPORT = re.compile(r"^import\s[^;]*;\n", re.MULTILINE)
-_IMPORTED = re.compile(r'^import\s[^;]*?from "\./([\w-]+)\.js";', re.MULTILINE)
+_IMPORTED = re.compile(r'^import\s[^;]*?from "(?:\./|\.\./web/)([\w-]+)\.js";', re.MULTILINE)
 _EXPORT = re.compile(r"^export\s+(?=(async |function|const|class|let))", re.MULTILINE)
 _COMMENT = re.compile(r"^\s*//.*\n", re.MULTILINE)
 _PUBLIC = re.compile(r"^export\s+(?:async\s+)?(?:function|const|class|let)\s+(\w+)", re.MULTILINE)
@@ -34,9 +36,9 @@ return globalThis.ncaKit;
 
 
 @cache
-def wasm_base64() -> str:
-    """The built WebAssembly engine, as base64."""
-    return base64.b64encode((HERE / "wasm" / "nca.wasm").read_bytes()).decode()
+def wasm_base64(name: str = "nca") -> str:
+    """A built WebAssembly module, "nca" or "nca-relaxed", as base64."""
+    return base64.b64encode((HERE / "wasm" / f"{name}.wasm").read_bytes()).decode()
 
 
 def modules(name: str = "player") -> list[str]:
@@ -53,28 +55,52 @@ def modules(name: str = "player") -> list[str]:
     return order
 
 
+def _find(file: str) -> Path | None:
+    """A file of one of the folders, by its name."""
+    return next((path for at in FOLDERS if (path := HERE / at / file).is_file()), None)
+
+
 def _source(module: str) -> str:
-    return (HERE / "web" / f"{module}.js").read_text(encoding="utf-8")
+    path = _find(f"{module}.js")
+    if path is None:
+        raise ValueError(f"there is no module {module}.js in nca/player")
+    return path.read_text(encoding="utf-8")
+
+
+def _style(name: str) -> str:
+    """The sheets that all share and that of this name, as a template literal."""
+    sheets = [_find("base.css"), _find(f"{name}.css")]
+    text = "".join(sheet.read_text(encoding="utf-8") for sheet in sheets if sheet)
+    return _literal(re.sub(r"/\*.*?\*/\n?", "", text, flags=re.DOTALL))
+
+
+# What modules may use without an import, by name; the functions take the bundled module's name.
+_CONSTANTS: dict[str, Callable[[str], str]] = {
+    "WASM": lambda name: f'"{wasm_base64()}"',
+    "RELAXED_WASM": lambda name: f'"{wasm_base64("nca-relaxed")}"',
+    "WORKER": lambda name: _literal(script("worker")),
+    "STYLE": lambda name: _style(name if name == "story" else "player"),
+    "LIVE_STYLE": lambda name: _style("live"),
+}
 
 
 @cache
 def script(name: str = "player") -> str:
-    """A JavaScript expression: an object with all exports of the modules and the engine's bytes.
+    """A JavaScript expression: an object with all exports of the modules and their constants.
 
     Args:
-        name: the module to bundle with all that it imports, and the style sheet of the same name.
+        name: the module to bundle with all that it imports.
     """
-    parts, names = [], ["WASM"]
+    parts, names = [], []
     for module in modules(name):
         source = _source(module)
         names += _PUBLIC.findall(source)
         parts.append(_COMMENT.sub("", _EXPORT.sub("", _IMPORT.sub("", source))))
-    style = "".join(
-        (HERE / "web" / f"{sheet}.css").read_text(encoding="utf-8") for sheet in ("base", name)
-    )
-    head = f'const WASM = "{wasm_base64()}";\nconst STYLE = {_literal(style)};\n'
     # Indentation is a ninth of the size, and the HTML templates do not need theirs either.
     body = re.sub(r"\n\s*", "\n", "".join(parts))
+    used = [constant for constant in _CONSTANTS if re.search(rf"\b{constant}\b", body)]
+    head = "".join(f"const {each} = {_CONSTANTS[each](name)};\n" for each in used)
+    names += used
     return f'(() => {{\n"use strict";\n{head}{body}return {{ {", ".join(names)} }};\n}})()'
 
 
@@ -90,5 +116,4 @@ def packed_script() -> str:
 
 def _literal(text: str) -> str:
     """`text` as a JavaScript template literal."""
-    text = re.sub(r"/\*.*?\*/\n?", "", text, flags=re.DOTALL)
     return "`" + text.replace("\\", "\\\\").replace("`", "\\`").replace("${", "\\${") + "`"

@@ -1,6 +1,7 @@
 """The player's engines do what the Python oracle does."""
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -68,13 +69,15 @@ def test_the_players_shapes_erase_what_damage_erases():
 
 
 def test_every_module_is_in_the_bundle_after_what_it_imports():
-    orders = [bundle.modules(), bundle.modules("story")]
-    assert set().union(*orders) == {path.stem for path in (PLAYER / "web").glob("*.js")}
+    orders = [bundle.modules(name) for name in ("player", "story", "site", "worker")]
+    paths = [path for folder in bundle.FOLDERS for path in (PLAYER / folder).glob("*.js")]
+    assert set().union(*orders) == {path.stem for path in paths}
+    assert len({path.stem for path in paths}) == len(paths)
     for order in orders:
         for index, name in enumerate(order):
-            text = (PLAYER / "web" / f"{name}.js").read_text()
+            text = next(path for path in paths if path.stem == name).read_text()
             for other in order[index:]:
-                assert f'from "./{other}.js"' not in text, (name, other)
+                assert not re.search(rf'from "[./a-z]*/{other}\.js"', text), (name, other)
 
 
 def test_engines_in_chromium_agree_with_the_oracle(tests, chromium):

@@ -179,3 +179,17 @@ def test_twenty_iterations_have_pythons_losses(optimiser, rate):
     })  # fmt: skip
     assert found["losses"] == pytest.approx(losses, rel=1e-3)
     assert found["rates"] == pytest.approx([train.learning_rate_at(i) for i in range(20)])
+
+
+@needs_node
+def test_goes_on_exactly_shares_work_and_keeps_the_last_good_state():
+    chosen = recipe("quick")
+    train = chosen.train.model_copy(update={"pool_size": 4, "steps_min": 20, "steps_max": 24})
+    setup = {"nca": chosen.nca.model_dump(mode="json"), "train": train.model_dump(mode="json"),
+             "height": 14, "width": 12, "seed": 5}  # fmt: skip
+    found = in_node("node-trainer-life.js", {"setup": setup})
+    assert found["exact"], "a loaded training must have the weights of an unbroken one"
+    assert found["shared"], "weights must not depend on who computed which item"
+    assert found["lost"] == 1
+    assert len(found["messages"]) == 3 and "half the learning rate" in found["messages"][0]
+    assert "Try a smaller learning rate" in found["failure"] and found["kept"]

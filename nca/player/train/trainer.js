@@ -254,13 +254,13 @@ export class Trainer {
 
   rollBack() {
     const attempt = this.attempt + 1;
+    this.load(this.guard);
     if (attempt >= ATTEMPTS) {
       throw new Diverged(
         "Training broke down three times, each time a little later with half the learning rate. " +
         "Try a smaller learning rate or fewer steps; the last good state was kept.",
       );
     }
-    this.load(this.guard);
     this.attempt = attempt;
     return `Training broke down; going on from iteration ${this.iteration} with fresh draws ` +
       "and half the learning rate.";

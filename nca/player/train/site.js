@@ -1,0 +1,127 @@
+// The static site: the player, the shipped garden and the browser trainer, without a server.
+import { mountPlayer } from "../web/player.js";
+import { LiveTrainer } from "./live.js";
+import { BadPicture, drawEmoji, readPicture, targetOf } from "./picture.js";
+
+const SITE_EMOJI = /\p{Extended_Pictographic}|\p{Regional_Indicator}/u;
+const byId = (id) => document.getElementById(id);
+
+// `site`: { shelf: [{ name, title }], emoji: [{ emoji, file }], recipe: { name, nca, train } }.
+export async function mountSite(site) {
+  const player = await mountPlayer(document.querySelector(".nca-player"));
+  const open = async (name) => {
+    const answer = await fetch(`checkpoints/${name}.json`);
+    player.setModel(await answer.json());
+  };
+  const shelf = site.shelf.map(({ name, title }) => {
+    const button = document.createElement("button");
+    button.textContent = title;
+    button.onclick = () => open(name);
+    return button;
+  });
+  byId("shelf").replaceChildren(...shelf);
+  await open(site.shelf[0].name);
+
+  const trainer = new LiveTrainer(byId("trainer"), {
+    grow(model) {
+      player.setModel(model);
+      document.querySelector(".nca-player").scrollIntoView({ behavior: "smooth" });
+    },
+  });
+  new Chooser(site, trainer);
+  await trainer.ready;
+}
+
+// The form: which picture, how large, for how long.
+class Chooser {
+  constructor(site, trainer) {
+    Object.assign(this, { site, trainer, chosen: null });
+    const row = site.emoji.map(({ emoji, file }) => {
+      const button = document.createElement("button");
+      const art = document.createElement("img");
+      Object.assign(art, { src: file, alt: emoji, width: 40, height: 40 });
+      button.append(art);
+      button.type = "button";
+      button.onclick = () => this.choose(() => readPicture(file), emoji, {
+        kind: "emoji", emoji, style: "twemoji",
+      });
+      return button;
+    });
+    byId("emoji").replaceChildren(...row);
+    byId("any-emoji").onchange = ({ target }) => {
+      const text = target.value.trim();
+      if (!text) return;
+      if (!SITE_EMOJI.test(text)) this.say("Please enter an emoji, such as 🦋.");
+      else this.choose(async () => drawEmoji(text), text, { kind: "image" });
+    };
+    byId("upload").onchange = ({ target }) => {
+      const [file] = target.files;
+      if (file) this.choose(() => readPicture(file), file.name, { kind: "image" });
+    };
+    byId("size").onchange = () => this.draw();
+    byId("start").onclick = () => this.start();
+    row[0].click();
+  }
+
+  say(text) {
+    byId("problem").textContent = text;
+  }
+
+  async choose(read, title, about) {
+    try {
+      this.picture = await read();
+      this.chosen = { title: title.slice(0, 80), about };
+      this.say("");
+      this.draw();
+    } catch (error) {
+      if (!(error instanceof BadPicture)) throw error;
+      this.say(error.message);
+    }
+  }
+
+  // The grid has as much room around the picture, for its size, as that of the recipe.
+  grid() {
+    const size = Number(byId("size").value);
+    return [size, Math.round(size * 0.4)];
+  }
+
+  draw() {
+    if (!this.picture) return;
+    try {
+      this.made = targetOf(this.picture, ...this.grid());
+      this.say("");
+    } catch (error) {
+      if (!(error instanceof BadPicture)) throw error;
+      this.made = null;
+      this.say(error.message);
+      return;
+    }
+    const { target, height, width } = this.made;
+    const canvas = byId("target");
+    [canvas.width, canvas.height] = [width, height];
+    const image = new ImageData(width, height);
+    for (let i = 0; i < target.length; i += 4) {
+      const alpha = target[i + 3];
+      for (let c = 0; c < 3; c++) image.data[i + c] = alpha && (target[i + c] / alpha) * 255;
+      image.data[i + 3] = alpha * 255;
+    }
+    canvas.getContext("2d").putImageData(image, 0, 0);
+  }
+
+  async start() {
+    if (!this.made) return this.say("Please choose a picture first.");
+    const { recipe } = this.site;
+    const [size, padding] = this.grid();
+    const { title, about } = this.chosen;
+    const setup = {
+      nca: recipe.nca,
+      train: { ...recipe.train, iterations: Number(byId("iterations").value) },
+      ...this.made,
+      seed: crypto.getRandomValues(new Uint32Array(1))[0],
+    };
+    const target = { ...about, size, padding, crop: true, background: "keep" };
+    const started = this.trainer.begin(setup, { title, recipe: recipe.name, target });
+    byId("trainer").scrollIntoView({ behavior: "smooth" });
+    await started;
+  }
+}

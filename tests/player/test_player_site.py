@@ -1,0 +1,106 @@
+"""The exported site, on a bare file server, in a browser: trains, resumes, downloads."""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from nca.checkpoint import unzip_checkpoint
+from nca.cli import main
+from nca.evaluate import Plan, evaluate
+
+TRAINER = "document.querySelector('#trainer').ncaTrainer"
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("site")
+    assert main(["export-site", str(folder), "--checkpoint", "lizard-regenerating"]) == 0
+    # Small and short enough for a test; everything else is as exported.
+    page = folder / "index.html"
+    text = page.read_text().replace('<option value="16">', '<option value="8">')
+    text = text.replace('<option value="1000">', '<option value="24">')
+    text = text.replace('"pool_size": 256', '"pool_size": 8')
+    page.write_text(text.replace('"steps_min": 64', '"steps_min": 24').replace(
+        '"steps_max": 95', '"steps_max": 30'))  # fmt: skip
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
+
+
+def status(page) -> str:
+    return page.evaluate(f"() => {TRAINER}.out('status').textContent")
+
+
+def iteration(page) -> int:
+    return page.evaluate(f"() => {TRAINER}.training?.iteration ?? 0")
+
+
+def test_trains_stops_resumes_and_downloads(site, chromium, tmp_path):
+    context = chromium.new_context(viewport={"width": 390, "height": 844}, accept_downloads=True)
+    page = context.new_page()
+    errors, elsewhere = [], []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("request", lambda r: r.url.startswith((site, "blob:")) or elsewhere.append(r.url))
+    page.goto(site)
+    page.wait_for_function(f"() => {TRAINER}")
+    assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+    page.select_option("#size", "8")
+    page.select_option("#iterations", "24")
+    page.click("#start")
+    page.wait_for_function(f"() => {TRAINER}.training?.iteration >= 3")
+    page.evaluate(f"() => {TRAINER}.press('stop')")
+    page.wait_for_function(f"() => {TRAINER}.out('status').textContent.startsWith('Stopped')")
+    stopped = iteration(page)
+    assert 3 <= stopped < 24
+
+    page.reload()
+    page.wait_for_function(f"() => {TRAINER}?.training")
+    assert iteration(page) == stopped and status(page) == "Stopped."
+    page.evaluate(f"() => {TRAINER}.press('resume')")
+    page.wait_for_function(
+        f"() => {TRAINER}.out('status').textContent.startsWith('Finished')", timeout=60_000
+    )
+    assert iteration(page) == 24
+    with page.expect_download() as downloaded:
+        page.evaluate(f"() => {TRAINER}.press('download')")
+    training = page.evaluate(
+        f"() => ({{ scores: {TRAINER}.training.scores, about: {TRAINER}.training.about }})"
+    )
+    page.evaluate(f"() => {TRAINER}.press('grow')")
+    shown = page.evaluate("() => document.querySelector('.nca-player').ncaPlayer.sent.series")
+    assert shown == page.evaluate(f"() => {TRAINER}.training.id")
+    data = downloaded.value.path().read_bytes()
+    context.close()
+    assert not errors and not elsewhere
+
+    checkpoint = unzip_checkpoint(data, tmp_path / "checkpoint")
+    assert checkpoint.info.title == training["about"]["title"] == "🦎"
+    assert checkpoint.info.iteration == 24 and checkpoint.info.recipe == "quick"
+    assert checkpoint.target is not None and checkpoint.target.shape == (14, 14, 4)
+    plan = Plan(lives=8, births=1, growth=(96, 200), strokes=0, angles=(), late=(), persistence=200)
+    scores = evaluate(checkpoint.nca, checkpoint.target, plan=plan)
+    found = training["scores"]
+    # The target was rounded to 8 bits; everything else is the same.
+    for step, score in scores.growth.items():
+        assert found["growth"][str(step)] == pytest.approx(score, abs=0.02)
+    for cut, how in scores.damaged.items():
+        assert found["damaged"][cut] == pytest.approx(how.score, abs=0.02)
+    assert checkpoint.metrics["scores"].keys() <= scores.summary().keys()
+
+
+def test_another_folder_is_not_overwritten(tmp_path, capsys):
+    (tmp_path / "letter.txt").write_text("dear")
+    assert main(["export-site", str(tmp_path), "--checkpoint", "lizard-regenerating"]) == 2
+    assert "empty folder" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
