@@ -13,6 +13,7 @@ from torch import Tensor
 from nca.config import NCAConfig, TrainConfig
 from nca.engine import Engine
 from nca.evaluate import HEALED, turned
+from nca.goal import Goal
 from nca.pool import Pool
 from nca.target import emoji_target
 from nca.trainer import Trainer
@@ -73,13 +74,13 @@ class Turned(Trainer):
         self.targets = targets
         super().__init__(nca, train, targets[0], **settings)
         self.engine = _Turning(self.engine)
-        self.pool = _Sectors(self.seed_state, train.pool_size, len(targets))
+        self.pool = _Sectors(self.seeds, train.pool_size, len(targets))
         self._guard = self.state_dict()
 
     def train_step(self) -> Any:
         """One iteration at one angle, on states that grew at that angle."""
         sector = int(np.random.default_rng(self.iteration).integers(len(self.targets)))
-        self.pool.sector, self.target = sector, self.targets[sector]
+        self.pool.sector, self.goal = sector, Goal(self.targets[sector])
         self.engine.angle = math.pi / 2 * sector / len(self.targets)
         return super().train_step()
 
@@ -153,8 +154,10 @@ class Retried(Trainer):
             self.open = (*self.open, report.before[-1:])[-64:]
         return report
 
-    def _damage(self, x: Tensor, draw: np.random.Generator) -> tuple[Tensor, dict[int, Tensor]]:
-        fresh = super()._damage(x, draw)
+    def _damage(
+        self, x: Tensor, kind: int, draw: np.random.Generator
+    ) -> tuple[Tensor, dict[int, Tensor]]:
+        fresh = super()._damage(x, kind, draw)
         if not self.open or draw.random() < 0.5:
             return fresh
         place = int(draw.integers(len(self.open)))
@@ -173,8 +176,10 @@ class Watched(Trainer):
         self.healing = report.after[-1:] if self.healing is None else None
         return report
 
-    def _damage(self, x: Tensor, draw: np.random.Generator) -> tuple[Tensor, dict[int, Tensor]]:
-        return super()._damage(x, draw) if self.healing is None else (self.healing[0], {})
+    def _damage(
+        self, x: Tensor, kind: int, draw: np.random.Generator
+    ) -> tuple[Tensor, dict[int, Tensor]]:
+        return super()._damage(x, kind, draw) if self.healing is None else (self.healing[0], {})
 
 
 class _Remembering:

@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     from nca.damage_shapes import damage
     from nca.engine import rollout
     from nca.foreign import load_foreign
+    from nca.goal import Goal
     from nca.model import NCA
     from nca.recipes import recipe
     from nca.render import save_gif
     from nca.sharpen import Sharpener, SharpenReport
-    from nca.state import to_rgb
+    from nca.state import repaint, to_rgb
     from nca.target import emoji_target, image_target
     from nca.trainer import IterationReport, Trainer
 
@@ -25,6 +26,7 @@ __all__ = [
     "BadInput",
     "Checkpoint",
     "CheckpointInfo",
+    "Goal",
     "IterationReport",
     "NCA",
     "NCAConfig",
@@ -39,6 +41,7 @@ __all__ = [
     "load_checkpoint",
     "load_foreign",
     "recipe",
+    "repaint",
     "rollout",
     "save_checkpoint",
     "save_gif",
@@ -60,6 +63,7 @@ _MODULES = {
     "damage_shapes": ("damage",),
     "engine": ("rollout",),
     "foreign": ("load_foreign",),
+    "goal": ("Goal",),
     "model": ("NCA",),
     "recipes": ("recipe",),
     "render": ("save_gif",),
@@ -67,7 +71,7 @@ _MODULES = {
         "SharpenReport",
         "Sharpener",
     ),
-    "state": ("to_rgb",),
+    "state": ("repaint", "to_rgb"),
     "target": (
         "emoji_target",
         "image_target",

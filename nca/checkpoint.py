@@ -47,7 +47,8 @@ class Checkpoint:
     Attributes:
         nca: the automaton, on the CPU.
         info: architecture, recipe, how the target was made.
-        target: premultiplied RGBA, float32 [H, W, 4], or None when the folder has none.
+        target: premultiplied RGBA, float32 [H, W, 4], or None when the folder has none; of an
+            automaton with kinds one picture for each, [kinds, H, W, 4].
         metrics: the content of `metrics.json`; empty when nothing was measured.
         folder: where it was read from.
         decoder: draws the states finer than their cells; None when there is none, or when it
@@ -111,10 +112,18 @@ class Checkpoint:
         return self.decoder.draw(self.nca, x, scale, angle)
 
     @property
+    def kind_names(self) -> list[str]:
+        """The emoji of each kind; empty where there are no kinds, or they are other pictures."""
+        made, kinds = self.info.target, self.nca.config.kinds
+        names = [made.emoji, *made.more] if made and made.emoji else []
+        return [str(name) for name in names] if len(names) == kinds else []
+
+    @property
     def size(self) -> tuple[int, int]:
         """Height and width of the grid it was trained on; (72, 72) when they are unknown."""
         if self.target is not None:
-            return self.target.shape[0], self.target.shape[1]
+            height, width = self.target.shape[-3:-1]
+            return height, width
         grid = self.info.target.grid if self.info.target else 72
         return grid, grid
 
@@ -182,7 +191,7 @@ def save_checkpoint(
         folder: created when missing.
         nca: the automaton.
         info: its metadata; the architecture in it is replaced by that of `nca`.
-        target: premultiplied RGBA, float32 [H, W, 4].
+        target: premultiplied RGBA, float32 [H, W, 4], or [kinds, H, W, 4].
         metrics: anything JSON can hold.
         preview: also draw `preview.gif`, which takes a few seconds.
         decoder: fitted to `nca`.
@@ -204,7 +213,7 @@ def save_checkpoint(
     if target is not None:
         write_atomic(folder / "target.png", target_to_png(target))
     write_atomic(folder / "metrics.json", json.dumps(metrics or {}, indent=2).encode())
-    size = (72, 72) if target is None else (target.shape[0], target.shape[1])
+    size = (72, 72) if target is None else (target.shape[-3], target.shape[-2])
     save_fine(folder, nca, size, decoder, picture)
     if preview:
         save_preview(folder, nca, info, size)
@@ -266,7 +275,7 @@ def load_checkpoint(folder: str | Path, limits: Limits | None = None) -> Checkpo
         raise BadInput("This checkpoint's metrics.json is damaged; download it again.")
     data = _read(folder / DECODER, limits.checkpoint_bytes)
     decoder = None if data is None else decoder_from_bytes(data, nca, limits)
-    target = None if png is None else target_from_png(png)
+    target = None if png is None else target_from_png(png, kinds=info.nca.kinds)
     fine = _read(folder / PICTURE, limits.checkpoint_bytes)
     checkpoint = Checkpoint(nca, info, target, metrics, folder, decoder, fine)
     if fine is not None:

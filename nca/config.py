@@ -54,8 +54,11 @@ class _Frozen(BaseModel):
 
 
 Width = Annotated[int, Field(ge=1, le=512)]
-# Damage that training may use; "half" is a random one of the four. See nca/damage_shapes.py.
-DamageShape = Literal["circle", "half", "stroke", "centre", "swipe", "swipes", "hole", "cut"]
+# Damage that training may use; "half" is a random one of the four. See nca/damage_shapes.py. A
+# "mutation" erases nothing: it is a state of another kind whose cells get the genes of this one.
+DamageShape = Literal[
+    "circle", "half", "stroke", "centre", "swipe", "swipes", "hole", "cut", "mutation"
+]
 Laplacian = Literal["none", "nine_point", "five_point"]
 
 
@@ -214,10 +217,25 @@ class TrainConfig(_Frozen):
             raise ValueError("the loss window must not be longer than the shortest rollout")
         if self.start == "pool" and self.pool_size < self.batch:
             raise ValueError("the pool must hold at least one batch")
+        if "mutation" in self.damage_shapes and self.start != "pool":
+            raise ValueError("mutation needs the pool, which has states of the other kinds")
         for name in ("reseed_count", "damage_count"):
             if getattr(self, name) > self.batch:
                 raise ValueError(f"{name} must not exceed the batch")
         return self
+
+    def check_kinds(self, kinds: int) -> None:
+        """Refuse, with BadInput, an automaton of so many kinds that cannot be trained like this."""
+        if "mutation" in self.damage_shapes and self.damage_count and kinds < 2:
+            raise BadInput(
+                "Mutation, one kind that becomes another, needs at least two kinds; please give at "
+                "least two pictures."
+            )
+        if self.start == "pool" and self.pool_size < kinds:
+            raise BadInput(
+                f"A pool of {self.pool_size} states cannot hold one of each of the {kinds} kinds; "
+                f"please let pool_size be at least {kinds}."
+            )
 
     def learning_rate_at(self, iteration: int) -> float:
         """Learning rate of the update that turns `iteration` into `iteration + 1`."""
@@ -241,6 +259,12 @@ class TargetConfig(_Frozen):
 
     kind: Literal["emoji", "image"] = "emoji"
     emoji: str | None = Field(default=None, max_length=64)
+    more: tuple[Annotated[str, Field(max_length=64)], ...] = Field(
+        default=(),
+        max_length=254,
+        description="The emoji of the second kind, the third, ...",
+        exclude_if=lambda more: not more,  # configs of one picture stay as they were
+    )
     style: Literal["twemoji", "noto"] = "twemoji"
     size: int = Field(default=40, ge=8, le=128, description="Longest side of the picture, in cells")
     padding: int = Field(default=16, ge=0, le=64, description="Empty cells on each side")

@@ -247,11 +247,11 @@ def log10_error(x: Tensor, target: Tensor, cells: int | None = None) -> list[flo
 
     Args:
         x: states, float [B, H, W, C >= 4], premultiplied; what is not finite scores 12.
-        target: float [H, W, 4], premultiplied.
+        target: float [H, W, 4], premultiplied, or one for each state, [B, H, W, 4].
         cells: divide by this many cells instead of H * W.
     """
     squares = (x[..., :4].double() - target.to(x.device).double()).square().sum(dim=(1, 2, 3))
-    mean = (squares / (4 * (cells or target.shape[0] * target.shape[1]))).nan_to_num(nan=math.inf)
+    mean = (squares / (4 * (cells or target.shape[-3] * target.shape[-2]))).nan_to_num(nan=math.inf)
     return [round(v, 4) for v in mean.clamp(10**FLOOR, 10**CEILING).log10().tolist()]
 
 
@@ -261,6 +261,7 @@ def evaluate(
     seed: int = 0,
     plan: Plan | None = None,
     progress: Callable[[int], object] | None = None,
+    kind: int = 1,
 ) -> Scores:
     """Score an automaton; equal for equal weights, target and seed on one machine.
 
@@ -272,9 +273,10 @@ def evaluate(
         plan: what to do; `Plan.for_grid`, the yardstick of the model cards, when None.
         progress: told after every stretch how many steps of single lives were run; they add up
             to `plan.work`.
+        kind: which kind is scored, where the automaton has several; `nca.zoo` scores them all.
     """
     plan = plan or Plan.for_grid(target.shape[0], target.shape[1])
-    return _Battery(nca, target.to(nca.device), seed, plan, progress).run()
+    return _Battery(nca, target.to(nca.device), seed, plan, progress, kind).run()
 
 
 @torch.no_grad()
@@ -324,22 +326,29 @@ def evaluate_without_target(
     )
 
 
-def _born(nca: NCA, seed: int, plan: Plan, progress: Callable[[int], object]) -> float:
+def _born(
+    nca: NCA, seed: int, plan: Plan, progress: Callable[[int], object], kind: int = 1
+) -> float:
     """The share of seeds above the threshold anywhere after their first steps."""
     seeds = item_seeds(seed, plan.births)
     room = 2 * plan.born_by + 3  # as far as a seed can grow: whole frames would fill the memory
-    x = nca.grow(nca.seed(plan.births, room), plan.born_by, seeds)
+    x = nca.grow(nca.seed(plan.births, room, kind), plan.born_by, seeds)
     progress(plan.births * plan.born_by)
     alive = (x[..., 3] > nca.config.alive_threshold).flatten(1).any(1)
     return round(float(alive.double().mean()), 4)
 
 
 def _healing(
-    nca: NCA, size: tuple[int, int], seed: int, plan: Plan, progress: Callable[[int], object]
+    nca: NCA,
+    size: tuple[int, int],
+    seed: int,
+    plan: Plan,
+    progress: Callable[[int], object],
+    kind: int = 1,
 ) -> dict[str, Healing]:
     if not plan.trials:
         return {}
-    return heal(nca, size, seed, plan.trials, plan.healing_for, plan.families, progress)
+    return heal(nca, size, seed, plan.trials, plan.healing_for, plan.families, progress, kind)
 
 
 class _Battery:
@@ -350,8 +359,10 @@ class _Battery:
         seed: int,
         plan: Plan,
         progress: Callable[[int], object] | None,
+        kind: int,
     ) -> None:
         self.nca, self.target, self.seed, self.plan = nca, target, seed, plan
+        self.kind = kind
         self.size = (target.shape[0], target.shape[1])
         self.progress = progress or (lambda steps: None)
         # A life keeps its seed through damage, so the fire mask goes on as it would have.
@@ -359,7 +370,7 @@ class _Battery:
 
     def run(self) -> Scores:
         plan = self.plan
-        start = self.nca.seed(plan.lives, self.size)
+        start = self.nca.seed(plan.lives, self.size, self.kind)
         stops = {*range(0, plan.growth[-1] + 1, plan.every), *plan.growth, plan.damage_at}
         grown: dict[int, Tensor] = {}
         early = self._follow(
@@ -381,7 +392,7 @@ class _Battery:
             grid=self.size,
             seed=self.seed,
             lives=plan.lives,
-            born=_born(self.nca, self.seed, plan, self.progress),
+            born=_born(self.nca, self.seed, plan, self.progress, self.kind),
             growth={step: at[step] for step in plan.growth},
             damaged=damaged,
             strokes=strokes,
@@ -391,7 +402,7 @@ class _Battery:
             persistence=end,
             other_grid=(*side, self._elsewhere(side)),
             growth_curve=(*_medians(early), *_medians(late)[1:]),
-            healing=_healing(self.nca, self.size, self.seed, plan, self.progress),
+            healing=_healing(self.nca, self.size, self.seed, plan, self.progress, self.kind),
         )
 
     def _follow(
@@ -451,7 +462,7 @@ class _Battery:
         if angle == 0 and steps in straight:
             return straight[steps]
         found = self._follow(
-            self.nca.seed(self.plan.lives, self.size),
+            self.nca.seed(self.plan.lives, self.size, self.kind),
             self.lives,
             (steps,),
             angle=math.radians(angle),
@@ -466,7 +477,7 @@ class _Battery:
         around = (right, side[1] - width - right, down, side[0] - height - down)
         target = F.pad(self.target.permute(2, 0, 1), around).permute(1, 2, 0)
         found = self._follow(
-            self.nca.seed(self.plan.lives, side),
+            self.nca.seed(self.plan.lives, side, self.kind),
             self.lives,
             (self.plan.turned_for,),
             target=target,

@@ -127,6 +127,7 @@ def heal(
     steps: int = 400,
     families: Sequence[str] = tuple(FAMILIES),
     progress: Callable[[int], object] = lambda steps: None,
+    kind: int = 1,
 ) -> dict[str, Healing]:
     """Damage bodies and see how they heal, by family.
 
@@ -138,13 +139,14 @@ def heal(
         steps: from the end of the damage until it is judged.
         families: names in `ALL_FAMILIES`.
         progress: told how many steps of single bodies were run; they add up to `work`.
+        kind: of the bodies, where the automaton has kinds.
     """
     results = {}
     for number, name in enumerate(families):
         family, errors = ALL_FAMILIES[name], []
         for part, (age, several) in enumerate(_shares(family, trials)):
             own_seed = 10_000 * seed + 100 * number + 10 * part
-            batch = _Trials(nca, size, own_seed, several, progress)
+            batch = _Trials(nca, size, own_seed, several, progress, kind)
             errors.append(batch.run(family, age, steps))
         results[name] = _summary(torch.cat(errors, 1), family)
     return results
@@ -172,8 +174,9 @@ class _Trials:
         seed: int,
         trials: int,
         progress: Callable[[int], object],
+        kind: int,
     ) -> None:
-        self.nca, self.size, self.progress = nca, size, progress
+        self.nca, self.size, self.progress, self.kind = nca, size, progress, kind
         self.engine = choose(nca.config, nca.device)
         self.bodies, self.trials = min(BODIES, trials), trials
         self.seed = seed
@@ -185,7 +188,7 @@ class _Trials:
 
     def run(self, family: Family, age: int, steps: int) -> Tensor:
         """log10 error of every trial against its body at every look, [looks, trials]."""
-        start = self.nca.seed(self.bodies, self.size)
+        start = self.nca.seed(self.bodies, self.size, self.kind)
         x = self.nca.grow(start, age, self.seeds[: self.bodies])
         self.progress(self.bodies * age)
         x = self._damaged(x[self.rows], family, age, 0)

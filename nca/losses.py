@@ -23,7 +23,7 @@ def picture_error(states: Tensor, target: Tensor) -> Tensor:
 
     Args:
         states: float [K, B, H, W, C].
-        target: premultiplied RGBA, float [H, W, 4].
+        target: premultiplied RGBA, float [H, W, 4], or one for each item, [B, H, W, 4].
     """
     return (states[..., :4] - target).square().mean(dim=(2, 3, 4))
 

@@ -19,17 +19,42 @@ Item = tuple[np.ndarray, np.ndarray]  # cell indices int32 [n], their states flo
 class Pool:
     """A fixed number of states, all seeds at first.
 
+    Item i is and stays of kind i % K + 1, so that every kind has its share of the pool.
+
     Args:
-        seed: the state every item starts as, float32 [H, W, C].
-        size: the number of items.
+        seeds: what the items of each of K kinds start as, float32 [K, H, W, C]; without kinds one,
+            [H, W, C].
+        size: the number of items, at least K.
     """
 
-    def __init__(self, seed: Tensor, size: int) -> None:
-        self.shape = tuple(seed.shape)
-        self.items: list[Item] = [_pack(seed)] * size
+    def __init__(self, seeds: Tensor, size: int) -> None:
+        self.shape = tuple(seeds.shape[-3:])
+        packed = [_pack(seed) for seed in seeds.view(-1, *self.shape)]
+        self.kinds = len(packed)
+        self.items: list[Item] = [packed[i % self.kinds] for i in range(size)]
 
     def __len__(self) -> int:
         return len(self.items)
+
+    def kinds_of(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        """The kinds of these items, int64 [len(indices)], from 1."""
+        return np.asarray(indices, np.int64) % self.kinds + 1
+
+    def draw(self, draw: np.random.Generator, count: int) -> np.ndarray:
+        """Indices of different items, [count], in random order; kinds take turns."""
+        if self.kinds == 1:
+            return draw.choice(len(self), count, replace=False)
+        order = draw.permutation(len(self))
+        turns = np.empty(len(order), np.int64)
+        for kind in range(self.kinds):
+            own = np.flatnonzero(order % self.kinds == kind)
+            turns[own] = np.arange(len(own))
+        return order[turns.argsort(kind="stable")][:count]
+
+    def draw_other(self, draw: np.random.Generator, kind: int) -> int:
+        """The index of an item of another kind."""
+        others = np.arange(len(self))
+        return int(draw.choice(others[self.kinds_of(others) != kind]))
 
     def sample(self, indices: Sequence[int] | np.ndarray) -> Tensor:
         """The states of these items, float32 [len(indices), H, W, C]."""

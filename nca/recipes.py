@@ -61,6 +61,27 @@ SWIPES: tuple[DamageShape, ...] = (
     "swipe", "swipes", "swipe", "swipes", "hole", "cut", "half", "centre",
 )  # fmt: skip
 
+# Ten kinds take turns: in a batch each begins once, as a seed or as damage. A state that mutates
+# is a body of another kind, which has to become this one.
+ZOO_NCA = NCAConfig(channels=20, hidden=(256,), laplacian="nine_point", kinds=2)
+ZOO_TRAIN = TrainConfig(
+    iterations=12_000,
+    batch=10,
+    pool_size=512,
+    reseed="random",
+    reseed_count=4,
+    reseed_kept=0.1,
+    damage_count=6,
+    damage_items="last",
+    damage_shapes=(*SWIPES, "mutation", "mutation"),
+    damage_drawn=0.3,
+    birth_alpha=0.5,
+    optimiser="muon",
+    learning_rate=3.5e-3,
+    schedule="cosine",
+    decay=0.01,
+)
+
 _RECIPES = (
     Recipe(
         "quick",
@@ -81,6 +102,16 @@ _RECIPES = (
             decay=0.01,
         ),
         "NCA Garden",
+    ),
+    Recipe(
+        "zoo",
+        "Several pictures, one automaton: each is a kind, and cells hand down the kind's genes.",
+        ZOO_NCA,
+        ZOO_TRAIN,
+        "NCA Garden",
+        "Conditional automata are told their picture from outside, all cells at once. Here the "
+        "seed has a kind, new cells inherit it from a neighbour, and each kind adds a vector of "
+        "its own to the first layer.",
     ),
     Recipe(
         "growing",

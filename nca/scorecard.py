@@ -30,6 +30,7 @@ from nca.evaluate import (
 )
 from nca.files import write_atomic
 from nca.healing import HealingMap, healing_map
+from nca.zoo import ZooScores, evaluate_kinds, work
 
 CURVES, MAP = PICTURES = "scores.png", "healing.png"  # beside the checkpoint, for its card
 _SHOWN = 1.0
@@ -180,8 +181,10 @@ def score(
     plan: Plan | None = None,
     bar: bool = False,
     full: bool = False,
-) -> Scores | Vitals:
+) -> Scores | ZooScores | Vitals:
     """Evaluate the checkpoint in a folder against its own target, or without where it has none.
+
+    An automaton with kinds is scored kind by kind, and by how one becomes another.
 
     Args:
         folder: a checkpoint folder; without a `target.png`, damaged bodies are compared with the
@@ -197,16 +200,20 @@ def score(
     checkpoint = load_checkpoint(folder)
     nca, target, size = checkpoint.nca, checkpoint.target, checkpoint.size
     plan = plan or Plan.for_grid(*size, full=full)
+    steps = plan.work_without_target if target is None else plan.work
+    kinds = nca.config.kinds if target is not None else 0
     with tqdm(
-        total=plan.work_without_target if target is None else plan.work, unit="step",
+        total=work(plan, kinds) if kinds else steps, unit="step",
         unit_scale=True, desc="Scoring", disable=not bar, file=sys.stderr, dynamic_ncols=True,
     ) as shown:  # fmt: skip
         if target is None:
             return evaluate_without_target(nca, size, seed, plan, shown.update)
+        if kinds:
+            return evaluate_kinds(nca, target, seed, plan, shown.update)
         return evaluate(nca, target, seed, plan, shown.update)
 
 
-def record(folder: str | Path, scores: Scores | Vitals) -> None:
+def record(folder: str | Path, scores: Scores | ZooScores | Vitals) -> None:
     """Save the scores with their checkpoint: metrics.json, pictures, and a new card.
 
     The healing map is drawn here, for grids of up to 100 x 100 cells.
@@ -219,7 +226,11 @@ def record(folder: str | Path, scores: Scores | Vitals) -> None:
     # The pictures first: a card must not refer to a missing file.
     if isinstance(scores, Scores):
         write_atomic(Path(folder) / CURVES, _png(curves(scores)))
-    if scores.healing and scores.grid[0] * scores.grid[1] <= LARGE:
+    if (
+        not isinstance(scores, ZooScores)
+        and scores.healing
+        and scores.grid[0] * scores.grid[1] <= LARGE
+    ):
         found = healing_map(checkpoint.nca, scores.grid, scores.seed)
         write_atomic(Path(folder) / MAP, _png(map_picture(found)))
         metrics["heals"] = {"radius": found.safe_radius(), "share": round(found.share, 3)}

@@ -74,6 +74,12 @@ def inherit_kinds(kinds: Tensor, alpha: Tensor, pre: Tensor, padding: str = "zer
 def repaint(x: Tensor, kind: int | Tensor, cells: Tensor | None = None) -> Tensor:
     """States whose cells have another kind, as by a gene brush; empty cells stay empty.
 
+    >>> from nca import NCA, NCAConfig, repaint
+    >>> nca = NCA(NCAConfig(kinds=2))
+    >>> grown = nca.grow(nca.seed(batch=1, size=16, kind=1), steps=10, seed=1)
+    >>> nca.grow(repaint(grown, 2), steps=10, seed=1, t0=10)[..., -1].max()
+    tensor(2.)
+
     Args:
         x: states of an automaton with kinds, float [B, H, W, C].
         kind: the new one, or one for each item, [B].

@@ -64,21 +64,31 @@ class DecodedPicture:
 
 
 def make_target(
-    config: TargetConfig, picture: Picture | None = None, limits: Limits | None = None
+    config: TargetConfig,
+    picture: Picture | list[Picture] | None = None,
+    limits: Limits | None = None,
 ) -> Tensor:
     """The target a configuration describes: float32 [grid, grid, 4], premultiplied, in [0, 1].
+
+    With `config.more`, or several pictures, it is one for each: [K, grid, grid, 4].
 
     The values are exactly those that `target.png` of a checkpoint holds, so that a job resumed
     from that file trains on the same bits.
 
     Args:
         config: what to draw, how large.
-        picture: for kind "image", a file's bytes or path, or a decoded drawing.
+        picture: for kind "image", a file's bytes or path, or a decoded drawing; or a list of such.
         limits: on the upload.
 
     Raises:
         BadInput: the emoji or the picture cannot be used.
     """
+    if config.kind == "emoji" and config.more:
+        one = config.model_copy(update={"more": ()})
+        each = (one.model_copy(update={"emoji": symbol}) for symbol in config.more)
+        return torch.stack([make_target(one), *(make_target(other) for other in each)])
+    if isinstance(picture, list):
+        return torch.stack([make_target(config, one, limits) for one in picture])
     if config.kind == "emoji":
         target = emoji_target(config.emoji or "", config.size, config.padding, config.style)
     elif picture is None:
@@ -236,9 +246,10 @@ def target_to_png(target: Tensor) -> bytes:
     """A target as a PNG: 8 bits, straight alpha, one pixel per cell, padding included.
 
     Args:
-        target: float [H, W, 4], premultiplied RGBA in [0, 1].
+        target: float [H, W, 4], premultiplied RGBA in [0, 1]; several, [K, H, W, 4], are put one
+            below the other.
     """
-    x = target.detach().cpu().double().clamp(0, 1).numpy()
+    x = target.reshape(-1, *target.shape[-2:]).detach().cpu().double().clamp(0, 1).numpy()
     alpha = np.round(x[..., 3:] * 255)
     # Divided by the alpha that will be read back, so that the product is as near as 8 bits allow.
     colour = np.round(255 * 255 * x[..., :3] / np.maximum(alpha, 1))
@@ -248,14 +259,19 @@ def target_to_png(target: Tensor) -> bytes:
     return buffer.getvalue()
 
 
-def target_from_png(png: bytes | str | Path, limits: Limits | None = None) -> Tensor:
+def target_from_png(
+    png: bytes | str | Path, limits: Limits | None = None, kinds: int = 0
+) -> Tensor:
     """The target that `target_to_png` wrote: float32 [H, W, 4], premultiplied RGBA in [0, 1].
+
+    Of an automaton with kinds it is [kinds, H, W, 4].
 
     Any PNG with transparency is read, because programs that optimise PNGs rewrite them losslessly
     with a palette or as grey.
 
     Raises:
-        BadInput: not a PNG with transparency, damaged, or larger than 256 x 256.
+        BadInput: not a PNG with transparency, damaged, larger than 256 x 256, or not one picture
+            for each kind.
     """
     most = (limits or Limits()).checkpoint_bytes
     refusal = BadInput("This target is not a PNG with transparency of at most 256 x 256 pixels.")
@@ -269,15 +285,19 @@ def target_from_png(png: bytes | str | Path, limits: Limits | None = None) -> Te
         raise refusal
     try:
         with Image.open(io.BytesIO(png), formats=("PNG",)) as image:
-            if max(image.size) > _LARGEST_GRID or not image.has_transparency_data:
+            sides = image.width, image.height / max(1, kinds)
+            if max(sides) > _LARGEST_GRID or not image.has_transparency_data:
                 raise refusal
+            if sides[1] % 1:
+                raise BadInput(f"This target does not hold {kinds} pictures, one for each kind.")
             straight = np.asarray(image.convert("RGBA"), np.float32) / np.float32(255)
     except BadInput:
         raise
     except Exception:  # Pillow's readers raise almost anything on damaged files
         raise refusal from None
     straight[..., :3] *= straight[..., 3:]
-    return torch.from_numpy(straight)
+    target = torch.from_numpy(straight)
+    return target.view(kinds, -1, *target.shape[1:]) if kinds else target
 
 
 def noto_available() -> bool:

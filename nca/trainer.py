@@ -23,10 +23,12 @@ from nca.config import BadInput, NCAConfig, TrainConfig, whole_number
 from nca.damage_shapes import DRAWN, HALVES, damage, drawn_damage
 from nca.engine import Engine, choose, rollout_while_erasing
 from nca.fire import item_seeds
-from nca.losses import Loss, check_target, own_error, picture_error
+from nca.goal import Goal
+from nca.losses import Loss
 from nca.model import NCA
 from nca.optimiser import Optimiser
 from nca.pool import Pool
+from nca.state import repaint
 
 GUARD_EVERY = 50  # iterations between the snapshots that a divergence returns to
 DEAD_LIMIT = 50  # iterations in a row with nothing alive that count as a collapse
@@ -55,6 +57,8 @@ class IterationReport:
         alive: share of the cells that are alive at the end.
         before: the batch as it started, float32 [B, H, W, C].
         after: the batch as it ended, or at its last loss step, float32 [B, H, W, C].
+        kinds: of the batch's items, int64 [B]; 1 where there are no kinds.
+        errors: how bad each item of `after` is, float32 [B].
         message: a sentence when something happened that a person should know.
 
     >>> from nca import NCAConfig, TrainConfig, Trainer, emoji_target
@@ -73,6 +77,8 @@ class IterationReport:
     alive: float
     before: Tensor = field(repr=False)
     after: Tensor = field(repr=False)
+    kinds: Tensor = field(repr=False)
+    errors: Tensor = field(repr=False)
     message: str | None = None
 
     def scalars(self) -> dict[str, float]:
@@ -119,7 +125,7 @@ def pick_device(device: str = "auto") -> tuple[torch.device, str | None]:
 
 
 class Trainer:
-    """Trains one automaton on one target; iterate it to train.
+    """Trains an automaton on a target, or one for each of its kinds; iterate it to train.
 
     >>> from nca import Trainer, emoji_target, recipe
     >>> chosen = recipe("quick")
@@ -142,8 +148,9 @@ class Trainer:
     Args:
         nca_config: the architecture.
         train_config: how to train it.
-        target: premultiplied RGBA in [0, 1], float [H, W, 4], padding included. With a loss of
-            your own only its height and width are used.
+        target: what to become: premultiplied RGBA in [0, 1], float [H, W, 4], padding included;
+            [K, H, W, 4] for the K kinds of the automaton; or a `Goal`. With a loss of your own
+            only its height and width are used.
         device: "auto", "cpu", "cuda" or "cuda:N".
         seed: of the initial weights and every draw, 0 to 2**32 - 1.
         clock: seconds, for iterations per second only.
@@ -164,7 +171,7 @@ class Trainer:
         self,
         nca_config: NCAConfig,
         train_config: TrainConfig,
-        target: Tensor,
+        target: Tensor | Goal,
         device: str = "auto",
         seed: int = 0,
         clock: Callable[[], float] = time.perf_counter,
@@ -175,13 +182,15 @@ class Trainer:
             raise BadInput(
                 "Please give an NCAConfig and a TrainConfig, such as recipe(name).nca and .train."
             )
-        check_target(target)
+        goal = target if isinstance(target, Goal) else Goal(target)
+        goal = goal if loss is None else Goal(goal.pictures, loss)
         seed = whole_number("seed", seed, 0, 2**32 - 1)
         self.device, self.message = pick_device(device)
+        self.goal = goal.on(self.device)
+        self.goal.check_kinds(nca_config.kinds)
+        train_config.check_kinds(nca_config.kinds)
         self.config = train_config
         self.seed = seed
-        self.loss = loss
-        self.target = target.to(self.device, torch.float32)
         self.nca = NCA(nca_config, init_seed=seed).to(self.device)
         if initial is not None:
             if initial.config != nca_config:
@@ -189,10 +198,10 @@ class Trainer:
             self.nca.load_state_dict(initial.state_dict())
         self.engine: Engine = choose(nca_config, self.device)
         self.optimiser = Optimiser(self.nca.parameters(), train_config)
-        self.seed_state = self.nca.seed(1, (self.target.shape[0], self.target.shape[1]))[0]
+        self.seeds = self.goal.seeds(self.nca)  # [K, H, W, C], one for each kind
         self.pool = None
         if train_config.start == "pool":
-            self.pool = Pool(self.seed_state.cpu(), train_config.pool_size)
+            self.pool = Pool(self.seeds.cpu(), train_config.pool_size)
         self.iteration = 0
         self.attempt = 0
         self._dead = 0
@@ -201,6 +210,16 @@ class Trainer:
         self._clock = clock
         self._speed = 0.0
         self._guard = self.state_dict()
+
+    @property
+    def target(self) -> Tensor:
+        """The picture, [H, W, 4], or those of the kinds, [K, H, W, 4], on the trainer's device."""
+        return self.goal.target
+
+    @property
+    def loss(self) -> Loss | None:
+        """The loss of the caller's own, if any."""
+        return self.goal.loss
 
     def __iter__(self) -> Iterator[IterationReport]:
         """Train until `config.iterations` are done; raises Diverged when training cannot go on."""
@@ -214,7 +233,7 @@ class Trainer:
             self._best = min(self._best, self._level())
             self._guard = self.state_dict()
         draw = np.random.default_rng((self.seed, self.attempt, self.iteration))
-        indices, x0, erased = self._start(draw)
+        indices, kinds, x0, erased = self._start(draw)
         steps = int(draw.integers(self.config.steps_min, self.config.steps_max + 1))
         keep, weights = self._loss_steps(draw, steps, len(x0))
         seeds = item_seeds(int(draw.integers(2**32)), len(x0))
@@ -224,12 +243,13 @@ class Trainer:
             self.engine, self.nca, x0, steps, seeds, erased, keep=[*births, *keep]
         )
         early, states = states[: len(births)], states[len(births) :]
-        errors = self._errors(states)  # [keep, B]
+        errors = self.goal.errors(states, kinds)  # [keep, B]
         error = (errors * weights).sum()
         loss = error + self._near_death(early)
         # A state enters the pool as it was when it was judged last.
         last = weights.shape[0] - 1 - weights.flip(0).ne(0).int().argmax(dim=0)
-        after = states.detach()[last, torch.arange(len(x0), device=self.device)]
+        items = torch.arange(len(x0), device=self.device)
+        after, judged = states.detach()[last, items], errors.detach()[last, items]
 
         rate = self.config.learning_rate_at(self.iteration) * 0.5**self.attempt
         living = self._alive(after)
@@ -248,9 +268,8 @@ class Trainer:
             message, self.message = self.message, None
             self.iteration += 1
             if self.pool is not None:
-                judged = errors.detach()[last, torch.arange(len(x0), device=self.device)]
                 first = self._left_out(draw)
-                self.pool.commit(indices[first:], self._reseeded(after, judged)[first:])
+                self.pool.commit(indices[first:], self._reseeded(after, judged, kinds)[first:])
         return IterationReport(
             iteration=self.iteration,
             loss=float(error.detach()),
@@ -260,11 +279,15 @@ class Trainer:
             alive=float(living.float().mean()),
             before=x0,
             after=after,
+            kinds=kinds,
+            errors=judged.cpu(),
             message=message,
         )
 
-    def _start(self, draw: np.random.Generator) -> tuple[np.ndarray, Tensor, dict[int, Tensor]]:
-        """Where this batch begins: pool indices [B], states [B, H, W, C], and damage still to come.
+    def _start(
+        self, draw: np.random.Generator
+    ) -> tuple[np.ndarray, Tensor, Tensor, dict[int, Tensor]]:
+        """Where this batch begins: pool indices and kinds [B], states [B, H, W, C], coming damage.
 
         The damage is for `rollout_while_erasing`: step -> cells, bool [B, H, W].
 
@@ -274,38 +297,35 @@ class Trainer:
         c = self.config
         if self.pool is None:
             indices = np.arange(c.batch)
-            x = self.seed_state.repeat(c.batch, 1, 1, 1)
+            kinds = torch.from_numpy(_taking_turns(draw, len(self.seeds), c.batch))
+            x = self.seeds[kinds - 1]
         else:
-            indices = draw.choice(len(self.pool), c.batch, replace=False)
+            indices = self.pool.draw(draw, c.batch)
+            kinds = torch.from_numpy(self.pool.kinds_of(indices))
             x = self.pool.sample(indices).to(self.device)
             if c.reseed == "random":
-                x[: c.reseed_count] = self.seed_state  # the draw is in random order
+                # The draw is in random order.
+                x[: c.reseed_count] = self.seeds[kinds[: c.reseed_count] - 1]
             if c.reseed == "worst" or c.damage_items == "best":
                 with torch.no_grad():
-                    errors = self._errors(x[None])[0]
+                    errors = self.goal.errors(x[None], kinds)[0]
                 if c.reseed == "random":
                     errors[: c.reseed_count] = torch.inf  # seeds stay in front
                 order = errors.argsort(descending=True, stable=True)
-                indices, x = indices[order.cpu().numpy()], x[order]
+                indices, kinds, x = indices[order.cpu().numpy()], kinds[order.cpu()], x[order]
             if c.reseed == "worst":
-                x[: c.reseed_count] = self.seed_state
+                x[: c.reseed_count] = self.seeds[kinds[: c.reseed_count] - 1]
         erased: dict[int, Tensor] = {}
         if c.damage_count:
             damaged = np.arange(c.batch)[-c.damage_count :]
             if c.damage_items == "random":
                 damaged = draw.choice(c.batch, c.damage_count, replace=False)
             for item in damaged:
-                x[item], to_come = self._damage(x[item : item + 1], draw)
+                x[item], to_come = self._damage(x[item : item + 1], int(kinds[item]), draw)
                 for step, cells in to_come.items():
                     erased.setdefault(step, x.new_zeros(x.shape[:3], dtype=torch.bool))
                     erased[step][item] = cells
-        return indices, x, erased
-
-    def _errors(self, states: Tensor) -> Tensor:
-        """How bad each state is, [K, B], of states [K, B, H, W, C]."""
-        if self.loss is None:
-            return picture_error(states, self.target)
-        return own_error(self.loss, states)
+        return indices, kinds, x, erased
 
     def _left_out(self, draw: np.random.Generator) -> int:
         """How many items, the batch's first, stay as they were in the pool: its seeds, or none.
@@ -319,22 +339,31 @@ class Trainer:
         share = 1 + (c.reseed_kept - 1) * min(1.0, self.iteration / c.iterations)
         return 0 if draw.random() < share else c.reseed_count
 
-    def _reseeded(self, after: Tensor, errors: Tensor) -> Tensor:
+    def _reseeded(self, after: Tensor, errors: Tensor, kinds: Tensor) -> Tensor:
         """What enters the pool: `after`, [B, H, W, C], perhaps with seeds for the worst items."""
         if self.config.reseed != "worst_after":
             return after
         worst = errors.argsort(descending=True, stable=True)[: self.config.reseed_count]
         fresh = after.clone()
-        fresh[worst] = self.seed_state
+        fresh[worst] = self.seeds[kinds[worst.cpu()] - 1]
         return fresh
 
-    def _damage(self, x: Tensor, draw: np.random.Generator) -> tuple[Tensor, dict[int, Tensor]]:
+    def _damage(
+        self, x: Tensor, kind: int, draw: np.random.Generator
+    ) -> tuple[Tensor, dict[int, Tensor]]:
         """One item, [1, H, W, C], with cells erased, and at which steps more will be, [H, W].
+
+        A mutation is a state of another kind in place of it, whose cells get this item's kind.
 
         Damage that would leave no living cell is not applied: dead states have no gradient, and
         their loss carries no information.
         """
         shape = str(draw.choice(self.config.damage_shapes))
+        if shape == "mutation":
+            assert self.pool is not None
+            other = self.pool.sample([self.pool.draw_other(draw, kind)])
+            mutant = repaint(other.to(self.device), kind)
+            return (mutant if self._alive(mutant).any() else x)[0], {}
         if shape == "half":
             shape = str(draw.choice(HALVES))
         seed = int(draw.integers(2**31))
@@ -489,6 +518,14 @@ class Trainer:
         self._dead, self._losses = saved["dead"], list(saved["losses"])
         self._best = saved["best"]
         self._guard = self.state_dict()
+
+
+def _taking_turns(draw: np.random.Generator, kinds: int, count: int) -> np.ndarray:
+    """Kinds for so many items, int64 [count], from 1: each as often as any other, plus or minus."""
+    if kinds == 1:
+        return np.ones(count, np.int64)
+    rounds = [draw.permutation(kinds) for _ in range(-(-count // kinds))]
+    return np.concatenate(rounds)[:count] + 1
 
 
 def log10_loss(loss: float) -> float:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from nca.config import BadInput, NCAConfig, TargetConfig, TrainConfig
+from nca.goal import Goal
 from nca.recipes import RECIPES, recipe, recipes_table
 from nca.target import image_target
 from nca.trainer import Trainer
@@ -103,8 +104,8 @@ def test_quick_learns_from_a_seed_and_a_damaged_state_each_time():
     t.pool.commit(range(4), shown(t, [1.0, 1.0, 1.0, 1.0]))
     erased, drawn = set(), 0
     for draw in range(24):
-        indices, x, later = t._start(np.random.default_rng(draw))
-        assert len(indices) == 2 and torch.equal(x[0], t.seed_state)
+        indices, _, x, later = t._start(np.random.default_rng(draw))
+        assert len(indices) == 2 and torch.equal(x[0], t.seeds[0])
         whole = shown(t, [1.0])[0]
         kept = x[1].ne(0).any(-1)
         assert torch.equal(x[1][kept], whole[kept])
@@ -128,7 +129,7 @@ def test_persistent_goes_on_from_its_own_states_and_is_never_damaged():
     t = lively(trainer("persistent", train={"pool_size": 8, "steps_min": 4, "steps_max": 4}))
     first = t.train_step().after
     second = t.train_step().before
-    assert torch.equal(second[0], t.seed_state)  # the worst began anew
+    assert torch.equal(second[0], t.seeds[0])  # the worst began anew
     grown = {state.numpy().tobytes() for state in first}
     assert sum(state.numpy().tobytes() in grown for state in second[1:]) == 7
 
@@ -146,7 +147,7 @@ def test_regenerating_damages_the_best_three_of_eight():
 
 def test_cax_returns_the_state_of_the_random_step_to_the_pool():
     t = watched(lively(trainer("cax", train={"pool_size": 8})))
-    assert t.seed_state[6, 6].tolist() == [0, 0, 0, 1] + [0] * 12
+    assert t.seeds[0][6, 6].tolist() == [0, 0, 0, 1] + [0] * 12
     report = t.train_step()
     states, steps, keep = t.engine.rollouts[0]
     assert report.steps == 128 and steps == max(keep)  # what nobody looks at is not run
@@ -169,7 +170,7 @@ def test_cax_returns_the_state_of_the_random_step_to_the_pool():
 
 def test_cax_clips_the_whole_gradient_at_one():
     t = lively(trainer("cax", train={"steps_min": 64, "steps_max": 64}))
-    t.target = t.target * 1000
+    t.goal = Goal(t.target * 1000)
     t.train_step()
     norms = torch.stack([p.grad.norm() for p in t.nca.parameters()])
     assert float(norms.norm()) == pytest.approx(1, rel=1e-3)
@@ -198,7 +199,7 @@ def test_jax_nca_renews_any_item_and_damages_others():
     for _ in range(12):
         t.pool.commit(range(8), shown(t, shares))
         before = t.train_step().before
-        assert torch.equal(before[0], t.seed_state)
+        assert torch.equal(before[0], t.seeds[0])
         left = {round(float(state[..., 3].max()), 1) for state in before[1:]}
         renewed |= set(shares) - left
         untouched = before[1:5, ..., 3].sum(dim=(1, 2)) / 36
@@ -211,7 +212,7 @@ def test_jax_blog_runs_128_steps_with_one_damaged_in_four():
     t.pool.commit(range(4), shown(t, [0.9, 0.2, 0.5, 0.7]))
     before = t.train_step().before
     assert len(before) == 4 and t.engine.rollouts[0][1] == 128
-    assert torch.equal(before[0], t.seed_state)
+    assert torch.equal(before[0], t.seeds[0])
     torch.testing.assert_close(before[1:3, ..., 3].sum(dim=(1, 2)), 36 * torch.tensor([0.5, 0.7]))
     # the best one is cut by a circle: inside all is gone, outside nothing
     best = before[3, ..., :4]
@@ -244,7 +245,7 @@ def test_pytorch_blog_always_has_a_seed_and_damages_three():
     t = trainer("pytorch-blog", train={"pool_size": 8, "steps_min": 65, "steps_max": 75})
     t.pool.commit(range(8), shown(t, [0.5] * 8))
     before = t.train_step().before
-    assert sum(torch.equal(state, t.seed_state) for state in before) == 1
+    assert sum(torch.equal(state, t.seeds[0]) for state in before) == 1
     alpha = before[..., 3].sum(dim=(1, 2))
     torch.testing.assert_close(alpha[1:5], torch.full((4,), 18.0))
     assert (alpha[5:] < 18).any()
@@ -255,7 +256,7 @@ def test_studying_growth_renews_what_turned_out_worst():
     t = lively(trainer("studying-growth", train={"pool_size": 8, "steps_min": 64}))
     report = t.train_step()
     pooled = t.pool.sample(range(8))
-    seeds = [bool(torch.equal(state, t.seed_state)) for state in pooled]
+    seeds = [bool(torch.equal(state, t.seeds[0])) for state in pooled]
     assert sum(seeds) == 1
     worst = report.after[errors(report.after).argmax()]
     kept = [state for state, seed in zip(pooled, seeds, strict=True) if not seed]

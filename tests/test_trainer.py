@@ -12,6 +12,7 @@ from nca.checkpoint import METADATA
 from nca.config import BadInput, NCAConfig, TrainConfig
 from nca.engine import rollout
 from nca.fire import item_seeds
+from nca.goal import Goal
 from nca.pool import Pool
 from nca.recipes import RECIPES, recipe
 from nca.resume import load_resume, save_resume
@@ -205,7 +206,7 @@ def test_pool_gets_a_seed_for_the_worst_and_damage_for_the_best():
         states[item, ..., :4] = square() * share
     t.pool.commit(range(4), states)
     before = t.train_step().before
-    assert torch.equal(before[0], t.seed_state)  # 0.1 was the worst
+    assert torch.equal(before[0], t.seeds[0])  # 0.1 was the worst
     for row, share in ((1, 0.5), (2, 0.7)):
         torch.testing.assert_close(before[row, ..., :4], square() * share)
     best = square() * 0.9
@@ -228,8 +229,8 @@ def test_a_seed_for_any_item_stays_in_front_of_the_worst():
     states[..., 3] = 9.0
     t.pool.commit(range(12), states)
     before = t.train_step().before
-    assert torch.equal(before[0], t.seed_state)
-    assert not any(torch.equal(item, t.seed_state) for item in before[1:])
+    assert torch.equal(before[0], t.seeds[0])
+    assert not any(torch.equal(item, t.seeds[0]) for item in before[1:])
 
 
 def test_late_in_training_few_seeds_enter_the_pool():
@@ -241,7 +242,7 @@ def test_late_in_training_few_seeds_enter_the_pool():
     t.pool.commit(range(4), states)
     t.iteration = 999
     report = t.train_step()
-    assert torch.equal(report.before[0], t.seed_state)
+    assert torch.equal(report.before[0], t.seeds[0])
     assert torch.equal(t.pool.sample([1])[0], states[1])
     for item in (0, 2, 3):  # the others are what grew from them
         assert any(torch.equal(t.pool.sample([item])[0], grown) for grown in report.after[1:])
@@ -298,7 +299,7 @@ def test_damage_drawn_during_a_rollout_is_the_rollout_with_damage():
     t.pool.commit(range(4), body)
     nca = copy.deepcopy(t.nca)
     draw = np.random.default_rng((0, 0, 0))
-    _, x, erased = t._start(draw)
+    _, _, x, erased = t._start(draw)
     assert 1 <= len(erased) <= 8 and max(erased) < 12 and any(c.any() for c in erased.values())
     draw.integers(24, 25)
     seeds = item_seeds(int(draw.integers(2**32)), 2)
@@ -405,7 +406,7 @@ def test_a_loss_that_rises_slowly_is_rolled_back_to_the_best():
         t.train_step()
     best, kept = t._level(), t.target
     for i in range(300):  # the target moves away from what is grown, too slowly for 60 iterations
-        t.target = kept + i / 400
+        t.goal = Goal(kept + i / 400)
         told = t.train_step().message
         if told:
             break
@@ -419,9 +420,9 @@ def test_damage_that_now_and_then_does_not_heal_is_no_reason_for_a_rollback():
     for i in range(130):
         kept = t.target
         if i > 60 and i % 3:  # two of three losses are far larger
-            t.target = 1 - kept
+            t.goal = Goal(1 - kept)
         assert t.train_step().message is None
-        t.target = kept
+        t.goal = Goal(kept)
     losses = sorted(t._losses)
     assert losses[-1] - losses[0] > 0.5 and t.attempt == 0
 
@@ -479,8 +480,9 @@ def test_learning_rate_schedules():
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_trains(name):
     found = recipe(name)
-    small = found.train.model_copy(update=dict(iterations=2, steps_min=4, steps_max=6, pool_size=8))
-    reports = list(Trainer(found.nca, small, square()))
+    update = dict(iterations=2, steps_min=4, steps_max=6, pool_size=12)
+    small, kinds = found.train.model_copy(update=update), found.nca.kinds
+    reports = list(Trainer(found.nca, small, Goal([square()] * kinds) if kinds else square()))
     assert len(reports) == 2 and all(math.isfinite(r.loss) for r in reports)
 
 

@@ -139,7 +139,9 @@ class Catalog:
         nca, info = weights_from_bytes(path.read_bytes(), limits)
         # A training may have been renamed since its snapshot was saved.
         info = info.model_copy(update={"title": self.queue.view(key, ref.id).title})
-        return Checkpoint(nca, info, target_from_png(folder / TARGET), {}, folder)
+        return Checkpoint(
+            nca, info, target_from_png(folder / TARGET, kinds=info.nca.kinds), {}, folder
+        )
 
     def initial(self, key: str, ref: CheckpointRef | str) -> InitialCheckpoint:
         """The checkpoint as the initial one of a training."""

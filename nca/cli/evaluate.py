@@ -31,6 +31,7 @@ def add_commands(commands: Any) -> None:
 def _run(options: argparse.Namespace) -> int:
     from nca.evaluate import HEALED, Scores
     from nca.scorecard import record, score, table
+    from nca.zoo import ZooScores
 
     found = find_checkpoint(options.checkpoint)
     folder = found.folder
@@ -48,7 +49,11 @@ def _run(options: argparse.Namespace) -> int:
     if options.json:
         print(scores.model_dump_json())
         return 0
-    if isinstance(scores, Scores):
+    if isinstance(scores, ZooScores):
+        each = {f"kind {k}": [own] for k, own in enumerate(scores.kinds, 1)}
+        print(table({found.name: list(scores.kinds), **each}), end="\n\n")
+        measure = "the RGBA error"
+    elif isinstance(scores, Scores):
         print(table({found.name: [scores]}), end="\n\n")
         measure = f"the RGBA error, median of {scores.lives} lives"
     else:

@@ -146,10 +146,10 @@ def _targets(options: argparse.Namespace) -> list[Target]:
 
     made: list[Target] = []
     for symbol in options.emoji:
-        config = target_config(options, symbol, None) or TargetConfig()
+        config = target_config(options, [symbol]) or TargetConfig()
         made.append(JobTarget.make(config, None, symbol))
     for path in options.image:
-        config = target_config(options, None, path) or TargetConfig()
+        config = target_config(options, [], [path]) or TargetConfig()
         made.append(JobTarget.make(config, path, file_title(path)))
     return made
 

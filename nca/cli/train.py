@@ -25,8 +25,15 @@ def add_commands(commands: Any) -> None:
     """Add `train` to the command line; `commands` is what `add_subparsers` returned."""
     train = commands.add_parser("train", help="train an automaton on an emoji or a picture")
     picture = train.add_mutually_exclusive_group()
-    picture.add_argument("--emoji", type=text, help="one emoji, for instance 🦎")
-    picture.add_argument("--image", type=Path, help="a PNG, JPEG, WebP or GIF")
+    picture.add_argument(
+        "--emoji",
+        type=text,
+        action="append",
+        help="an emoji, for instance 🦎; given several times: one automaton, a kind for each",
+    )
+    picture.add_argument(
+        "--image", type=Path, action="append", help="a PNG, JPEG, WebP or GIF; or several"
+    )
     add_setting_options(train)
     train.add_argument("--out", type=Path, required=True, help="the checkpoint folder")
     on_hub_jobs.add_options(train)
@@ -46,14 +53,16 @@ def _train(options: argparse.Namespace) -> int:
         JobSpec.from_recipe, chosen, seed=options.seed, device=options.device, changes=changes
     )
     # Validate everything that can be validated before rendering or downloading anything.
-    picture = target_config(options, options.emoji, options.image)
-    job(target=Target(picture or TargetConfig(), b"", ""))
+    emoji, images = options.emoji or [], options.image or []
+    picture = target_config(options, emoji, images)
+    job(target=Target(picture or TargetConfig(), b"", "", max(1, len(emoji), len(images))))
     on_hub_jobs.check_options(options)
     check_folder_out(folder)
     if options.begin and folder.resolve() == Path(options.begin).resolve():
         raise BadInput("Please let --out be another folder than --from.")
+    title = "".join(emoji) or ", ".join(map(file_title, images))
     drawn = picture and Target.make(
-        picture, options.image, options.emoji or file_title(options.image)
+        picture, [*images] if images[1:] else next(iter(images), None), title
     )
     initial = initial_from(options.begin) if options.begin else None
     target = drawn or (initial and initial.target())

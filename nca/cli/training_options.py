@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import signal
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,14 +95,15 @@ def initial_from(name: str) -> InitialCheckpoint:
 
 
 def target_config(
-    options: argparse.Namespace, emoji: str | None, picture: Path | None
+    options: argparse.Namespace, emoji: Sequence[str], pictures: Sequence[Path] = ()
 ) -> TargetConfig | None:
-    """The target config of an emoji or a picture with these options; None without either."""
-    if not (emoji or picture):
+    """The target config of emoji, or pictures, with these options; None without either."""
+    if not (emoji or pictures):
         return None
     names = TargetConfig.model_fields.keys() & vars(options).keys()
     values = {name: getattr(options, name) for name in names}
-    return checked(TargetConfig, values | {"emoji": emoji, "kind": "emoji" if emoji else "image"})
+    values |= {"emoji": emoji[0], "more": emoji[1:]} if emoji else {"kind": "image"}
+    return checked(TargetConfig, values)
 
 
 def setting(words: str) -> tuple[str, Any]:

@@ -14,14 +14,15 @@ from nca.jobs.store import is_locked
 BUSY = "The server's database is busy; please try again in a moment."
 
 
-def check_target(png: bytes, grid: int, limits: Limits) -> None:
+def check_target(png: bytes, spec: JobSpec, limits: Limits) -> None:
     """Accept only a PNG of the right size, although it comes from our own code."""
+    grid = spec.target.grid
     fits = (
         isinstance(png, bytes)
         and len(png) <= limits.upload_bytes
         and png.startswith(b"\x89PNG\r\n\x1a\n")
         and len(png) > 33
-        and struct.unpack(">II", png[16:24]) == (grid, grid)
+        and struct.unpack(">II", png[16:24]) == (grid, grid * max(1, spec.nca.kinds))
     )
     if not fits:
         raise BadInput("The target picture does not fit the settings; please choose it again.")

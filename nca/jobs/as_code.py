@@ -33,7 +33,7 @@ def as_command(spec: JobSpec) -> str:
     pairs = [(base.train, spec.train)] + ([(base.nca, spec.nca)] if spec.initial is None else [])
     for before, after in pairs:
         for name, value in _changed(before, after).items():
-            if name != "iterations":
+            if name not in ("iterations", "kinds"):  # kinds are as many as pictures
                 words += ["--set", f"{name}={_setting(value)}"]
     words += ["--seed", str(spec.seed)] if spec.seed else []
     words += ["--device", spec.device] if spec.device != "auto" else []
@@ -59,7 +59,8 @@ def as_python(spec: JobSpec) -> str:
     if drawn:
         lines.append(f"target = make_target(TargetConfig({_arguments(made)}))")
     else:
-        lines.append(f"target = target_from_png({PICTURE!r})  # in the zip of the checkpoint")
+        kinds = f", kinds={spec.nca.kinds}" if spec.nca.kinds else ""
+        lines.append(f"target = target_from_png({PICTURE!r}{kinds})  # in the checkpoint's zip")
     initial = ""
     if spec.initial is not None:
         lines.append(f"# It began with {_comment(spec.initial.title)}; name its folder here.")
@@ -77,9 +78,12 @@ def as_python(spec: JobSpec) -> str:
 def _picture_options(spec: JobSpec) -> list[str]:
     made = spec.target
     if made.emoji:
-        options = ["--emoji", made.emoji]
+        options = [word for emoji in (made.emoji, *made.more) for word in ("--emoji", emoji)]
         options += ["--style", made.style] if made.style != "twemoji" else []
         return [*options, *_size(made.size, made.padding)]
+    if spec.nca.kinds > 1:
+        each = (("--image", f"picture-{kind}.png") for kind in range(1, spec.nca.kinds + 1))
+        return [*(word for pair in each for word in pair), *_size(made.size, made.padding)]
     if made.grid <= _LARGEST:  # the cells themselves
         return ["--image", PICTURE, *_size(made.grid, 0), "--no-crop"]
     options = ["--image", "picture.png", *_size(made.size, made.padding)]
@@ -101,7 +105,7 @@ def _initial_name(spec: JobSpec) -> str:
 
 def _changed(before: Any, after: Any) -> dict[str, Any]:
     known = before.model_dump()
-    return {k: v for k, v in after.model_dump().items() if v != known[k]}
+    return {k: v for k, v in after.model_dump().items() if v != known.get(k)}
 
 
 def _setting(value: Any) -> str:

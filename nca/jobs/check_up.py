@@ -28,7 +28,7 @@ class CheckUp(BaseModel):
     """What the check found.
 
     Attributes:
-        grown: log10 error at step 200, median of four lives.
+        grown: log10 error at step 200, median of four lives, or of one life of each kind.
         kept: the same at step 600.
         healed: swipes that were healed after 200 steps.
         damaged: swipes that were tried.
@@ -53,17 +53,20 @@ def check_up(
 
     Args:
         nca: the automaton.
-        target: float32 [H, W, 4], premultiplied, on the automaton's device.
+        target: float32 [H, W, 4], or [kinds, H, W, 4], premultiplied, on the automaton's device.
         stop: called between parts of the check.
         clock: seconds that never go back.
     """
-    until, seeds = clock() + SECONDS, item_seeds(0, LIVES)
-    bodies = nca.grow(nca.seed(LIVES, (target.shape[0], target.shape[1])), GROWN, seeds)
+    count = nca.config.kinds or LIVES
+    until, seeds = clock() + SECONDS, item_seeds(0, count)
+    kinds = range(1, count + 1) if nca.config.kinds else 1
+    height, width = target.shape[-3:-1]
+    bodies = nca.grow(nca.seed(count, (height, width), kinds), GROWN, seeds)
     if stop():
         return None
     kept = nca.grow(bodies, KEPT - GROWN, seeds, t0=GROWN)
     scores: list[float] = []
-    for first in range(0, SWIPES, LIVES):
+    for first in range(0, SWIPES, count):
         if stop():
             return None
         if scores and clock() > until:

@@ -38,12 +38,13 @@ class InitialCheckpoint:
         picture, made = self.checkpoint.target, self.checkpoint.info.target
         if picture is None:
             raise BadInput("This checkpoint has no picture of its own; please choose one.")
-        height, width = picture.shape[:2]
+        height, width = self.checkpoint.size
         if made is None or (height, width) != (made.grid, made.grid):
             if height != width:
                 raise BadInput("This checkpoint's own picture is not square; please choose one.")
             made = checked(TargetConfig, {"kind": "image", "size": height, "padding": 0})
-        return Target(made, target_to_png(picture), self.source.title)
+        count = len(picture) if picture.ndim == 4 else 1
+        return Target(made, target_to_png(picture), self.source.title, count)
 
 
 def initial_checkpoint(

@@ -135,7 +135,8 @@ class JobQueue:
         Args:
             key: the visitor's.
             spec: what to train.
-            target_png: its target, a PNG of `spec.target.grid` pixels in width and height.
+            target_png: its target, a PNG of `spec.target.grid` pixels in width and height, or
+                as many of them as there are kinds, one below the other.
             initial: the initial weights, as `nca.checkpoint.weights_to_bytes` writes them; given
                 if and only if `spec.initial` names their source.
 
@@ -147,7 +148,7 @@ class JobQueue:
         owner = key_hash(key)
         self._admit(owner)
         spec = checked(JobSpec, spec.model_dump() if isinstance(spec, JobSpec) else spec)
-        check_target(target_png, spec.target.grid, self.limits)
+        check_target(target_png, spec, self.limits)
         check_initial(initial, spec, self.limits)
         job_id, now = secrets.token_hex(16), self._clock()
         device = self._device(spec.device)

@@ -76,17 +76,19 @@ class Target:
         png: the target, `config.grid` pixels wide and high, as `nca.target.target_to_png`
             writes it.
         title: of the training, for display.
+        pictures: how many there are, one for each kind; below one another in `png`.
     """
 
     config: TargetConfig
     png: bytes
     title: str
+    pictures: int = 1
 
     @classmethod
     def make(
         cls,
         config: TargetConfig | Mapping[str, Any],
-        picture: Picture | None = None,
+        picture: Picture | list[Picture] | None = None,
         title: str | None = None,
         limits: Limits | None = None,
     ) -> Target:
@@ -94,7 +96,7 @@ class Target:
 
         Args:
             config: size, padding, and the emoji where there is no picture.
-            picture: bytes, a path or a drawing, see `nca.target.image_target`.
+            picture: bytes, a path or a drawing, see `nca.target.image_target`; or a list of such.
             title: the emoji, or "Picture", when None.
             limits: of uploads.
 
@@ -105,8 +107,10 @@ class Target:
 
         if not isinstance(config, TargetConfig):
             config = checked(TargetConfig, config)
-        png = target_to_png(make_target(config, picture, limits))
-        return cls(config, png, title or config.emoji or "Picture")
+        target = make_target(config, picture, limits)
+        emoji = "".join((config.emoji or "", *config.more))
+        count = len(target) if target.ndim == 4 else 1
+        return cls(config, target_to_png(target), title or emoji or "Picture", count)
 
 
 class JobSpec(BaseModel):
@@ -153,7 +157,7 @@ class JobSpec(BaseModel):
 
         Raises:
             BadInput: a setting is unknown, out of range, or would change the architecture of the
-                initial checkpoint.
+                initial checkpoint, or there is not one picture for each kind.
         """
         base = recipe if isinstance(recipe, Recipe) else recipe_named(recipe)
         changes = dict(changes or {})
@@ -162,6 +166,8 @@ class JobSpec(BaseModel):
             raise BadInput(no_such_setting(name, known))
         train = {name: changes.pop(name) for name in TrainConfig.model_fields if name in changes}
         nca = initial.nca if initial else base.nca
+        if not initial and (nca.kinds or target.pictures > 1):
+            changes.setdefault("kinds", target.pictures)
         spec = checked(
             cls,
             {
@@ -180,12 +186,20 @@ class JobSpec(BaseModel):
                 f"{initial.source.title} keeps its architecture when it is trained further; "
                 f"please leave out {', '.join(changes)}."
             )
+        if max(1, spec.nca.kinds) != target.pictures:
+            raise BadInput(
+                f"The automaton has {spec.nca.kinds or 'no'} kinds and there "
+                f"{'is 1 picture' if target.pictures == 1 else f'are {target.pictures} pictures'}; "
+                "please give one picture for each kind."
+            )
+        spec.train.check_kinds(spec.nca.kinds)
         return spec
 
     @property
     def work(self) -> float:
         """Multiplications per iteration, roughly, to estimate its time from another job's."""
-        widths = (self.nca.filters * self.nca.channels, *self.nca.hidden, self.nca.channels)
+        channels = self.nca.rule_channels
+        widths = (self.nca.filters * channels, *self.nca.hidden, channels)
         cell = sum(a * b for a, b in zip(widths, widths[1:], strict=False))
         steps = (self.train.steps_min + self.train.steps_max) / 2
         return self.train.batch * steps * self.target.grid**2 * cell

@@ -166,7 +166,8 @@ class Training:
         spec, folder = self.spec, self.folder
         if device == "cpu":
             torch.set_num_threads(thread_count())  # a resume file sets its own count
-        target = target_from_png((folder / TARGET).read_bytes())
+        png = (folder / TARGET).read_bytes()
+        target = target_from_png(png, kinds=spec.nca.kinds)
         keep_compiler_out()
         resumes = (folder / RESUME).exists()
         initial = None if resumes or spec.initial is None else self._initial()
@@ -337,38 +338,50 @@ class Training:
     @torch.no_grad()
     def _grow(self) -> None:
         """Animate growth from the seed and healing; given up when `stop` is true."""
-        nca = self.trainer.nca
-        grid = self.trainer.target.shape[0], self.trainer.target.shape[1]
-        grown = self._animate(nca.seed(1, grid), 0, PREVIEW_STEPS, PREVIEW)
+        grown = self._animate(self._seeds(), 0, PREVIEW_STEPS, PREVIEW)
         if grown is not None:
             hurt = damage(grown, "half-left")
             self._animate(hurt, PREVIEW_STEPS, HEALING_STEPS, HEALING)
 
     def _animate(self, x: torch.Tensor, t0: int, steps: int, name: str) -> torch.Tensor | None:
-        """Write an animation of a state [1, H, W, C] that grows from step `t0` on.
+        """Write an animation of states [K, H, W, C], side by side, that grow from step `t0` on.
 
         Returns:
             The last state; None when `stop` ended it early, and nothing was written.
         """
         frames = []
         for t in range(t0, t0 + steps, PREVIEW_EVERY):
-            frames.append(x[0, ..., :4].cpu())
+            frames.append(_side_by_side(x[..., :4].cpu()))
             x = self.trainer.nca.grow(x, PREVIEW_EVERY, seed=1, t0=t)
             if self.stop():
                 return None
-        scale = preview_scale((x.shape[1], x.shape[2]), most=8)
+        scale = preview_scale((frames[0].shape[0], frames[0].shape[1]), most=8)
         save_webp(torch.stack(frames), self.folder / name, fps=20, scale=scale)
         return x
 
     @torch.no_grad()
     def _growth(self) -> bytes:
         """A row of pictures of how the automaton grows now."""
-        nca, target = self.trainer.nca, self.trainer.target
-        x, states = nca.seed(1, (target.shape[0], target.shape[1])), []
+        x, states = self._seeds(), []
         for t, end in pairwise((0, *GROWTH_STEPS)):
-            x = nca.grow(x, end - t, seed=1, t0=t)
-            states.append(x[0].cpu())
-        return _bounded_picture([contact_sheet(torch.stack(states), len(states), clear=True)])
+            x = self.trainer.nca.grow(x, end - t, seed=1, t0=t)
+            states.append(x.cpu())
+        pictures = torch.stack(states, 1).flatten(0, 1)  # a row for each kind
+        return _bounded_picture([contact_sheet(pictures, len(states), clear=True)])
+
+    def _seeds(self) -> torch.Tensor:
+        """A seed of each kind, [K, H, W, C]."""
+        return self.trainer.goal.seeds(self.trainer.nca)
+
+
+def _side_by_side(x: torch.Tensor) -> torch.Tensor:
+    """Pictures [K, H, W, 4] as one, [rows * H, columns * W, 4], as near to a square as may be."""
+    columns = math.ceil(math.sqrt(len(x)))
+    rows = -(-len(x) // columns)
+    padded = torch.cat([x, x.new_zeros(rows * columns - len(x), *x.shape[1:])])
+    height, width = x.shape[1:3]
+    grid = padded.view(rows, columns, height, width, -1).transpose(1, 2)
+    return grid.reshape(rows * height, columns * width, -1)
 
 
 def _bounded_picture(pictures: Iterable[Image.Image]) -> bytes:

@@ -35,8 +35,9 @@ def player_model(
     """The value of the player's `model` prop: a JSON object.
 
     The weights are one base64 block of little-endian float32: filters [K, C, 3, 3], then weight
-    [out, in] and bias of each layer, first to last, absent biases as zeros. `version` is a hash
-    of config and weights: recordings refer to the automaton by it.
+    [out, in] and bias of each layer, first to last, absent biases as zeros, then the genes
+    [kinds, hidden]. `version` is a hash of config and weights: recordings refer to the automaton
+    by it.
 
     Args:
         source: a loaded checkpoint, or an automaton.
@@ -44,6 +45,8 @@ def player_model(
         title: shown in the player; the checkpoint's own when None.
         series: a job's id: newer weights of the same series replace those of the running
             automaton; any other model starts from a seed.
+
+    `kinds` names the kinds, where the checkpoint's emoji say what they are.
 
     `decoder`, where the checkpoint has one, is what the player draws it with; see
     `player_decoder`. `brush` is the eraser's initial radius in cells.
@@ -66,6 +69,7 @@ def player_model(
         "height": min(height, MAX_SIDE),
         "width": min(width, MAX_SIDE),
         "config": config,
+        "kinds": [] if isinstance(source, NCA) else source.kind_names,
         "fire_threshold": threshold(nca.config.fire_rate),
         "weights": base64.b64encode(weights).decode(),
         "decoder": None if isinstance(source, NCA) else player_decoder(source.decoder),
@@ -138,16 +142,18 @@ def nca_from_player(sent: Any, limits: Limits | None = None) -> NCA:
                 at += layer.out_features
             else:
                 at = _fill(layer.bias, numbers, at)
+        if nca.genes is not None:
+            _fill(nca.genes, numbers, at)
     return nca
 
 
 def _parts(nca: NCA) -> list[Tensor]:
-    """Filters, then weight and bias of each layer, zeros where a layer has no bias."""
+    """Filters, then weight and bias of each layer, zeros where a layer has no bias; then genes."""
     parts: list[Tensor] = [nca.filters]
     for layer in _linears(nca):
         absent = layer.weight.new_zeros(layer.out_features)
         parts += [layer.weight, absent if layer.bias is None else layer.bias]
-    return parts
+    return parts if nca.genes is None else [*parts, nca.genes]
 
 
 def _linears(nca: NCA) -> list[nn.Linear]:

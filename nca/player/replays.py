@@ -23,7 +23,7 @@ from nca.config import BadInput, Limits, checked
 from nca.model import NCA
 from nca.player.models import MAX_SIDE, NO_MODEL, nca_from_player
 from nca.render import to_rgba8
-from nca.state import make_seed
+from nca.state import repaint
 
 MAX_TEXT = 24 * 2**20  # characters of JSON: 256 x 256 cells of 32 channels and some automata
 MAX_EVENTS = 20_000
@@ -33,7 +33,7 @@ MAX_PIXELS = 20_000_000  # of all frames together; above, only every second or t
 MAX_VALUE = 1e6  # larger values mean that the state has diverged
 CHUNK = 16  # states held in memory at a time: a state is much larger than its frame
 DAMAGED = "The recording is damaged; please play it again."
-_ARITY = {"erase": 3, "box": 4, "seed": 2, "angle": 1, "model": 1}
+_ARITY = {"erase": 3, "box": 4, "seed": 2, "plant": 3, "paint": 4, "angle": 1, "model": 1}
 
 Side = Annotated[int, Field(ge=1, le=MAX_SIDE)]
 Version = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
@@ -103,11 +103,13 @@ def _check_event(event: list[Any], before: int, last: int) -> None:
         and _ARITY.get(kind) == len(numbers)
         and (kind == "model" or all(_is_number(n) for n in numbers))
     )
-    if fits and kind in ("box", "seed"):
+    if fits and kind in ("plant", "paint"):
+        fits = type(numbers[-1]) is int and 1 <= numbers[-1] <= 255
+    if fits and kind in ("box", "seed", "plant"):
         fits = all(type(n) is int for n in numbers)
     if fits and kind == "model":
         fits = isinstance(numbers[0], str) and len(numbers[0]) == 16
-    if fits and kind in ("erase", "box"):
+    if fits and kind in ("erase", "box", "paint"):
         fits = all(0 <= n <= 2 * MAX_SIDE for n in numbers[2:])
     if not fits:
         raise BadInput(DAMAGED)
@@ -120,7 +122,7 @@ def _is_number(n: Any) -> bool:
 def runs_of(event: list[Any], height: int, width: int, circular: bool) -> Iterator[Run]:
     """The cells of an edit as runs (y, x0, x1), clipped or wrapped, as in web/events.js."""
     _, kind, x, y, *more = event
-    if kind == "seed":
+    if kind in ("seed", "plant"):
         spans = [(y, x, x + 1)]
     elif kind == "box":
         spans = [(row, x, x + more[0]) for row in range(y, y + more[1])]
@@ -233,10 +235,19 @@ def _edited(x: Tensor, event: list[Any], nca: NCA) -> Tensor:
     x = x.clone()
     height, width = x.shape[1:3]
     config = nca.config
+    kind = int(event[-1]) if event[1] in ("plant", "paint") else 1
+    if kind > max(1, config.kinds):
+        raise BadInput(DAMAGED)
+    runs = runs_of(event, height, width, config.padding == "circular")
     value: Tensor | float = 0.0
-    if event[1] == "seed":
-        value = make_seed(config.channels, 1, 1, hidden=config.seed_hidden)[0, 0, 0]
-    for row, start, stop in runs_of(event, height, width, config.padding == "circular"):
+    if event[1] == "paint":
+        cells = torch.zeros(1, height, width, dtype=torch.bool)
+        for row, start, stop in runs:
+            cells[0, row, start:stop] = True
+        return repaint(x, kind, cells) if config.kinds else x
+    if event[1] in ("seed", "plant"):
+        value = nca.seed(1, 1, kind)[0, 0, 0].cpu()
+    for row, start, stop in runs:
         x[0, row, start:stop] = value
     return x
 

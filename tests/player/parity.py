@@ -81,6 +81,9 @@ def errors(tests: Sequence[dict[str, Any]], results: Sequence[Result]) -> dict[s
     by_name = {test["name"]: test for test in tests}
     found: dict[str, dict[str, float]] = defaultdict(dict)
     for result in results:
+        if by_name[result["name"]]["model"]["config"].get("kinds") and result["engine"] != "js":
+            assert result["why"] == "its cells carry genes"
+            continue
         assert "state" in result, result
         error = error_of(by_name[result["name"]], result["state"])
         found[result["engine"]][result["name"]] = error

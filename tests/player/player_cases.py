@@ -74,6 +74,17 @@ def make_case(
     }
 
 
+def kinds_case(name: str, config: NCAConfig, steps: int) -> dict[str, Any]:
+    """Three kinds that meet, a wound, and living cells that know no kind."""
+    nca = zoo_model(config, seed=5)
+    x = nca.seed(3, (13, 16), kind=(1, 2, 3))
+    start = x[0] + x[1].roll((-3, 5), (0, 1)) + x[2].roll((4, -5), (0, 1))
+    start = nca.grow(start[None], 12, seed=3)[0]
+    start[:, 6:8] = 0
+    start[3:5, 9:12, -1] = 0
+    return make_case(name, nca, start, steps, 12, 3, 0.0)
+
+
 def cases(steps: int = STEPS) -> Iterator[dict[str, Any]]:
     """Growth from a seed under every setting, and a life that starts in the middle."""
     for number, (name, values) in enumerate(CONFIGS.items()):
@@ -86,6 +97,8 @@ def cases(steps: int = STEPS) -> Iterator[dict[str, Any]]:
         start = torch.rand(19, 18, 16, generator=torch.Generator().manual_seed(5)) * 0.2 - 0.05
         start[..., 3] *= torch.rand(19, 18, generator=torch.Generator().manual_seed(6)) > 0.95
         yield make_case(name, nca, start, 3, 4_000_000_000, 2**32 - 1, 0.0)
+    for name, padding in (("kinds", "zero"), ("kinds-torus", "circular")):
+        yield kinds_case(name, NCAConfig(kinds=3, padding=padding), steps)
     for folder in sorted(CHECKPOINTS.glob("*/model.safetensors"))[:1]:
         from nca.checkpoint import load_checkpoint
 

@@ -16,7 +16,7 @@ from nca.model import NCA
 def zoo_model(config: NCAConfig, seed: int = 0, pull: float = 0.15) -> NCA:
     nca = NCA(config)
     draw = torch.Generator().manual_seed(seed)
-    c = config.channels
+    c = config.rule_channels
 
     def normal(*shape: int) -> torch.Tensor:
         return torch.randn(*shape, generator=draw)
@@ -58,4 +58,6 @@ def zoo_model(config: NCAConfig, seed: int = 0, pull: float = 0.15) -> NCA:
                 first.weight[2 * c + unit, row + 3] = sign
                 last.weight[3, 2 * c + unit] = 0.35
         last.weight /= config.step_size
+        if nca.genes is not None:
+            nca.genes.copy_(0.3 * normal(*nca.genes.shape))
     return nca

@@ -118,19 +118,25 @@ export class JSEngine extends MemoryEngine {
     this.angle = null;
     // Weights in blocks of four outputs, [outputs / 4][inputs][4], so that four sums stay in
     // registers; doubles, because JavaScript computes in doubles.
-    const { channels, padded, filters } = model;
+    const { seen, padded, filters, kinds, genes } = model;
     this.layers = model.layers.map(({ inputs, outputs, weight, bias }, index) => {
       const rows = index ? roundUp(inputs, 4) : filters * padded;
       const packed = new Float64Array(rows * roundUp(outputs, 4));
       for (let i = 0; i < inputs; i++) {
-        const row = index ? i : Math.floor(i / channels) * padded + (i % channels);
+        const row = index ? i : Math.floor(i / seen) * padded + (i % seen);
         for (let o = 0; o < outputs; o++) {
           packed[(o >> 2) * rows * 4 + row * 4 + (o & 3)] = weight[o * inputs + i];
         }
       }
-      const biases = new Float64Array(roundUp(outputs, 4));
-      biases.set(bias);
-      return { rows, outputs: biases.length, weight: packed, bias: biases };
+      // The first layer has one row of biases for cells of no kind, and one for each kind.
+      const n = roundUp(outputs, 4);
+      const biases = new Float64Array(n * (index ? 1 : 1 + kinds));
+      for (let k = 0; k * n < biases.length; k++) {
+        for (let o = 0; o < outputs; o++) {
+          biases[k * n + o] = bias[o] + (k ? genes[(k - 1) * outputs + o] : 0);
+        }
+      }
+      return { rows, outputs: n, weight: packed, bias: biases };
     });
     const widest = Math.max(...this.layers.map(({ rows, outputs }) => Math.max(rows, outputs)));
     this.scratch = [new Float64Array(2 * widest), new Float64Array(2 * widest)];
@@ -171,6 +177,7 @@ export class JSEngine extends MemoryEngine {
     if (model.circular) grid.wrap(state, padded);
     for (let i = 0; i < grid.cells; i++) alive[i] = live[i] && state[i * padded + 3] > threshold;
     this.#spread(alive, pre);
+    if (model.kinds) this.#inherit();
     if (this.everywhere || model.lifts) near.fill(1);
     else {
       this.#spread(pre, near);
@@ -202,6 +209,39 @@ export class JSEngine extends MemoryEngine {
     }
   }
 
+  // Cells without a kind that touch life take that of their neighbour with the highest alpha, the
+  // first in reading order among equals; see inherit_kinds in nca/state.py.
+  #inherit() {
+    const { grid, model, state, pre } = this;
+    const { height, width, across, padded } = grid;
+    const found = [];
+    for (let y = 0; y < height; y++) {
+      for (let x = 0, i = grid.index(y, 0); x < width; x++, i++) {
+        if (!pre[i] || state[i * padded + model.seen] !== 0) continue;
+        let [highest, kind] = [-Infinity, 0];
+        for (let tap = 0; tap < 9; tap++) {
+          const [dy, dx] = [Math.floor(tap / 3) - 1, (tap % 3) - 1];
+          const outside = y + dy < 0 || y + dy >= height || x + dx < 0 || x + dx >= width;
+          if (tap === 4 || (outside && !model.circular)) continue;
+          const there = i + dy * across + dx;
+          if (state[there * padded + 3] > highest) {
+            highest = state[there * padded + 3];
+            kind = this.#kind(there);
+          }
+        }
+        if (kind) found.push(i, kind);
+      }
+    }
+    // Written at the end: a cell does not inherit what its neighbour has just inherited.
+    for (let n = 0; n < found.length; n += 2) state[found[n] * padded + model.seen] = found[n + 1];
+  }
+
+  #kind(i) {
+    const { kinds, padded, seen } = this.model;
+    const held = kinds ? this.state[i * padded + seen] : 0;
+    return held > 0 ? Math.min(Math.floor(held), kinds) : 0;
+  }
+
   // 3 x 3 maximum of a byte map, after filling its border.
   #spread(from, to) {
     const { grid, model } = this;
@@ -222,21 +262,22 @@ export class JSEngine extends MemoryEngine {
   // Writes the updates of cells i and j into `change`, from index `d` on.
   #update(i, j, d) {
     const { layers } = this;
-    const { channels } = this.model;
+    const { channels, seen } = this.model;
     let x = this.scratch[0];
     let y = this.scratch[1];
     const half = x.length / 2;
     this.#perceive(i, x, 0);
     this.#perceive(j, x, half);
     for (let l = 0; l < layers.length; l++) {
-      linear(layers[l], x, y, half, l + 1 < layers.length);
+      const [k, m] = l ? [0, 0] : [this.#kind(i), this.#kind(j)];
+      linear(layers[l], x, y, half, l + 1 < layers.length, k, m);
       const swap = x;
       x = y;
       y = swap;
     }
     for (let c = 0; c < channels; c++) {
-      this.change[d + c] = x[c];
-      this.change[d + channels + c] = x[half + c];
+      this.change[d + c] = c < seen ? x[c] : 0; // a kind never changes
+      this.change[d + channels + c] = c < seen ? x[half + c] : 0;
     }
   }
 
@@ -259,18 +300,19 @@ export class JSEngine extends MemoryEngine {
   }
 }
 
-// One layer for two cells at once, whose values lie `half` apart: two cells by four outputs in
-// registers is 2.5 times as fast as one cell by four.
-function linear({ rows, outputs, weight, bias }, x, y, half, relu) {
-  for (let o = 0, w = 0; o < outputs; o += 4) {
-    let a = bias[o];
-    let b = bias[o + 1];
-    let c = bias[o + 2];
-    let d = bias[o + 3];
-    let e = a;
-    let f = b;
-    let g = c;
-    let h = d;
+// One layer for two cells at once, whose values lie `half` apart and whose biases are in rows `k` and
+// `m`: two cells by four outputs in registers is 2.5 times as fast as one cell by four.
+function linear({ rows, outputs, weight, bias }, x, y, half, relu, k, m) {
+  const there = (m - k) * outputs;
+  for (let o = 0, w = 0, at = k * outputs; o < outputs; o += 4, at += 4) {
+    let a = bias[at];
+    let b = bias[at + 1];
+    let c = bias[at + 2];
+    let d = bias[at + 3];
+    let e = bias[there + at];
+    let f = bias[there + at + 1];
+    let g = bias[there + at + 2];
+    let h = bias[there + at + 3];
     for (let r = 0; r < rows; r++, w += 4) {
       const u = x[r];
       const v = x[half + r];

@@ -21,6 +21,7 @@ export class WasmEngine extends MemoryEngine {
   static label = "WebAssembly";
 
   static cannot(model, height, width, { wasm }) {
+    if (model.kinds) return "its cells carry genes";
     return wasm ? null : "this page may not run WebAssembly";
   }
 

@@ -225,6 +225,7 @@ export class WebGLEngine {
 
   static cannot(model, height, width) {
     if (typeof document === "undefined") return "there is no page";
+    if (model.kinds) return "its cells carry genes";
     // Four draw buffers are guaranteed, eight are common: checked again when the engine starts.
     if (model.padded > 32) return "too many channels";
     const between = model.config.hidden;

@@ -1,6 +1,8 @@
 // Edits of the grid, as events [step, kind, ...numbers]: kept for rewinding and replays.
 // An event at step s acts before step s. nca/player/replays.py does the same, cell for cell:
 //   erase x y radius | box x y width height | seed x y | angle radians | model version
+// and, of an automaton with kinds:
+//   plant x y kind | paint x y radius kind
 
 const mod = (a, n) => ((a % n) + n) % n;
 
@@ -19,9 +21,9 @@ export function runsOf([, kind, x, y, a, b], height, width, circular) {
     runs.push([at, start, Math.min(start + length, width)]);
     if (start + length > width) runs.push([at, 0, start + length - width]);
   };
-  if (kind === "seed") add(y, x, x + 1);
+  if (kind === "seed" || kind === "plant") add(y, x, x + 1);
   else if (kind === "box") for (let row = y; row < y + b; row++) add(row, x, x + a);
-  else if (kind === "erase") {
+  else if (kind === "erase" || kind === "paint") {
     for (let row = Math.ceil(y - a); row <= Math.floor(y + a); row++) {
       const inside = (column) => (column - x) * (column - x) + (row - y) * (row - y) <= a * a;
       let from = Math.ceil(x - a);

@@ -24,7 +24,7 @@ export function withDecoder(model) {
   const { decoder } = model.sent;
   if (!decoder) return model;
   const numbers = halves(decodeBase64(decoder.weights));
-  return { ...model, decoder: parseDecoder(decoder, numbers, model.filters * model.channels) };
+  return { ...model, decoder: parseDecoder(decoder, numbers, model.filters * model.seen) };
 }
 
 // What Python sends as `decoder` in a player_model: {hidden, patches, waves, weights}.

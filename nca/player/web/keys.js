@@ -17,6 +17,7 @@ export function pressKey(player, event) {
     r: () => player.reset(),
     e: () => player.setTool("erase"),
     p: () => player.setTool("seed"),
+    g: () => player.run.model.kinds && player.setTool("genes"),
     l: () => player.setTool("look"),
     "[": () => player.input(Object.assign(player.ui.input("brush"), { value: player.brush - 1 })),
     "]": () => player.input(Object.assign(player.ui.input("brush"), { value: player.brush + 1 })),
@@ -57,7 +58,7 @@ function moveCursor(player, key) {
 function useAtCursor(player) {
   if (!player.cursor) return;
   const [x, y] = [Math.floor(player.cursor.px), Math.floor(player.cursor.py)];
-  if (player.tool === "erase") player.erase(x, y);
+  if (player.brushes) player.brushAt(x, y);
   else if (player.tool === "seed") player.plant(x, y);
   else player.inspect({ x, y });
   player.say(`${player.tool} at column ${x}, row ${y}`);

@@ -15,6 +15,13 @@ const button = (act, label, content, extra = "") =>
 const tool = (name, label, path) =>
   button(`tool:${name}`, label, `${icon(path)}<span>${label}</span>`, 'aria-pressed="false"');
 
+// A button for each kind; `names`: one for each.
+export const kindButtons = (names) =>
+  names.map((name, k) => {
+    const label = `Kind ${k + 1}${name ? `, ${name}` : ""}: plant it`;
+    return button(`kind:${k + 1}`, label, name || String(k + 1), 'aria-pressed="false"');
+  }).join("");
+
 const damage = ([shape, { label, icon: path }]) =>
   button(`damage:${shape}`, `Damage: ${label}`, icon(path));
 
@@ -50,8 +57,10 @@ const MARKUP = `
     <div class="tools" role="group" aria-label="What touching the picture does">
       ${tool("erase", "Damage", '<path d="M4 16.5 13 7.5l5.5 5.5-6 6H6.5zM9 11.5l5.5 5.5M12 20h8"/>')}
       ${tool("seed", "Plant", '<path d="M12 20v-8M12 13c0-4 2.5-6.5 7-7 0 4.5-2.5 7-7 7zM12 15.5c0-3-2-5-6-5.5 0 3.5 2 5.5 6 5.5z"/>')}
+      ${tool("genes", "Genes", '<path d="M8 4c0 5 8 5 8 10s-8 5-8 6M16 4c0 5-8 5-8 10s8 5 8 6M9 7h6M9 17h6"/>')}
       ${tool("look", "Look", '<circle cx="11" cy="11" r="6"/><path d="m15.5 15.5 5 5"/>')}
     </div>
+    <div class="kinds" role="group" aria-label="Kind" hidden></div>
     <div class="damages" role="group" aria-label="Damage">
       ${Object.entries(SHAPES).map(damage).join("")}
     </div>
@@ -85,6 +94,7 @@ const MARKUP = `
       <dt>[ ]</dt><dd>brush size</dd><dt>&minus; +</dt><dd>speed</dd>
       <dt>V</dt><dd>next view</dd><dt>1 &hellip; ${Object.keys(SHAPES).length}</dt><dd>damage at once</dd>
       <dt>F</dt><dd>full screen</dd><dt>D</dt><dd>cells or fine</dd>
+      <dt class="kinded">G</dt><dd class="kinded">repaint genes</dd>
     </dl>
     <p class="spoken" aria-live="polite"></p>
     <p class="spoken" id="hint">Arrow keys move a cursor, enter uses the tool there, space plays and
@@ -110,6 +120,7 @@ export function buildPlayer(host) {
     picture: one(".picture"),
     fine: one(".fine"),
     detail: one(".detail"),
+    kinds: one(".kinds"),
     over: one(".over"),
     caption: one(".caption"),
     finger: one(".finger"),

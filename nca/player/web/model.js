@@ -19,16 +19,19 @@ export function encodeBase64(view) {
 
 export const roundUp = (n, multiple) => Math.ceil(n / multiple) * multiple;
 
-// Weights arrive in one block: filters [K, C, 3, 3], then weight [out, in] and bias per layer.
+// Weights arrive in one block: filters [K, C, 3, 3], then weight [out, in] and bias per layer, then
+// the genes of the kinds, [kinds, hidden]. With kinds, C here is one less than a state's channels,
+// whose last one holds the kind of the cell.
 export function parseModel(sent) {
   const { config } = sent;
   const numbers = new Float32Array(decodeBase64(sent.weights).buffer);
-  const channels = config.channels;
+  const { channels, kinds = 0 } = config;
+  const seen = channels - (kinds > 0 ? 1 : 0);
   const filters = config.laplacian === "none" ? 3 : 4;
   let at = 0;
   const take = (n) => numbers.subarray(at, (at += n));
-  const bank = take(filters * channels * 9);
-  const widths = [filters * channels, ...config.hidden, channels];
+  const bank = take(filters * seen * 9);
+  const widths = [filters * seen, ...config.hidden, seen];
   const layers = [];
   for (let i = 0; i + 1 < widths.length; i++) {
     const [inputs, outputs] = [widths[i], widths[i + 1]];
@@ -40,12 +43,16 @@ export function parseModel(sent) {
     }
     layers.push(layer);
   }
+  const genes = take(kinds * config.hidden[0]);
   if (at !== numbers.length) throw new Error("the weights do not fit the model");
   const model = {
     sent,
     config,
     version: sent.version,
     channels,
+    seen,
+    kinds,
+    genes,
     padded: roundUp(channels, 4),
     filters,
     bank,
@@ -82,12 +89,12 @@ export function activations(model, perceived) {
 
 // The filter bank with the second and third filter rotated, as [filter][tap][padded channel].
 export function turnedBank(model, angle) {
-  const { channels, padded, filters, bank } = model;
+  const { seen, padded, filters, bank } = model;
   const out = new Float32Array(filters * 9 * padded);
   const cos = Math.fround(Math.cos(angle));
   const sin = Math.fround(Math.sin(angle));
-  const plane = channels * 9;
-  for (let c = 0; c < channels; c++) {
+  const plane = seen * 9;
+  for (let c = 0; c < seen; c++) {
     for (let tap = 0; tap < 9; tap++) {
       const at = c * 9 + tap;
       const [x, y] = [bank[plane + at], bank[2 * plane + at]];
@@ -102,22 +109,33 @@ export function turnedBank(model, angle) {
   return out;
 }
 
+// Gives the cells of runs [y, x0, x1) of a dense state another kind; empty ones stay empty.
+export function repaint(model, dense, width, runs, kind) {
+  const n = model.channels;
+  for (const [y, x0, x1] of runs) {
+    for (let at = (y * width + x0) * n; at < (y * width + x1) * n; at += n) {
+      if (dense.subarray(at, at + n).some((value) => value !== 0)) dense[at + model.seen] = kind;
+    }
+  }
+}
+
 const VISIBLE = ["red", "green", "blue", "alpha"];
 
 // As channel_name in nca/anatomy.py.
 export const channelName = (channel) => VISIBLE[channel] ?? `hidden ${channel - 3}`;
 
-// A seed state, one living cell in the middle, as in nca/state.py.
-export function seedCell(model) {
+// A seed state, one living cell of a kind in the middle, as in nca/state.py.
+export function seedCell(model, kind = 1) {
   const cell = new Float32Array(model.channels);
   cell.fill(1, 3);
   if (!model.config.seed_hidden) cell.fill(0, 4);
+  if (model.kinds) cell[model.seen] = kind;
   return cell;
 }
 
-export function seedState(model, height, width) {
+export function seedState(model, height, width, kind = 1) {
   const state = new Float32Array(height * width * model.channels);
   const middle = (height >> 1) * width + (width >> 1);
-  state.set(seedCell(model), middle * model.channels);
+  state.set(seedCell(model, kind), middle * model.channels);
   return state;
 }

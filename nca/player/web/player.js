@@ -9,7 +9,7 @@ import { followTheme, GROUND } from "./ground.js";
 import { Healing } from "./healing.js";
 import { Inspector } from "./inspector.js";
 import { pressKey } from "./keys.js";
-import { buildPlayer, showPlaying } from "./markup.js";
+import { buildPlayer, kindButtons, showPlaying } from "./markup.js";
 import { decodeBase64, parseModel } from "./model.js";
 import { Overlay } from "./overlay.js";
 import { pictureSize } from "./paint.js";
@@ -98,7 +98,8 @@ class Player {
       return;
     }
     this.demo.end();
-    this.#fillViews(model.channels);
+    this.#fillKinds(model, sent.kinds ?? []);
+    this.#fillViews(model);
     this.#fillGrids(sent);
     this.#start(model, sent.height, sent.width, seed);
   }
@@ -191,6 +192,31 @@ class Player {
     this.cut(x, y, radius);
   }
 
+  // Whether the tool is used along a drag.
+  get brushes() {
+    return this.tool === "erase" || this.tool === "genes";
+  }
+
+  // Uses the brush: erases, or repaints with the genes of the chosen kind.
+  brushAt(x, y) {
+    if (this.tool === "genes") this.paint(x, y);
+    else this.erase(x, y);
+  }
+
+  // Gives the living cells of a disc the genes of a kind.
+  paint(x, y, radius = this.brush, kind = this.run.kind) {
+    this.demo.end();
+    this.healing.forget(); // it is to become another picture
+    this.#flash(this.run.act("paint", x, y, radius, kind), this.run.living());
+  }
+
+  // The kind that is planted, that genes are painted of, and that the automaton starts again from.
+  setKind(kind) {
+    this.run.kind = kind;
+    if (this.tool !== "genes") this.setTool("seed");
+    this.#showState();
+  }
+
   // Erases without ending the demonstration.
   cut(x, y, radius) {
     this.#hurt("erase", x, y, radius);
@@ -207,7 +233,7 @@ class Player {
     const { run } = this;
     if (!(x >= 0 && y >= 0 && x < run.width && y < run.height)) return;
     this.healing.forget(); // what grows from the seed was not in the reference
-    this.#flash(run.act("seed", x, y));
+    this.#flash(run.model.kinds ? run.act("plant", x, y, run.kind) : run.act("seed", x, y));
   }
 
   // Applies the damage of one of SHAPES.
@@ -418,7 +444,7 @@ class Player {
   // Draws the cursor, the flashes and the watched cell.
   drawOver(now = performance.now()) {
     const at = this.pointer.at ?? this.cursor;
-    this.overlay.draw(now, this.run, this.inspector.cell, at, this.tool === "erase" && this.brush);
+    this.overlay.draw(now, this.run, this.inspector.cell, at, this.brushes && this.brush);
   }
 
   // ------------------------------------------------------------------ controls
@@ -427,9 +453,22 @@ class Player {
     this.ui.spoken.textContent = text;
   }
 
-  #fillViews(channels) {
+  // Buttons for the kinds, where there are several; `names`: of each.
+  #fillKinds(model, names) {
+    const { ui, run } = this;
+    const several = model.kinds > 1;
+    ui.player.classList.toggle("several", several);
+    ui.kinds.hidden = !several;
+    const named = Array.from({ length: model.kinds }, (_, k) => names[k] ?? "");
+    ui.kinds.innerHTML = several ? kindButtons(named) : "";
+    if (!(run.kind <= model.kinds)) run.kind = 1;
+    if (!several && this.tool === "genes") this.tool = "erase";
+  }
+
+  #fillViews({ channels, seen }) {
     const names = [["rgba", "Colour"], ["alpha", "Alpha"], ["all", "All channels"]];
-    for (let c = 4; c < channels; c++) names.push([String(c), `Hidden ${c - 3}`]);
+    for (let c = 4; c < seen; c++) names.push([String(c), `Hidden ${c - 3}`]);
+    if (seen < channels) names.push([String(seen), "Kind"]);
     const select = this.ui.input("view");
     select.replaceChildren(...names.map(([value, text]) => new Option(text, value)));
     if (!names.some(([value]) => value === String(this.view))) this.view = "rgba";
@@ -477,6 +516,9 @@ class Player {
     for (const button of ui.all("tool:")) {
       button.setAttribute("aria-pressed", String(button.dataset.act === `tool:${this.tool}`));
     }
+    for (const button of ui.all("kind:")) {
+      button.setAttribute("aria-pressed", String(button.dataset.act === `kind:${run.kind}`));
+    }
   }
 
   // The whole window, where the browser can; else nothing.
@@ -502,6 +544,7 @@ class Player {
     }
     else if (kind === "full") this.toggleFull();
     else if (kind === "tool") this.setTool(what);
+    else if (kind === "kind") this.setKind(Number(what));
     else if (kind === "damage") this.damage(what);
     else if (kind === "ground") {
       const now = this.ground ?? this.host.dataset.theme;

@@ -1,4 +1,4 @@
-// Touch and mouse input on the picture: erase along a drag, plant a seed, inspect a cell.
+// Touch and mouse input on the picture: erase or repaint along a drag, plant a seed, inspect a cell.
 
 const DOUBLE_MS = 350;
 const DOUBLE_PX = 16;
@@ -57,7 +57,7 @@ export class Pointer {
       this.pressed = null;
     } else if (player.tool === "look") player.inspect({ x: at.x, y: at.y });
     else {
-      player.erase(at.x, at.y);
+      player.brushAt(at.x, at.y);
       this.heldAt = player.run.t; // already erased at this step
     }
     player.wake();
@@ -67,13 +67,13 @@ export class Pointer {
     const { player } = this;
     if (!player.run.model) return;
     const at = (this.at = this.#where(event));
-    if (this.down && player.tool === "erase") this.#eraseTo(at);
+    if (this.down && player.brushes) this.#brushTo(at);
     if (this.down && player.tool === "look") player.inspect({ x: at.x, y: at.y });
     player.wake();
   }
 
-  // A fast drag skips cells: erase along the line, unless the pointer moved to another tile.
-  #eraseTo(at) {
+  // A fast drag skips cells: brush along the line, unless the pointer moved to another tile.
+  #brushTo(at) {
     const { player, last } = this;
     const { run, brush } = player;
     const [dx, dy] = [at.px - last.px, at.py - last.py];
@@ -83,16 +83,16 @@ export class Pointer {
     if (Math.abs(dx) > run.width / 2 || Math.abs(dy) > run.height / 2) return;
     for (let i = 1; i <= n; i++) {
       const { x, y } = this.#cell(last.px + (dx * i) / n, last.py + (dy * i) / n, run);
-      player.erase(x, y);
+      player.brushAt(x, y);
     }
   }
 
   // A brush held still erases again at every step.
   hold() {
     const { player } = this;
-    if (!this.down || player.tool !== "erase" || player.run.t === this.heldAt) return;
+    if (!this.down || !player.brushes || player.run.t === this.heldAt) return;
     this.heldAt = player.run.t;
-    player.erase(this.at.x, this.at.y);
+    player.brushAt(this.at.x, this.at.y);
   }
 
   #lift(event) {

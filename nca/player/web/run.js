@@ -4,7 +4,7 @@
 // that earlier steps can be computed again and the last 600 can be sent to the server.
 import { makeEngine } from "./engines.js";
 import { runsOf } from "./events.js";
-import { encodeBase64, seedCell, seedState } from "./model.js";
+import { encodeBase64, repaint, seedCell, seedState } from "./model.js";
 
 const KEYFRAME_EVERY = 50;
 const HISTORY_BYTES = 64 * 2 ** 20;
@@ -50,6 +50,7 @@ export class Run {
   // context: {wasm, wanted}, see engines.js.
   constructor(context) {
     this.context = context;
+    this.kind = 1; // of new seeds, where there are kinds
     this.angle = 0;
     this.avoid = [];
   }
@@ -70,7 +71,7 @@ export class Run {
   // Restarts from a seed state with another fire seed.
   reset(seed = randomSeed()) {
     const newest = this.pending;
-    this.#begin(seedState(this.model, this.height, this.width), 0, seed);
+    this.#begin(seedState(this.model, this.height, this.width, this.kind), 0, seed);
     if (newest) this.swap(newest);
   }
 
@@ -130,21 +131,28 @@ export class Run {
     // Turning the dial while paused counts as one event.
     if (kind === "angle" && last?.[0] === this.t && last[1] === "angle") this.events.pop();
     this.events.push(event);
-    if (kind === "seed") this.empty = false;
+    if (kind === "seed" || kind === "plant") this.empty = false;
     return this.#apply(event);
   }
 
   #apply(event) {
     const [, kind, value] = event;
+    const seeds = kind === "seed" || kind === "plant";
     if (kind === "angle") this.angle = value;
     else if (kind === "model") {
       this.model = this.models.get(value);
       this.engine.setModel(this.model);
     } else {
       const runs = runsOf(event, this.height, this.width, this.model.circular);
-      this.engine.fill(runs, kind === "seed" ? seedCell(this.model) : null);
+      if (kind === "paint") {
+        const dense = this.engine.read();
+        repaint(this.model, dense, this.width, runs, event[5]);
+        this.engine.setState(dense, this.height, this.width);
+        return runs;
+      }
+      this.engine.fill(runs, seeds ? seedCell(this.model, event[4]) : null);
       for (const [y, x0, x1] of runs) {
-        this.mask?.cells.fill(kind === "seed" ? 1 : 0, y * this.width + x0, y * this.width + x1);
+        this.mask?.cells.fill(seeds ? 1 : 0, y * this.width + x0, y * this.width + x1);
       }
       return runs;
     }
@@ -277,7 +285,7 @@ export class Run {
 
   #loop() {
     const { model, height, width, angle } = this;
-    const packed = pack(seedState(model, height, width), model.channels);
+    const packed = pack(seedState(model, height, width, this.kind), model.channels);
     const grown = Math.round(LOOP_GROWS * Math.max(1, Math.max(height, width) / 72));
     const frame = { t: 0, angle, version: model.version, packed };
     const events = [[grown, "box", 0, 0, width >> 1, height]];

@@ -39,7 +39,8 @@ def intents_html(choices: Mapping[str, str], chosen: str) -> str:
 
 def others() -> list[str]:
     """The names of other systems' recipes."""
-    return [name for name in RECIPES if name not in INTENTS]
+    # The form takes one picture; recipes for kinds need one for each.
+    return [name for name in RECIPES if name not in INTENTS and not RECIPES[name].nca.kinds]
 
 
 def others_html(times: Mapping[str, str], scores: Mapping[str, str], chosen: str) -> str:

@@ -1,0 +1,149 @@
+"""Scores of an automaton with kinds: each against its own picture, and how one becomes another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from itertools import permutations
+from statistics import median
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+
+from nca.evaluate import Plan, Scores, evaluate, log10_error
+from nca.fire import item_seeds
+from nca.healing import HEALED
+from nca.model import NCA
+from nca.state import repaint
+
+MORPH_FOR = 200  # steps from the repainting of a body until it is scored, and that it grew before
+
+
+class ZooScores(BaseModel):
+    """What the battery found of every kind; `model_dump()` is JSON.
+
+    Attributes:
+        kinds: the scores of each kind against its own picture.
+        morphs: (from, to, score): a grown body of one kind, all of whose cells were repainted with
+            another, 200 steps later against that one's picture. All ordered pairs.
+        beside: of each kind the score at step 200 of one that grew beside the next kind on a grid
+            of twice the width, against its own picture there.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kinds: tuple[Scores, ...]
+    morphs: tuple[tuple[int, int, float], ...]
+    beside: tuple[float, ...]
+
+    @property
+    def morphed(self) -> int:
+        """How many of the morphs are below -2.5."""
+        return sum(score < HEALED for _, _, score in self.morphs)
+
+    def summary(self) -> dict[str, str]:
+        """Name -> result, each a few words, for a model card or a terminal."""
+        kinds, count = self.kinds, len(self.kinds)
+        shown = {
+            f"log10 error at step {step}, median of {count} kinds": _median(
+                scores.growth[step] for scores in kinds
+            )
+            for step in kinds[0].growth
+        }
+        halves = sum(scores.halves_healed for scores in kinds)
+        squares = sum(scores.centre < HEALED for scores in kinds)
+        shown["half cuts, healed"] = (
+            f"{_median(scores.halves for scores in kinds)} ({halves} of {4 * count})"
+        )
+        shown["centre cut, healed"] = (
+            f"{_median(scores.centre for scores in kinds)} ({squares} of {count})"
+        )
+        if self.morphs:
+            scores = _median(score for _, _, score in self.morphs)
+            shown["one kind repainted as another"] = (
+                f"{scores} ({self.morphed} of {len(self.morphs)} below {HEALED})"
+            )
+        shown["beside another kind"] = _median(self.beside)
+        born = min(scores.born for scores in kinds)
+        shown["seeds that live on, of the least lively kind"] = f"{100 * born:.3g} %"
+        return shown
+
+
+def _median(scores: Iterable[float]) -> str:
+    return f"{median(scores):.2f}"
+
+
+def work(plan: Plan, kinds: int) -> int:
+    """Steps of all lives together that `evaluate_kinds` runs, as it tells `progress`."""
+    return kinds * (_shared(plan, kinds).work + (kinds + 1) * MORPH_FOR)
+
+
+def _shared(plan: Plan, kinds: int) -> Plan:
+    """The plan of one kind: births and trials are shared among the kinds."""
+    return replace(
+        plan, births=-(-plan.births // kinds), trials=-(-plan.trials // kinds) if plan.trials else 0
+    )
+
+
+@torch.no_grad()
+def evaluate_kinds(
+    nca: NCA,
+    targets: Tensor,
+    seed: int = 0,
+    plan: Plan | None = None,
+    progress: Callable[[int], object] = lambda steps: None,
+) -> ZooScores:
+    """Score every kind; equal for equal weights, targets and seed on one machine.
+
+    Args:
+        nca: an automaton with kinds, on any device.
+        targets: of each kind, premultiplied RGBA, float32 [K, H, W, 4], padding included.
+        seed: of the fire masks and the strokes.
+        plan: what to do with each kind; its births and trials are those of all kinds together.
+        progress: told how many steps of single lives were run; they add up to `work`.
+    """
+    targets = targets.to(nca.device)
+    count, height, width = targets.shape[:3]
+    shared = _shared(plan or Plan.for_grid(height, width), count)
+    kinds = tuple(
+        evaluate(nca, target, seed, shared, progress, kind)
+        for kind, target in enumerate(targets, 1)
+    )
+    return ZooScores(
+        kinds=kinds,
+        morphs=_morphs(nca, targets, seed, progress),
+        beside=_beside(nca, targets, seed, progress),
+    )
+
+
+def _morphs(
+    nca: NCA, targets: Tensor, seed: int, progress: Callable[[int], object]
+) -> tuple[tuple[int, int, float], ...]:
+    count, height, width = targets.shape[:3]
+    own = item_seeds(seed, count)
+    bodies = nca.grow(nca.seed(count, (height, width), range(1, count + 1)), MORPH_FOR, own)
+    progress(count * MORPH_FOR)
+    found = []
+    for kind in range(1, count + 1):
+        others = [k for k in range(count) if k != kind - 1]
+        if others:
+            painted = repaint(bodies[others], kind)
+            grown = nca.grow(painted, MORPH_FOR, own[others], t0=MORPH_FOR)
+            progress(len(others) * MORPH_FOR)
+            scores = log10_error(grown, targets[kind - 1])
+            found += [(k + 1, kind, score) for k, score in zip(others, scores, strict=True)]
+    order = {pair: number for number, pair in enumerate(permutations(range(1, count + 1), 2))}
+    return tuple(sorted(found, key=lambda morph: order[morph[:2]]))
+
+
+def _beside(
+    nca: NCA, targets: Tensor, seed: int, progress: Callable[[int], object]
+) -> tuple[float, ...]:
+    count, height, width = targets.shape[:3]
+    kinds = range(1, count + 1)
+    left = nca.seed(count, (height, width), kinds)
+    right = nca.seed(count, (height, width), [kind % count + 1 for kind in kinds])
+    both = nca.grow(torch.cat([left, right], 2), MORPH_FOR, item_seeds(seed, count))
+    progress(count * MORPH_FOR)
+    return tuple(log10_error(both[:, :, :width], targets))

@@ -1,0 +1,83 @@
+"""Scores of an automaton with kinds."""
+
+from __future__ import annotations
+
+import torch
+
+from nca.checkpoint import load_checkpoint, save_checkpoint
+from nca.cli import main
+from nca.config import NCAConfig
+from nca.evaluate import Plan
+from nca.model import NCA
+from nca.player.models import nca_from_player, player_model
+from nca.scorecard import record, score
+from nca.zoo import ZooScores, work
+
+PLAN = Plan(
+    lives=2, births=4, born_by=2, growth=(4, 8), damage_at=4, healing=4, strokes=0, angles=(0,),
+    turned_for=4, late=(), persistence=8, persistence_lives=1, every=4, trials=2,
+    families=("swipe",), healing_for=4,
+)  # fmt: skip
+
+
+def test_every_kind_is_scored_against_its_own_picture(tmp_path):
+    """An untrained automaton stays a seed: the kind whose picture that is scores best."""
+    nca = NCA(NCAConfig(channels=8, hidden=(8,), kinds=2))
+    targets = torch.zeros(2, 12, 12, 4)
+    targets[0, 5:8, 5:8, 3] = 0.9
+    targets[1, 6, 6, 3] = 1
+    save_checkpoint(tmp_path, nca, target=targets, preview=False)
+    assert torch.allclose(load_checkpoint(tmp_path).target, targets, atol=1 / 255)
+    assert load_checkpoint(tmp_path).size == (12, 12)
+    found = score(tmp_path, plan=PLAN)
+    assert isinstance(found, ZooScores)
+    first, second = found.kinds
+    assert first.growth[8] > -2 and second.growth[8] == -12
+    assert found.morphs == ((1, 2, -12.0), (2, 1, first.growth[8])) and found.morphed == 1
+    assert found.beside == (first.growth[8], -12)
+    record(tmp_path, found)
+    card = (tmp_path / "README.md").read_text()
+    assert "1 of 2 below -2.5" in card
+    assert ZooScores.model_validate(load_checkpoint(tmp_path).metrics["battery"]) == found
+
+
+def test_progress_adds_up():
+    from nca.zoo import evaluate_kinds
+
+    nca = NCA(NCAConfig(channels=8, hidden=(8,), kinds=3))
+    done = []
+    evaluate_kinds(nca, torch.zeros(3, 9, 9, 4), plan=PLAN, progress=done.append)
+    assert sum(done) == work(PLAN, 3)
+
+
+def train(folder, *options) -> int:
+    """`nca train`, on a tiny grid, in this process."""
+    small = ["--size", "8", "--padding", "2", "--device", "cpu", "--recipe", "zoo"]
+    for setting in (
+        "hidden=[8]", "batch=2", "pool_size=4", "reseed_count=1", "damage_count=1",
+        "steps_min=4", "steps_max=4",
+    ):  # fmt: skip
+        small += ["--set", setting]
+    return main(["train", *small, *options, "--out", str(folder)])
+
+
+def test_a_zoo_is_trained_by_one_command(tmp_path):
+    folder, emoji = tmp_path / "zoo", ["--emoji", "🦎", "--emoji", "🐠"]
+    assert train(folder, *emoji, "--iterations", "2") == 0
+    assert train(folder, *emoji, "--iterations", "3") == 0, "the same command goes on"
+    saved = load_checkpoint(folder)
+    assert saved.nca.config.kinds == 2 and saved.target.shape == (2, 12, 12, 4)
+    assert saved.kind_names == ["🦎", "🐠"] and saved.info.title == "🦎🐠"
+    assert saved.info.iteration == 3 and (folder / "preview.gif").is_file()
+    sent = player_model(saved)
+    assert sent["kinds"] == ["🦎", "🐠"]
+    again = nca_from_player(sent).state_dict()
+    assert all(torch.equal(value, again[name]) for name, value in saved.nca.state_dict().items())
+
+
+def test_as_many_pictures_as_kinds(tmp_path, capsys):
+    assert train(tmp_path / "a", "--emoji", "🦎", "--emoji", "🐠", "--set", "kinds=5") == 2
+    assert "has 5 kinds and there are 2 pictures; please give one" in capsys.readouterr().err
+    assert train(tmp_path / "b", "--emoji", "🦎") == 2
+    assert "please give at least two pictures" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
