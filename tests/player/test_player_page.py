@@ -498,6 +498,37 @@ def test_what_is_downloaded_is_what_was_seen(opened, padding):
     assert np.abs(last - seen[180]).max() <= 3  # straight alpha in 8 bits, composited twice
 
 
+def test_kinds_are_chosen_planted_painted_and_replayed(opened):
+    page = opened(model(kinds=3))
+    grown(page, 30)
+    page.locator("[data-act='kind:2']").click()
+    assert page.locator("[data-act='kind:2']").get_attribute("aria-pressed") == "true"
+    assert ask(page, "tool") == "seed", "what is chosen is planted"
+    ask(page, "plant(3, 3)")
+    ask(page, "advance(20)")
+    page.locator("[data-act='tool:genes']").click()
+    page.locator("[data-act='kind:3']").click()
+    ask(page, "brushAt(16, 16)")
+    ask(page, "advance(10)")
+    assert ask(page, "run.engine.name") == "js" and page.locator(".player.several").count() == 1
+    state = ask(page, "run.engine.read()")
+    found = np.array(state, np.float32).reshape(SIZE, SIZE, -1)
+    assert {1, 2, 3} <= set(found[..., -1].ravel())
+    recording = ask(page, "recording()")
+    assert [event[1:] for event in recording["events"]] == [
+        ["plant", 3, 3, 2], ["paint", 16, 16, 3, 3]
+    ]  # fmt: skip
+    *_, last = replay_states(read_recording(recording))
+    assert np.abs(last[0].numpy() - found).max() < 1e-3
+    ask(page, "reset()")
+    assert max(ask(page, "run.engine.read()")) == 3, "it starts again as the chosen kind"
+    recording["events"][0][-1] = 4
+    with pytest.raises(BadInput, match="damaged"):
+        list(replay_states(read_recording(recording)))
+    page.evaluate(f"(sent) => {PLAYER}.setModel(sent)", model())
+    assert ask(page, "tool") == "erase" and not page.locator(".kinds").is_visible()
+
+
 def test_mounted_again_the_old_player_is_gone(opened):
     page = opened()
     page.evaluate(
