@@ -194,15 +194,18 @@ class Catalog:
             id = self.collection.add_pulled(key, pulled)
             return CheckpointRef(Kind.COLLECTION, id), pulled.note or ""
 
-    def upload(self, key: str, path: str | Path | None) -> CheckpointRef:
-        """Take an uploaded checkpoint zip into a visitor's collection.
+    def upload(self, key: str, zipped: str | Path | bytes | None) -> CheckpointRef:
+        """Take a checkpoint zip, or the file that holds it, into a visitor's collection.
 
         Raises:
             BadInput: it is too large, or not the zip of a valid checkpoint.
         """
-        if not path or Path(path).stat().st_size > self.settings.limits.zip_bytes:
+        limit = self.settings.limits.zip_bytes
+        is_data = isinstance(zipped, bytes)
+        if not zipped or (len(zipped) if is_data else Path(zipped).stat().st_size) > limit:
             raise BadInput("Please upload the zip of one checkpoint.")
-        id = self.collection.add_upload(key, Path(path).read_bytes())
+        data = zipped if is_data else Path(zipped).read_bytes()
+        id = self.collection.add_upload(key, data)
         return CheckpointRef(Kind.COLLECTION, id)
 
     def forget(self, key: str) -> None:

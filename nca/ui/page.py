@@ -27,6 +27,7 @@ from nca.ui.inspect import story
 from nca.ui.inspect import tab as inspect
 from nca.ui.page_cache import PageCache
 from nca.ui.share import tab as share
+from nca.ui.train import in_browser
 from nca.ui.train import tab as train
 from nca.ui.visitor import HEAD, key_of
 
@@ -100,6 +101,7 @@ def launch_options(settings: Settings, queue: JobQueue) -> dict[str, Any]:
                 health.route(queue),
                 link_preview.route(catalog),
                 *story.routes(settings),
+                *in_browser.routes(),
                 *share.routes(settings),
             ],
             "middleware": [Middleware(PageCache, edit=preview), Middleware(FirstScreen, first)],

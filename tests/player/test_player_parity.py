@@ -69,7 +69,7 @@ def test_the_players_shapes_erase_what_damage_erases():
 
 
 def test_every_module_is_in_the_bundle_after_what_it_imports():
-    orders = [bundle.modules(name) for name in ("player", "story", "site", "worker")]
+    orders = [bundle.modules(name) for name in ("player", "story", "site", "embedded", "worker")]
     paths = [path for folder in bundle.FOLDERS for path in (PLAYER / folder).glob("*.js")]
     assert set().union(*orders) == {path.stem for path in paths}
     assert len({path.stem for path in paths}) == len(paths)

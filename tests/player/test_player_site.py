@@ -104,3 +104,47 @@ def test_another_folder_is_not_overwritten(tmp_path, capsys):
     assert main(["export-site", str(tmp_path), "--checkpoint", "lizard-regenerating"]) == 2
     assert "empty folder" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+NO_STORAGE = "indexedDB.open = () => { throw new DOMException('no', 'SecurityError'); };"
+FULL = """IDBObjectStore.prototype.put = function () {
+  this.transaction.abort();
+  throw new DOMException('full', 'QuotaExceededError');
+};"""
+NO_SIMD = "WebAssembly.compile = () => Promise.reject(new Error('no SIMD'));"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("missing", "sentence"),
+    [
+        (NO_STORAGE, "This browser keeps nothing for this page"),
+        (FULL, "This browser's storage is full"),
+        (NO_SIMD, "does not run WebAssembly with SIMD"),
+    ],
+    ids=["private", "full", "no-simd"],
+)
+def test_what_a_browser_lacks_is_said_in_one_sentence(site, chromium, missing, sentence):
+    """The browser is changed, on the page and in its workers, which are made of blobs."""
+    context = chromium.new_context(viewport={"width": 390, "height": 844})
+    page = context.new_page()
+    page.add_init_script(
+        f"{'' if missing == NO_SIMD else missing} const Made = Blob;"
+        "Blob = function (parts, options) { return new Made(options?.type === 'text/javascript' ? "
+        f"[{missing!r}, ...parts] : parts, options); }};"
+    )
+    errors = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(site)
+    page.wait_for_function(f"() => {TRAINER}")
+    page.select_option("#size", "8")
+    page.select_option("#iterations", "24")
+    page.click("#start")
+    page.wait_for_function(
+        f"(text) => {TRAINER}.out('status').textContent.includes(text)", arg=sentence
+    )
+    if missing != NO_SIMD:  # it trains all the same, to the end
+        page.wait_for_function(f"() => {TRAINER}.training.finished", timeout=60_000)
+        assert page.evaluate(f"() => {TRAINER}.training.iteration") == 24
+    context.close()
+    assert not errors

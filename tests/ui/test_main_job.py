@@ -250,3 +250,24 @@ def test_a_page_goes_on_when_its_server_was_killed(tmp_path, chromium):
         page.wait("#status", "Stopped")
         assert len(second.jobs()) == 1
     context.close()
+
+
+def test_train_in_the_browser_and_grow_it(visit):
+    """No job on the server: the page's own workers train, and the result is on the shelf."""
+    someone = visit()
+    page, trainer = (
+        someone.page,
+        "document.querySelector('#browser-trainer .nca-trainer').ncaTrainer",
+    )
+    someone.tiny(iterations=12)
+    page.locator("#where").get_by_label("in this browser").check()
+    page.locator("#start").click()
+    page.locator("#browser-trainer").get_by_text("Finished after").wait_for()
+    page.locator("#browser-trainer").get_by_text("12 of 12", exact=True).wait_for()
+    assert page.evaluate(f"() => {trainer}.training.scores.growth[96] < 0")
+    page.locator("#browser-trainer").get_by_role("button", name="Grow it").click()
+    page.locator("#shelf").get_by_text("Uploaded").wait_for()
+    page.wait_for_function(
+        "() => document.querySelector('#nca-player .nca-player').ncaPlayer?.sent.height === 24"
+    )
+    assert not someone.errors

@@ -64,10 +64,11 @@ function drawSheet(canvas, pictures, height, width, columns) {
 }
 
 export class LiveTrainer {
-  // `options`: grow, called with a player's model when the visitor wants to see it large; workers
-  // and patience, see Session.
+  // `options`: about, a sentence on where the result goes; grow, called with the training that the
+  // visitor wants to see large; workers and patience, see Session. The host has the attribute `data-shown` while there is something to see.
   constructor(host, options = {}) {
     this.options = options;
+    this.host = host;
     this.root = host.shadowRoot ?? host.attachShadow({ mode: "open" });
     this.root.innerHTML = `<style>${LIVE_STYLE}</style>${LIVE_MARKUP}`;
     followTheme(host, () => this.training && this.#drawCurve());
@@ -120,6 +121,7 @@ export class LiveTrainer {
 
   #list(all) {
     this.root.querySelector(".shelf").hidden = all.length === 0;
+    this.host.toggleAttribute("data-shown", Boolean(all.length || this.training));
     const rows = all.map((training) => {
       const row = document.createElement("li");
       const button = document.createElement("button");
@@ -183,7 +185,7 @@ export class LiveTrainer {
     const cores = this.session.size;
     this.out("cost").textContent =
       `It keeps ${cores} processor core${cores > 1 ? "s" : ""} of this device fully busy until it ` +
-      "ends, which drains a battery. The picture and the automaton stay on this device.";
+      `ends, which drains a battery. ${this.options.about}`;
     this.say(this.noStorage ?? "Training.");
     this.#buttons();
     this.#visibility();
@@ -266,6 +268,7 @@ export class LiveTrainer {
 
   #show(training) {
     this.training = training;
+    this.host.toggleAttribute("data-shown", true);
     this.root.querySelector(".live").hidden = false;
     this.out("title").textContent = training.about.title;
     const { target, height, width } = training.setup;
@@ -360,7 +363,7 @@ export class LiveTrainer {
   async press(action, id) {
     if (action === "stop") this.session?.pause();
     else if (action === "resume") await this.resume();
-    else if (action === "grow") this.options.grow(playerModel(this.training));
+    else if (action === "grow") this.options.grow(this.training);
     else if (action === "download") await this.download();
     else if (action === "remove") await this.remove();
     else if (action === "show" && id !== this.training?.id) {

@@ -1,5 +1,6 @@
 // The static site: the player, the shipped garden and the browser trainer, without a server.
 import { mountPlayer } from "../web/player.js";
+import { playerModel } from "./checkpoint.js";
 import { LiveTrainer } from "./live.js";
 import { BadPicture, drawEmoji, readPicture, targetOf } from "./picture.js";
 
@@ -23,8 +24,9 @@ export async function mountSite(site) {
   await open(site.shelf[0].name);
 
   const trainer = new LiveTrainer(byId("trainer"), {
-    grow(model) {
-      player.setModel(model);
+    about: "The picture and the automaton stay on this device.",
+    grow(training) {
+      player.setModel(playerModel(training));
       document.querySelector(".nca-player").scrollIntoView({ behavior: "smooth" });
     },
   });

@@ -71,6 +71,7 @@ export class Store {
       transaction.oncomplete = resolve;
       transaction.onabort = () => reject(transaction.error);
     });
+    done.catch(() => {}); // a change that is refused at once aborts the transaction, too
     try {
       change(transaction.objectStore(SHOWN), transaction.objectStore(STATES));
       await done;

@@ -19,6 +19,7 @@ from nca.ui.events import PLAYING, changes, listen, newest, toast
 from nca.ui.markup import FLEETING, note
 from nca.ui.train import (
     for_researchers,
+    in_browser,
     initial,
     job_panel,
     recipe_choice,
@@ -62,6 +63,9 @@ class TrainTab:
         others: the buttons of other systems' recipes.
         about: what the recipe does and how long it may take.
         settings: the advanced settings.
+        where: whether a start trains on the server or in the browser.
+        browser: the trainings of the visitor's browser.
+        kept: the name of a checkpoint that came from there.
         start: the Start button.
         sure: starts a training that takes very long.
         why: why nothing can be started, or what to confirm.
@@ -77,6 +81,9 @@ class TrainTab:
     others: gr.HTML
     about: gr.HTML
     settings: settings_form.SettingsFields
+    where: gr.Radio
+    browser: gr.HTML
+    kept: gr.Textbox
     start: gr.Button
     sure: gr.Button
     why: gr.HTML
@@ -85,7 +92,7 @@ class TrainTab:
     @property
     def inputs(self) -> list[Any]:
         """The form."""
-        return [*self.target.inputs, *self.about_inputs]
+        return [*self.target.inputs, *self.about_inputs, self.where]
 
     @property
     def about_inputs(self) -> list[Any]:
@@ -149,8 +156,9 @@ def build(context: PageContext) -> Callable[[], None]:
         )  # fmt: skip
     for button, handler in ((tab.start, handlers.start), (tab.sure, handlers.start_anyway)):
         started = listen(
-            button.click, handler, {visitor, *tab.inputs}, tab.outputs, trigger_mode="once"
-        )
+            button.click, handler, {visitor, *tab.inputs}, [*tab.outputs, tab.browser],
+            trigger_mode="once",
+        )  # fmt: skip
         started.success(None, None, None, js=SHOW_STATUS, api_visibility="private")
     job = [visitor, panel.selector]
     listen(panel.selector.input, handlers.show_job, job, [*tab.job_outputs])
@@ -173,6 +181,7 @@ def build(context: PageContext) -> Callable[[], None]:
         panel.delete.click, handlers.delete, job, tab.outputs,
         trigger_mode="multiple", js=CONFIRM_DELETE,
     )  # fmt: skip
+    came = listen(tab.browser.submit, handlers.keep, visitor, tab.kept, trigger_mode="once")
     saved = listen(panel.film.click, handlers.film, job, panel.file, trigger_mode="once")
     saved.success(None, panel.file, None, js=SAVE_FILE % "job-file", api_visibility="private")
     listen(context.loaded.then, handlers.attach, visitor, tab.outputs)
@@ -187,6 +196,7 @@ def build(context: PageContext) -> Callable[[], None]:
 
     def connect() -> None:
         context.open_on("grow", panel.grow.click, handlers.newest, [panel.selector])
+        context.open_on("grow", came.success, lambda values: values[tab.kept], [tab.kept])
         context.open_on(
             "grow", panel.snapshots.grow.click, handlers.snapshot,
             [panel.selector, panel.snapshots.iteration],
@@ -202,6 +212,7 @@ def lay_out(context: PageContext) -> TrainTab:
     with gr.Column(elem_id="training"):
         panel = job_panel.build()
         zero_gpu.build(context, panel.selector)
+    browser, kept = in_browser.build_panel(), gr.Textbox("", visible=False)
     with gr.Accordion("Train another", open=True, elem_id="train-form") as form:
         recipe_name = gr.Textbox(name, visible=False, elem_id="recipe")
         with gr.Row(equal_height=False):
@@ -215,6 +226,7 @@ def lay_out(context: PageContext) -> TrainTab:
                 intents = picture_buttons(
                     "intents", recipe_choice.intents_html(_times(devices), name)
                 )
+                where = in_browser.build_choice()
                 with gr.Column(elem_id="start-bar"):
                     start = gr.Button("Start training", variant="primary", elem_id="start")
                     why = gr.HTML("", elem_id="why")
@@ -236,7 +248,7 @@ def lay_out(context: PageContext) -> TrainTab:
     target = target_form.TargetFields(**fields)
     return TrainTab(
         form, [sources, preview], target, initial.InitialFields(**start_from), recipe_name,
-        intents, others, about, settings, start, sure, why, panel,
+        intents, others, about, settings, where, browser, kept, start, sure, why, panel,
     )  # fmt: skip
 
 
@@ -346,8 +358,10 @@ class Handlers:
         return settings_form.read(values[self.tab.recipe], form, target, self._initial(values))
 
     def start(self, values: Values) -> Updates:
-        """Queue a training with the form's values; ask first when it takes very long."""
+        """Start a training with the form's values; ask first when it takes the server very long."""
         spec = self._spec(values, self._estimated(values))
+        if values[self.tab.where] == in_browser.BROWSER:
+            return self.start_here(values)
         pace = self._pace(self._key(values), spec)
         longest = settings_form.seconds(spec, self.queue.devices[0] != "cpu", pace)
         if max(longest) > LONG:
@@ -360,18 +374,33 @@ class Handlers:
 
     def start_anyway(self, values: Values) -> Updates:
         """Queue a training with the form's values."""
-        start, key = self._initial(values), self._key(values)
+        start, key, target = self._initial(values), self._key(values), self._target(values)
+        spec = self._spec(values, target)
+        job = self.queue.submit(key, spec, target.png, start and start.weights)
+        return self._jobs(key, job) | {self.tab.form: gr.update(open=False)}
+
+    def start_here(self, values: Values) -> Updates:
+        """Begin a training with the form's values in the visitor's browser."""
+        target = self._target(values)
+        spec = self._spec(values, target)
+        update = in_browser.begin(spec, target, self._initial(values))
+        return {self.tab.browser: update, self.tab.form: gr.update(open=False)}
+
+    def keep(self, stored: Any, event: gr.EventData) -> str:
+        """Take a checkpoint of the visitor's browser onto their shelf; returns its name."""
+        return str(self.catalog.upload(key_of(stored), in_browser.zipped(event)))
+
+    def _target(self, values: Values) -> Target:
+        """The picture to grow: the form's, or the initial checkpoint's own."""
+        start = self._initial(values)
         if start and values[self.tab.initial.own_picture]:
             target = start.target()
             if given := " ".join(str(values[self.tab.target.title] or "").split()):
                 target = replace(target, title=given[:80])
-        else:
-            form = self.tab.target.form(values)
-            drawings = sum(view.title.startswith("Drawing") for view in self.queue.jobs(key))
-            target = target_form.read(self.limits, form, drawings=drawings)
-        spec = self._spec(values, target)
-        job = self.queue.submit(key, spec, target.png, start and start.weights)
-        return self._jobs(key, job) | {self.tab.form: gr.update(open=False)}
+            return target
+        key, form = self._key(values), self.tab.target.form(values)
+        drawings = sum(view.title.startswith("Drawing") for view in self.queue.jobs(key))
+        return target_form.read(self.limits, form, drawings=drawings)
 
     # ------------------------------------------------------------------ the job
 

@@ -1,0 +1,32 @@
+// The trainer inside the garden's own page, whose server makes the targets.
+import { decodeBase64, encodeBase64 } from "../web/model.js";
+import { checkpointZip } from "./checkpoint.js";
+import { LiveTrainer } from "./live.js";
+
+const USED = "nca-garden-trains-here"; // whether there may be trainings in this browser
+
+const numbers = (text) => text && new Float32Array(decodeBase64(text).buffer);
+
+// Shows the trainings of this browser in `host`. `grow` is called with a checkpoint's zip, as
+// base64, that the visitor wants on the shelf of the Grow tab.
+export function mountTrainer(host, grow) {
+  return host.ncaTrainer ?? new LiveTrainer(host, {
+    about: "“Grow it” sends the automaton to this server, onto your shelf of the Grow tab.",
+    grow: async (training) => grow(encodeBase64(await checkpointZip(training))),
+  });
+}
+
+// Begins what nca/ui/train/in_browser.py sent.
+export async function beginTraining(host, grow, { setup, about, weights }) {
+  try {
+    localStorage.setItem(USED, "1");
+  } catch {
+    // Storage is blocked: the trainer itself says what that means.
+  }
+  const trainer = mountTrainer(host, grow);
+  const started = trainer.begin(
+    { ...setup, target: numbers(setup.target) }, about, numbers(weights),
+  );
+  host.scrollIntoView({ behavior: "smooth", block: "start" });
+  await started;
+}
