@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from nca.config import BadInput
-from nca.hub import deploy_space
+from nca.hub import deploy_site, deploy_space
 from nca.hub.space import belongs, space_files
 from tests.jobs_kit import wait_for
 
@@ -113,6 +113,21 @@ def answer(url, running, log):
             return said.read()
     except OSError:
         return b""
+
+
+def test_a_site_arrives_as_a_static_space(server, hub):
+    token, files = server.user("ann"), {"index.html": b"<title>x</title>", "emoji/0.png": b"art"}
+    result = deploy_site(hub, files, "ann/site", token=token)
+    space = server.repos["space", "ann/site"]
+    assert result.commit == space.refs["main"]
+    assert files.items() <= space.files().items()
+    front = space.files()["README.md"].decode().split("---\n")[1]
+    assert yaml.safe_load(front)["sdk"] == "static"
+    assert deploy_site(hub, files, "ann/site", token=token).commit is None
+    space.commit({"notes-of-the-owner.md": b"mine"})
+    del files["emoji/0.png"]
+    assert deploy_site(hub, files, "ann/site", token=token).commit
+    assert "emoji/0.png" not in space.files() and "notes-of-the-owner.md" in space.files()
 
 
 def test_the_tree_arrives(server, hub, project):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from nca.checkpoint import unzip_checkpoint
 from nca.cli import main
 from nca.evaluate import Plan, evaluate
 
+ROOT = Path(__file__).parents[2]
 TRAINER = "document.querySelector('#trainer').ncaTrainer"
 
 
@@ -104,6 +106,26 @@ def test_another_folder_is_not_overwritten(tmp_path, capsys):
     assert main(["export-site", str(tmp_path), "--checkpoint", "lizard-regenerating"]) == 2
     assert "empty folder" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+def test_a_checkpoint_of_the_hub_is_shown_when_the_address_names_it(site, chromium):
+    page = chromium.new_page()
+    weights = (ROOT / "checkpoints/lizard-growing/model.safetensors").read_bytes()
+    there = {"ann/lizard": weights, "ann/broken": weights[:-4]}
+    page.route(
+        "https://huggingface.co/**",
+        lambda route: route.fulfill(
+            body=there["/".join(route.request.url.split("/")[3:5])],
+            headers={"Access-Control-Allow-Origin": "*"},
+        ),
+    )
+    shown = "() => document.querySelector('.nca-player').ncaPlayer?.sent?.version"
+    page.goto(f"{site}?checkpoint=ann/lizard")
+    page.wait_for_function(f"({shown})()?.startsWith('ann/lizard')")
+    page.goto(f"{site}?checkpoint=ann/broken")
+    page.wait_for_function(shown)
+    assert "damaged" in page.inner_text("#missing")
+    page.close()
 
 
 NO_STORAGE = "indexedDB.open = () => { throw new DOMException('no', 'SecurityError'); };"

@@ -3,6 +3,7 @@ import { mountPlayer } from "../web/player.js";
 import { playerModel } from "./checkpoint.js";
 import { LiveTrainer } from "./live.js";
 import { BadPicture, drawEmoji, readPicture, targetOf } from "./picture.js";
+import { BadCheckpoint, fetchCheckpoint } from "./reader.js";
 
 const SITE_EMOJI = /\p{Extended_Pictographic}|\p{Regional_Indicator}/u;
 const byId = (id) => document.getElementById(id);
@@ -21,7 +22,15 @@ export async function mountSite(site) {
     return button;
   });
   byId("shelf").replaceChildren(...shelf);
-  await open(site.shelf[0].name);
+  const asked = new URLSearchParams(location.search).get("checkpoint");
+  try {
+    if (!asked) await open(site.shelf[0].name);
+    else player.setModel(playerModel(await fetchCheckpoint(asked)));
+  } catch (error) {
+    if (!(error instanceof BadCheckpoint)) throw error;
+    byId("missing").textContent = error.message;
+    await open(site.shelf[0].name);
+  }
 
   const trainer = new LiveTrainer(byId("trainer"), {
     about: "The picture and the automaton stay on this device.",
