@@ -112,7 +112,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", help="names of checkpoints")
     parser.add_argument("--checkpoints", type=Path, default=CHECKPOINTS)
     parser.add_argument("--iterations", type=int, default=SharpenConfig().iterations)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     found = {}

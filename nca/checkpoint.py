@@ -32,7 +32,7 @@ from nca.target import target_from_png, target_to_png
 from nca.untrusted import in_range, parse, shapes
 
 WEIGHTS = "model.safetensors"
-FINE = (DECODER, PICTURE)  # only where a decoder was fitted
+FINE = (DECODER, PICTURE)  # only where there is a decoder, or the fine picture is known
 FILES = (WEIGHTS, "config.json", "README.md", "target.png", PREVIEW, "metrics.json", *FINE)
 METADATA = "nca_garden"
 NOT_OURS = "This is not an NCA Garden checkpoint"
@@ -193,7 +193,7 @@ def save_checkpoint(
         info: its metadata; the architecture in it is replaced by that of `nca`.
         target: premultiplied RGBA, float32 [H, W, 4], or [kinds, H, W, 4].
         metrics: anything JSON can hold.
-        preview: also draw `preview.gif`, which takes a few seconds.
+        preview: also draw `preview.gif`, which takes a few seconds; fine where there is a decoder.
         decoder: fitted to `nca`.
         picture: the fine picture, premultiplied RGBA, float32 [k * H, k * W, 4].
 
@@ -216,7 +216,7 @@ def save_checkpoint(
     size = (72, 72) if target is None else (target.shape[-3], target.shape[-2])
     save_fine(folder, nca, size, decoder, picture)
     if preview:
-        save_preview(folder, nca, info, size)
+        save_preview(folder, nca, info, size, decoder or _kept_decoder(folder, nca))
     pictures = (PREVIEW,) if target is None else (PREVIEW, "target.png")
     write_atomic(folder / "README.md", card(info, metrics or {}, pictures=pictures).encode())
     return folder
@@ -281,6 +281,15 @@ def load_checkpoint(folder: str | Path, limits: Limits | None = None) -> Checkpo
     if fine is not None:
         check_picture(fine, checkpoint.size)  # its pixels are decoded only when they are needed
     return checkpoint
+
+
+def _kept_decoder(folder: Path, nca: NCA) -> Decoder | None:
+    """The decoder in a folder, if it is sound and was fitted to these weights."""
+    try:
+        data = _read(folder / DECODER, Limits().checkpoint_bytes)
+        return None if data is None else decoder_from_bytes(data, nca, Limits())
+    except BadInput:
+        return None
 
 
 def _read(path: Path, limit: int) -> bytes | None:

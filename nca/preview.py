@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +13,7 @@ from torch import Tensor
 
 from nca.config import CheckpointInfo
 from nca.damage_shapes import damage
+from nca.decoder import Decoder
 from nca.files import write_atomic
 from nca.model import NCA
 from nca.render import animation_bytes, preview_scale, to_rgba8
@@ -22,7 +25,13 @@ _SOLID = 128  # alpha from which a GIF shows a cell
 _FADED = 96  # alpha below which a visible cell becomes transparent again
 
 
-def save_preview(folder: str | Path, nca: NCA, info: CheckpointInfo, size: tuple[int, int]) -> None:
+def save_preview(
+    folder: str | Path,
+    nca: NCA,
+    info: CheckpointInfo,
+    size: tuple[int, int],
+    decoder: Decoder | None = None,
+) -> None:
     """Draw `preview.gif` into a checkpoint folder, at most `PREVIEW_BYTES` long.
 
     Args:
@@ -30,8 +39,11 @@ def save_preview(folder: str | Path, nca: NCA, info: CheckpointInfo, size: tuple
         nca: the automaton.
         info: if it was trained with damage, the preview also erases its left half and heals it.
         size: height and width of the grid.
+        decoder: draws the frames finer than their cells.
     """
-    write_atomic(Path(folder) / PREVIEW, preview_bytes(preview_frames(nca, info, size)))
+    frames = preview_frames(nca, info, size)
+    draw = None if decoder is None else partial(decoder.draw, nca)
+    write_atomic(Path(folder) / PREVIEW, preview_bytes(frames, draw=draw))
 
 
 def preview_frames(nca: NCA, info: CheckpointInfo, size: tuple[int, int]) -> Tensor:
@@ -46,19 +58,30 @@ def preview_frames(nca: NCA, info: CheckpointInfo, size: tuple[int, int]) -> Ten
     return torch.cat([*frames, held])
 
 
-def preview_bytes(frames: Tensor | np.ndarray, most: int = PREVIEW_BYTES) -> bytes:
+def preview_bytes(
+    frames: Tensor | np.ndarray,
+    most: int = PREVIEW_BYTES,
+    draw: Callable[[Any, int], Tensor] | None = None,
+) -> bytes:
     """Frames [T, H, W, C >= 4] as a GIF of 25 frames per second and at most `most` bytes.
 
     Invisible changes of colour are dropped first. If that is not enough, larger changes are
     dropped, then the scale is reduced, then frames are dropped and the others last longer. A
     single frame is written at scale 1 even if it is larger than `most`.
+
+    Args:
+        frames: states, or pictures of one pixel per cell.
+        most: bytes.
+        draw: (states, pixels per cell) -> pictures; None enlarges every cell to a square.
     """
-    rgba = to_rgba8(frames)
-    height, width = rgba.shape[1:3]
-    data = b""
-    for tolerance, scale, every in _attempts(preview_scale((height, width), most=4), len(rgba)):
+    height, width = frames.shape[1:3]
+    data, drawn, rgba = b"", 0, np.empty(0, np.uint8)
+    for tolerance, scale, every in _attempts(preview_scale((height, width), most=4), len(frames)):
+        pixels = scale if draw else 1
+        if pixels != drawn:
+            rgba, drawn = to_rgba8(draw(frames, scale) if draw else frames), pixels
         thinned = steady(rgba[::every], tolerance).repeat(every, 0)[: len(rgba)]
-        data = animation_bytes(thinned, "gif", fps=_FPS, scale=scale)
+        data = animation_bytes(thinned, "gif", fps=_FPS, scale=scale // pixels)
         if len(data) <= most:
             break
     return data

@@ -23,6 +23,7 @@ def tiny_spec(iterations: int, **changes) -> JobSpec:
         "target": TargetConfig(size=8, padding=0),
         "device": "cpu",
         "title": "a tiny square",
+        "sharpen": 0,
     }
     return JobSpec(**(values | changes))
 

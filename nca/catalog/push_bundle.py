@@ -32,7 +32,7 @@ def push_bundle(folder: Path, limits: Limits, home: str | None = None) -> Genera
                 shutil.copyfile(folder / part, copy / part)
         loaded = load_checkpoint(copy, limits)
         if not (copy / PREVIEW).exists():
-            save_preview(copy, loaded.nca, loaded.info, loaded.size)
+            save_preview(copy, loaded.nca, loaded.info, loaded.size, loaded.decoder)
         try:
             write_atomic(copy / "player.html", export_html(copy, home=home).encode())
         except (OSError, ValueError):  # the checkpoint can be pushed without it

@@ -54,6 +54,7 @@ def train(
     png: bytes,
     initial: bytes | None,
     stop: Callable[[], bool],
+    picture: bytes | None = None,
 ) -> bool:
     """Train on Hugging Face Jobs with a progress bar; see `HubTraining.run`."""
     from tqdm import tqdm
@@ -82,6 +83,7 @@ def train(
             options.flavor,
             options.hours * 3600,
             lambda offer: _agree(offer, options.spend, bar.write),
+            picture,
         )
 
 

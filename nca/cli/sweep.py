@@ -83,6 +83,7 @@ def _sweep(options: argparse.Namespace) -> int:
         changes=changes,
         device=options.device,
         initial=first,
+        sharpen=options.sharpen,
     )
     device = "cuda" if options.device.startswith("cuda") else "cpu"
     if options.device == "auto":
@@ -150,7 +151,7 @@ def _targets(options: argparse.Namespace) -> list[Target]:
         made.append(JobTarget.make(config, None, symbol))
     for path in options.image:
         config = target_config(options, [], [path]) or TargetConfig()
-        made.append(JobTarget.make(config, path, file_title(path)))
+        made.append(JobTarget.make(config, path, file_title(path), fine=options.sharpen > 0))
     return made
 
 

@@ -50,7 +50,12 @@ def _train(options: argparse.Namespace) -> int:
     if options.iterations is not None:
         changes["iterations"] = options.iterations
     job = partial(
-        JobSpec.from_recipe, chosen, seed=options.seed, device=options.device, changes=changes
+        JobSpec.from_recipe,
+        chosen,
+        seed=options.seed,
+        device=options.device,
+        changes=changes,
+        sharpen=options.sharpen,
     )
     # Validate everything that can be validated before rendering or downloading anything.
     emoji, images = options.emoji or [], options.image or []
@@ -62,7 +67,10 @@ def _train(options: argparse.Namespace) -> int:
         raise BadInput("Please let --out be another folder than --from.")
     title = "".join(emoji) or ", ".join(map(file_title, images))
     drawn = picture and Target.make(
-        picture, [*images] if images[1:] else next(iter(images), None), title
+        picture,
+        [*images] if images[1:] else next(iter(images), None),
+        title,
+        fine=options.sharpen > 0,
     )
     initial = initial_from(options.begin) if options.begin else None
     target = drawn or (initial and initial.target())
@@ -72,7 +80,8 @@ def _train(options: argparse.Namespace) -> int:
     with signals() as received:
         weights = initial and initial.weights
         train = partial(on_hub_jobs.train, options) if options.on == "jobs" else train_in
-        done = train(folder, spec, target.png, weights, stop=lambda: bool(received))
+        stop, fine = (lambda: bool(received)), target.picture
+        done = train(folder, spec, target.png, weights, stop=stop, picture=fine)
     if done:
         quoted = shlex.quote(str(folder))
         print(f"Saved in {folder}. To see it: python -m nca grow {quoted} --out grown.gif")

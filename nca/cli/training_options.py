@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from nca.cli.arguments import text
 from nca.cli.checkpoints import find_checkpoint
-from nca.config import BadInput, NCAConfig, TargetConfig, TrainConfig, checked
+from nca.config import BadInput, NCAConfig, SharpenConfig, TargetConfig, TrainConfig, checked
 from nca.wording import settings_of
 
 if TYPE_CHECKING:
@@ -49,6 +49,14 @@ def add_setting_options(train: argparse.ArgumentParser) -> None:
     )
     train.add_argument("--seed", type=int, default=0, help="of weights and draws")
     train.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    train.add_argument(
+        "--no-sharpen",
+        dest="sharpen",
+        action="store_const",
+        const=0,
+        default=SharpenConfig().iterations,
+        help="leave out the decoder at the end, which draws it finer than its cells",
+    )
 
 
 class _HelpSettings(argparse.Action):

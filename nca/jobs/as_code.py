@@ -37,6 +37,7 @@ def as_command(spec: JobSpec) -> str:
                 words += ["--set", f"{name}={_setting(value)}"]
     words += ["--seed", str(spec.seed)] if spec.seed else []
     words += ["--device", spec.device] if spec.device != "auto" else []
+    words += [] if spec.sharpen else ["--no-sharpen"]
     return shlex.join([*words, "--out", "runs/again"])
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from statistics import median
+from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
 from nca.damage_shapes import damage
@@ -22,6 +23,7 @@ GROWN, KEPT = 200, 600  # steps at which it is scored
 SWIPES = 20  # each on a body at step GROWN, scored HEALING steps later
 HEALING = 200
 SECONDS = 20.0  # after which no more swipes are tried
+ALIKE, SAME = -2.0, -3.0  # log10 errors from which a picture looks alike, and the same
 
 
 class CheckUp(BaseModel):
@@ -40,6 +42,14 @@ class CheckUp(BaseModel):
     kept: float
     healed: int
     damaged: int
+
+
+def check_up_of(metrics: Mapping[str, Any]) -> CheckUp | None:
+    """The check in a checkpoint's metrics; None where there is none that can be read."""
+    try:
+        return CheckUp.model_validate(metrics[CHECK_UP])
+    except (KeyError, ValidationError):
+        return None
 
 
 @torch.no_grad()

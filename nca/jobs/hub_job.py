@@ -129,6 +129,7 @@ class HubTraining:
         flavor: str,
         seconds: float,
         agree: Callable[[Offer], bool],
+        picture: bytes | None = None,
     ) -> bool:
         """Train, or follow the job that already trains; True when it is finished.
 
@@ -139,6 +140,7 @@ class HubTraining:
             flavor: the hardware.
             seconds: of hardware, at most, all attempts together.
             agree: asked once before anything that costs money.
+            picture: its fine picture, if that is not an emoji.
 
         Raises:
             BadInput: nobody agreed, the Hub refuses it, or training failed; what was saved is
@@ -149,7 +151,7 @@ class HubTraining:
         if not lock.acquire():
             raise BadInput(f"Another process is training in {self.folder}; choose another --out.")
         try:
-            prepare(self.folder, spec, png, initial)
+            prepare(self.folder, spec, png, initial, picture)
             if self._state() and self._finish_former():
                 return True
             if self.stop():

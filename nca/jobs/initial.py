@@ -44,7 +44,8 @@ class InitialCheckpoint:
                 raise BadInput("This checkpoint's own picture is not square; please choose one.")
             made = checked(TargetConfig, {"kind": "image", "size": height, "padding": 0})
         count = len(picture) if picture.ndim == 4 else 1
-        return Target(made, target_to_png(picture), self.source.title, count)
+        fine = self.checkpoint.picture_png
+        return Target(made, target_to_png(picture), self.source.title, count, fine)
 
 
 def initial_checkpoint(

@@ -12,10 +12,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from nca.config import BadInput, Limits, checked
 from nca.files import write_atomic
-from nca.jobs.admission import check_initial, check_target, explain, explained
+from nca.jobs.admission import check_fine, check_initial, check_target, explain, explained
 from nca.jobs.executor import Executor, LocalProcess
 from nca.jobs.health import Health, health
 from nca.jobs.keys import NOT_YOURS, is_key, key_hash, new_key
@@ -28,6 +29,8 @@ from nca.jobs.spec import (
     LOCK,
     METRICS,
     OWNER,
+    PICTURE,
+    SHARPEN_ITERATIONS,
     SPEC,
     TARGET,
     JobSpec,
@@ -128,7 +131,12 @@ class JobQueue:
     # ------------------------------------------------------------------ changing
 
     def submit(
-        self, key: str, spec: JobSpec, target_png: bytes, initial: bytes | None = None
+        self,
+        key: str,
+        spec: JobSpec,
+        target_png: bytes,
+        initial: bytes | None = None,
+        picture: bytes | None = None,
     ) -> str:
         """Put a training at the end of the queue and return its id.
 
@@ -139,6 +147,7 @@ class JobQueue:
                 as many of them as there are kinds, one below the other.
             initial: the initial weights, as `nca.checkpoint.weights_to_bytes` writes them; given
                 if and only if `spec.initial` names their source.
+            picture: the fine picture of what was uploaded or drawn, see `nca.jobs.spec.Target`.
 
         Raises:
             BadInput: the spec, the picture or the weights do not fit, the visitor has an active
@@ -149,6 +158,7 @@ class JobQueue:
         self._admit(owner)
         spec = checked(JobSpec, spec.model_dump() if isinstance(spec, JobSpec) else spec)
         check_target(target_png, spec, self.limits)
+        check_fine(picture, spec.target.grid, self.limits)
         check_initial(initial, spec, self.limits)
         job_id, now = secrets.token_hex(16), self._clock()
         device = self._device(spec.device)
@@ -158,6 +168,8 @@ class JobQueue:
             write_atomic(folder / SPEC, spec.model_dump_json(indent=1).encode())
             write_atomic(folder / TARGET, target_png)
             write_atomic(folder / OWNER, owner.encode())
+            if picture is not None:
+                write_atomic(folder / PICTURE, picture)
             if initial is not None:
                 write_atomic(folder / INITIAL, initial)
             with self._store.transaction():
@@ -216,24 +228,48 @@ class JobQueue:
             done = read_progress(folder).iteration
             if total <= done:
                 raise BadInput(f"It has done {done} iterations; ask for more to go on.")
-            self._admit(row.owner)
-            if total != spec.train.iterations:
-                values = spec.model_dump()
-                values["train"]["iterations"] = total
-                spec = checked(JobSpec, values)
-                write_atomic(folder / SPEC, spec.model_dump_json(indent=1).encode())
-            self._store.update(
-                row.id,
-                state="queued",
-                requested=None,
-                crashes=0,
-                turns=0,
-                message=None,
-                iterations=total,
-                position=self._store.next_position(),
-                changed=self._clock(),
-            )
+            values = spec.model_dump()
+            values["train"]["iterations"] = total
+            self._queue_again(row, spec, values)
         self._supervisor.wake()
+
+    def sharpen(self, key: str, job_id: str) -> None:
+        """Fit the decoder of a finished training that has none; it waits in the queue like one.
+
+        Raises:
+            BadInput: it has not finished, or the queue does not take it.
+        """
+        self._check_lead()
+        with explained(), self._store.transaction():
+            row = self._owned(key, job_id)
+            if row.state in ACTIVE:
+                return
+            folder = self._supervisor.folders / row.id
+            spec = read_spec(folder)
+            if read_progress(folder).iteration < spec.train.iterations:
+                raise BadInput("It can be drawn fine when its training has finished.")
+            sharpen = spec.sharpen or SHARPEN_ITERATIONS
+            self._queue_again(row, spec, spec.model_dump() | {"sharpen": sharpen})
+        self._supervisor.wake()
+
+    def _queue_again(self, row: Row, spec: JobSpec, values: dict[str, Any]) -> None:
+        """Put a job that is done at the end of the queue, with the values of its new spec."""
+        self._admit(row.owner)
+        new = checked(JobSpec, values)
+        if new != spec:
+            folder = self._supervisor.folders / row.id
+            write_atomic(folder / SPEC, new.model_dump_json(indent=1).encode())
+        self._store.update(
+            row.id,
+            state="queued",
+            requested=None,
+            crashes=0,
+            turns=0,
+            message=None,
+            iterations=new.train.iterations,
+            position=self._store.next_position(),
+            changed=self._clock(),
+        )
 
     def rename(self, key: str, job_id: str, title: str) -> None:
         """Give a training another title; its checkpoint and model card get it, too.

@@ -16,6 +16,7 @@ from nca.jobs.spec import (
     FULL_DISK,
     INITIAL,
     LOCK,
+    PICTURE,
     RESUME,
     SPEC,
     TARGET,
@@ -26,7 +27,10 @@ from nca.jobs.spec import (
     state_folder,
 )
 from nca.jobs.training import Training
+from nca.sharpen import SharpenReport
 from nca.trainer import Diverged, IterationReport, log10_loss
+
+FITTING = "Fitting the decoder"
 
 
 def train_in(
@@ -35,6 +39,7 @@ def train_in(
     png: bytes,
     initial: bytes | None = None,
     stop: Callable[[], bool] = lambda: False,
+    picture: bytes | None = None,
 ) -> bool:
     """Train in a folder, or continue the training in it, with a progress bar on stderr.
 
@@ -48,9 +53,10 @@ def train_in(
         png: its target picture, see `nca.jobs.spec.Target`.
         initial: the weights it begins with, a safetensors file, if `spec.initial` names any.
         stop: called after every iteration; True saves and ends.
+        picture: the fine picture of what was uploaded or drawn, see `nca.jobs.spec.Target`.
 
     Returns:
-        Whether it reached the last iteration of the spec.
+        Whether it is finished, its decoder included if the spec asks for one.
 
     Raises:
         BadInput: another process trains there, the folder holds a training with other settings,
@@ -68,7 +74,7 @@ def train_in(
             file=sys.stderr,
         )
     try:
-        prepare(folder, spec, png, initial)
+        prepare(folder, spec, png, initial, picture)
         return _with_progress_bar(folder, spec, stop)
     except Diverged as error:
         raise BadInput(str(error)) from None
@@ -97,7 +103,13 @@ def device_lock(folder: Path, name: str) -> Path | None:
     return state / "locks" / f"{group.hexdigest()[:16]}-{name}.lock"
 
 
-def prepare(folder: Path, spec: JobSpec, png: bytes, initial: bytes | None) -> None:
+def prepare(
+    folder: Path,
+    spec: JobSpec,
+    png: bytes,
+    initial: bytes | None,
+    picture: bytes | None = None,
+) -> None:
     """Write a training's inputs into its folder.
 
     Args:
@@ -105,6 +117,7 @@ def prepare(folder: Path, spec: JobSpec, png: bytes, initial: bytes | None) -> N
         spec: the training.
         png: its target picture.
         initial: the weights it begins with, if `spec.initial` names any.
+        picture: its fine picture, if that is an upload or a drawing.
 
     Raises:
         BadInput: the folder holds a training with other settings.
@@ -115,14 +128,16 @@ def prepare(folder: Path, spec: JobSpec, png: bytes, initial: bytes | None) -> N
         )
     write_atomic(folder / SPEC, spec.model_dump_json(indent=2).encode())
     write_atomic(folder / TARGET, png)
+    if picture:
+        write_atomic(folder / PICTURE, picture)
     if initial:
         write_atomic(folder / INITIAL, initial)
 
 
 def _continues(folder: Path, spec: JobSpec, initial: bytes | None) -> bool:
-    """Whether the job in `folder` differs at most in device and number of iterations."""
+    """Whether the job in `folder` differs at most in device, iterations and decoder."""
     plain = [
-        job.model_dump(exclude={"device": True, "train": {"iterations"}})
+        job.model_dump(exclude={"device": True, "sharpen": True, "train": {"iterations"}})
         for job in (read_spec(folder), spec)
     ]
     return plain[0] == plain[1] and read_initial(folder) == initial
@@ -137,6 +152,14 @@ def _with_progress_bar(folder: Path, spec: JobSpec, stop: Callable[[], bool]) ->
             if report.message:
                 bar.write(report.message, file=sys.stderr)
 
+        def fitting(report: SharpenReport) -> None:
+            if bar.total != report.iterations or not bar.desc.startswith(FITTING):
+                bar.clear()
+                bar.reset(report.iterations)
+                bar.set_description(FITTING, refresh=False)
+                bar.set_postfix_str("", refresh=False)
+            bar.update(report.iteration - bar.n)
+
         training = Training(
             folder,
             spec,
@@ -144,5 +167,6 @@ def _with_progress_bar(folder: Path, spec: JobSpec, stop: Callable[[], bool]) ->
             on_report=show,
             on_notice=lambda words: bar.write(words, file=sys.stderr),
             device_lock=lambda name: device_lock(folder, name),
+            on_sharpen=fitting,
         )
         return training.run()

@@ -35,6 +35,7 @@ class Progress(_Report):
         seconds: of training so far, all runs together.
         device: its name in torch.
         threads: number of CPU threads.
+        sharpening: how much of the decoder is fitted, 0 to 1; None before and after that.
     """
 
     iteration: int = Field(default=0, ge=0)
@@ -47,6 +48,7 @@ class Progress(_Report):
     seconds: float = 0.0
     device: str | None = None
     threads: int | None = None
+    sharpening: float | None = Field(default=None, ge=0, le=1)
 
 
 class Result(_Report):

@@ -50,6 +50,7 @@ def run_folder(
     device_lock: Callable[[str], Path | None] = lambda name: None,
     on_iteration: Callable[[], object] = lambda: None,
     keep_lock: bool = False,
+    sharpens: bool = True,
 ) -> Exit:
     """Train in a folder until the training is finished or `stop` is true; everything is saved.
 
@@ -66,10 +67,11 @@ def run_folder(
         on_iteration: called after every iteration.
         keep_lock: keep the folder locked until this process ends, so that no other process can
             train in it before this one is gone.
+        sharpens: False leaves fitting the decoder, which needs no graphics card, to another call.
 
     Returns:
-        FINISHED, PAUSED when `stop` ended it, BUSY when another process trains in the folder,
-        DISK_FULL, or FAILED; a sentence in `result.json` says why.
+        FINISHED, PAUSED when `stop` ended it or the decoder is left, BUSY when another process
+        trains in the folder, DISK_FULL, or FAILED; a sentence in `result.json` says why.
     """
     words = job_logger(log, folder.name)
     if not folder.is_dir():
@@ -89,7 +91,7 @@ def run_folder(
         (folder / RESULT).unlink(missing_ok=True)
         for leftover in [*folder.glob(".*.tmp"), *folder.glob("*/.*.tmp")]:
             leftover.unlink(missing_ok=True)  # of a writer that was killed
-        code, message = _train(folder, stop, device, device_lock, on_iteration)
+        code, message = _train(folder, stop, device, device_lock, on_iteration, sharpens)
         words.info("ended: %s%s", code.name.lower(), f", {message}" if message else "")
         try:
             outcome = code.name.lower()
@@ -109,6 +111,7 @@ def _train(
     device: str | None,
     device_lock: Callable[[str], Path | None],
     on_iteration: Callable[[], object],
+    sharpens: bool,
 ) -> tuple[Exit, str | None]:
     """Train; returns the exit code, and a sentence if something went wrong."""
     try:
@@ -126,6 +129,8 @@ def _train(
             on_report=lambda _: on_iteration(),
             device_lock=device_lock,
             device=device,
+            on_sharpen=lambda _: on_iteration(),
+            sharpens=sharpens,
         ).run()
         return (Exit.FINISHED if finished else Exit.PAUSED), None
     except (BadInput, Diverged) as error:

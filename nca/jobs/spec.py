@@ -24,6 +24,7 @@ from nca.config import (
     InitialSource,
     Limits,
     NCAConfig,
+    SharpenConfig,
     TargetConfig,
     Title,
     TrainConfig,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:  # they import torch
 SPEC = "job.json"
 OWNER = "owner"  # the hash of its visitor's key, for when the database is lost
 TARGET = "target.png"
+PICTURE = "picture.png"  # the fine picture of an upload or a drawing; as `nca.picture` names it
 INITIAL = "initial.safetensors"  # the initial checkpoint's weights; only where `initial` is set
 FORMER_INITIAL = "start.safetensors"  # its name in folders of earlier versions
 RESUME = "resume.safetensors"
@@ -49,10 +51,12 @@ LOCK = "worker.lock"
 STOP = "stop"
 POOL, BATCH, PREVIEW = "pool.webp", "batch.webp", "preview.webp"
 HEALING, GROWTH = "healing.webp", "growth.webp"
+FINE = "fine.webp"  # how the decoder draws it so far; only while it is fitted
 SNAPSHOTS = "snapshots"
 HOME_NAME = "nca-garden"
 DEVICE_LOCKS = ".locks"  # beside the job folders of a queue
 
+SHARPEN_ITERATIONS = SharpenConfig().iterations
 FULL_DISK = "The disk is full; please delete something. What was saved before is kept."
 
 
@@ -77,12 +81,15 @@ class Target:
             writes it.
         title: of the training, for display.
         pictures: how many there are, one for each kind; below one another in `png`.
+        picture: the fine picture of an upload or a drawing, as `nca.picture.picture_to_png` writes
+            it, where it was asked for; that of an emoji can be drawn at any time.
     """
 
     config: TargetConfig
     png: bytes
     title: str
     pictures: int = 1
+    picture: bytes | None = None
 
     @classmethod
     def make(
@@ -91,6 +98,7 @@ class Target:
         picture: Picture | list[Picture] | None = None,
         title: str | None = None,
         limits: Limits | None = None,
+        fine: bool = False,
     ) -> Target:
         """Draw the emoji of `config`, or fit `picture` to the grid.
 
@@ -99,18 +107,26 @@ class Target:
             picture: bytes, a path or a drawing, see `nca.target.image_target`; or a list of such.
             title: the emoji, or "Picture", when None.
             limits: of uploads.
+            fine: also make the fine picture of `picture`, for the training's decoder.
 
         Raises:
             BadInput: the config or the picture cannot be used.
         """
-        from nca.target import make_target, target_to_png  # torch takes seconds to import
+        from nca.picture import make_picture, picture_to_png  # torch takes seconds to import
+        from nca.target import decode_picture, make_target, target_to_png
 
         if not isinstance(config, TargetConfig):
             config = checked(TargetConfig, config)
+        kept = None
+        if fine and config.kind == "image" and picture is not None:
+            if not isinstance(picture, list):  # several have no decoder
+                picture = decode_picture(picture, config.crop, limits)
+                size = (config.grid, config.grid)
+                kept = picture_to_png(make_picture(config, picture, limits), size, limits)
         target = make_target(config, picture, limits)
         emoji = "".join((config.emoji or "", *config.more))
         count = len(target) if target.ndim == 4 else 1
-        return cls(config, target_to_png(target), title or emoji or "Picture", count)
+        return cls(config, target_to_png(target), title or emoji or "Picture", count, kept)
 
 
 class JobSpec(BaseModel):
@@ -129,6 +145,13 @@ class JobSpec(BaseModel):
     )
     recipe: str | None = Field(None, max_length=40)
     title: Title = "automaton"
+    sharpen: int = Field(
+        SHARPEN_ITERATIONS,
+        ge=0,
+        le=100_000,
+        description="iterations of fitting a decoder at the end, which draws it finer than its "
+        "cells; 0 for none",
+    )
     initial: InitialSource | None = Field(  # whose weights are in INITIAL
         None, validation_alias=AliasChoices("initial", "base")
     )
@@ -143,6 +166,7 @@ class JobSpec(BaseModel):
         device: str = "auto",
         initial: InitialCheckpoint | None = None,
         changes: Mapping[str, Any] | None = None,
+        sharpen: int = SHARPEN_ITERATIONS,
     ) -> JobSpec:
         """The training of a recipe on a target.
 
@@ -154,6 +178,7 @@ class JobSpec(BaseModel):
             initial: the initial checkpoint; its architecture replaces the recipe's.
             changes: settings that replace the recipe's, by their names in `NCAConfig` and
                 `TrainConfig`.
+            sharpen: iterations of fitting a decoder at the end; 0 for none.
 
         Raises:
             BadInput: a setting is unknown, out of range, or would change the architecture of the
@@ -178,6 +203,7 @@ class JobSpec(BaseModel):
                 "device": device,
                 "recipe": base.name,
                 "title": target.title,
+                "sharpen": sharpen,
                 "initial": initial and initial.source,
             },
         )

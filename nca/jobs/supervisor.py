@@ -289,7 +289,9 @@ class Supervisor:
         elif outcome in ("failed", "disk_full") or code == Exit.DISK_FULL:
             self._set(row, "failed", message or FULL_DISK)
         elif row.requested == "stop":
-            self._set(row, "stopped", message)
+            # After its last iteration only the decoder is missing, which Stop leaves out.
+            done = read_progress(self.folders / row.id).iteration >= row.iterations
+            self._set(row, "finished" if done else "stopped", message)
         elif row.requested == "yield":
             self._store.update(row.id, position=self._store.next_position())
             self._set(row, "queued", None)

@@ -20,7 +20,7 @@ from nca.jobs.executor import Executor, Running
 from nca.jobs.initial import InitialCheckpoint
 from nca.jobs.local import prepare
 from nca.jobs.progress import RESULT, read_progress, read_result
-from nca.jobs.spec import STOP, JobSpec, Target
+from nca.jobs.spec import SHARPEN_ITERATIONS, STOP, JobSpec, Target
 
 MOST = 500  # trainings of one sweep
 POLL_SECONDS = 0.2
@@ -37,6 +37,7 @@ class SweepRun:
         spec: all its settings.
         png: its target.
         weights: of the initial checkpoint, if there is one.
+        picture: its fine picture, if that is not an emoji.
     """
 
     name: str
@@ -44,6 +45,7 @@ class SweepRun:
     spec: JobSpec
     png: bytes
     weights: bytes | None = None
+    picture: bytes | None = None
 
     @property
     def finished(self) -> bool:
@@ -71,6 +73,7 @@ def plan(
     changes: Mapping[str, Any],
     device: str = "auto",
     initial: InitialCheckpoint | None = None,
+    sharpen: int = SHARPEN_ITERATIONS,
 ) -> list[SweepRun]:
     """Every target with every combination of the varied settings and every seed.
 
@@ -83,6 +86,7 @@ def plan(
         changes: settings that are the same in all.
         device: auto, cpu, cuda or cuda:N.
         initial: the initial checkpoint of all.
+        sharpen: iterations of fitting each one's decoder; 0 for none.
 
     Raises:
         BadInput: a setting cannot be used, two trainings would be the same, or there are more
@@ -100,9 +104,10 @@ def plan(
             device=device,
             initial=initial,
             changes={**changes, **own},
+            sharpen=sharpen,
         )
         weights = initial and initial.weights
-        runs.append(SweepRun(name, out / name, spec, target.png, weights))
+        runs.append(SweepRun(name, out / name, spec, target.png, weights, target.picture))
         if len(runs) > MOST:
             raise BadInput(f"This sweep has more than {MOST} trainings; please vary less.")
     names = [run.name for run in runs]
@@ -138,7 +143,7 @@ def run_all(
     waiting = [run for run in runs if not run.finished]
     for run in runs:
         run.folder.mkdir(parents=True, exist_ok=True)
-        prepare(run.folder, run.spec, run.png, run.weights)
+        prepare(run.folder, run.spec, run.png, run.weights, run.picture)
     running: dict[str, Running] = {}
     try:
         while waiting or running:

@@ -13,9 +13,10 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from nca.chart import INK, PAPER
-from nca.checkpoint import load_checkpoint
+from nca.checkpoint import Checkpoint, load_checkpoint
 from nca.damage_shapes import damage
 from nca.metrics import read_metrics
+from nca.picture import MOST_SCALE
 from nca.render import image
 from nca.trainer import log10_loss
 
@@ -37,7 +38,7 @@ class SweepResult:
         loss: log10, mean of the last iterations; None if no metrics were kept.
         grown: log10 RGBA error at step 200, mean over four lives.
         healed: the same 200 steps after the left half was erased.
-        states: target, grown and healed, [3, H, W, 4].
+        states: target, grown and healed, [3, H, W, 4]; finer than the cells if it has a decoder.
     """
 
     name: str
@@ -66,8 +67,18 @@ def look_at(folder: Path, name: str) -> SweepResult:
         loss=sum(last) / len(last) if last else None,
         grown=errors[0],
         healed=errors[1],
-        states=torch.stack([target, grown[0, ..., :4], healed[0, ..., :4]]),
+        states=_drawn(checkpoint, torch.stack([grown[0], healed[0]])),
     )
+
+
+def _drawn(checkpoint: Checkpoint, x: Tensor) -> Tensor:
+    """The target and states [N, H, W, C] as pictures, [1 + N, h, w, 4], fine where they can be."""
+    target, scale = checkpoint.target, 1
+    if checkpoint.decoder is not None and checkpoint.picture_png is not None:
+        scale = min(MOST_SCALE, 2 * -(-_SIDE // max(checkpoint.size)))
+        target = checkpoint.picture_at(scale)
+    assert target is not None
+    return torch.cat([target[None], checkpoint.draw(x, scale)])
 
 
 def results_table(results: Sequence[SweepResult]) -> Table:

@@ -14,19 +14,24 @@ from PIL import Image
 
 from nca._compat import keep_compiler_out
 from nca.checkpoint import (
+    Checkpoint,
+    load_checkpoint,
     save_checkpoint,
     weights_from_bytes,
     weights_to_bytes,
 )
-from nca.config import BadInput, CheckpointInfo, Limits
+from nca.config import BadInput, CheckpointInfo, Limits, SharpenConfig
 from nca.damage_shapes import damage
+from nca.decoder import Decoder
 from nca.files import write_atomic
-from nca.jobs.check_up import CHECK_UP, CheckUp, check_up
+from nca.jobs.check_up import CHECK_UP, CheckUp, check_up, check_up_of
 from nca.jobs.lock import FileLock
 from nca.jobs.metrics import MetricsWriter
 from nca.jobs.progress import Progress, read_progress, write_progress
+from nca.jobs.sharpening import EXPECTED_SECONDS, fit_decoder, picture_to_fit
 from nca.jobs.spec import (
     BATCH,
+    FINE,
     HEALING,
     METRICS,
     POOL,
@@ -36,6 +41,7 @@ from nca.jobs.spec import (
     TARGET,
     JobSpec,
     read_initial,
+    read_json,
     read_spec,
     snapshot_pictures,
     snapshots,
@@ -50,8 +56,10 @@ from nca.render import (
     preview_scale,
     save_picture,
     save_webp,
+    small_webp,
 )
 from nca.resume import load_resume, save_resume
+from nca.sharpen import SCALE, Sharpener, SharpenReport
 from nca.target import target_from_png
 from nca.trainer import IterationReport, Trainer, log10_loss, pick_device
 
@@ -105,7 +113,9 @@ class Training:
         stop: called after every iteration; True ends the run.
         on_report: called after every iteration; for a progress bar.
         on_notice: called with a sentence that the user should read: another device is used than
-            requested, or the device is taken.
+            requested, the device is taken, or no decoder can be fitted.
+        on_sharpen: called after every iteration of fitting the decoder.
+        sharpens: False leaves the decoder to another run, and ends as if stopped before it.
         device_lock: the lock file of a device, from its name; None trains without. One training
             at a time holds it.
         device: where to train, as torch names it; None for what the spec says.
@@ -122,7 +132,13 @@ class Training:
         device_lock: Callable[[str], Path | None] = lambda name: None,
         device: str | None = None,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        on_sharpen: Callable[[SharpenReport], object] = lambda report: None,
+        sharpens: bool = True,
     ) -> None:
+        self.on_sharpen, self.sharpens = on_sharpen, sharpens
+        self.sharpening: float | None = None
+        self.sharpened: Checkpoint | None = None  # with its decoder, once there is one
         self.folder, self.spec, self.stop, self.clock = folder, spec, stop, clock
         self.device = device or spec.device
         self.on_report, self.on_notice, self.device_lock = on_report, on_notice, device_lock
@@ -183,7 +199,10 @@ class Training:
                 self._delete_snapshot(iteration, path)
         self.kept = snapshot_iterations(spec.train.iterations)
         self.began, self.began_at = self.clock(), trainer.iteration
-        self.before = read_progress(folder).seconds
+        former = read_progress(folder)
+        self.before = former.seconds
+        if resumes:  # until the next iteration, if there is one
+            self.loss, self.speed = former.loss, former.iterations_per_second
 
         report = None
         while trainer.iteration < spec.train.iterations and not self.stop():
@@ -191,8 +210,7 @@ class Training:
             self._note(report)
             self.on_report(report)
         finished = trainer.iteration >= spec.train.iterations
-        self._end(report, finished)
-        return finished
+        return self._end(report, finished)
 
     def _note(self, report: IterationReport) -> None:
         """Record an iteration: its metrics, and whatever else is due."""
@@ -215,17 +233,71 @@ class Training:
         self.growing.run(self._grow)
         self.saving.run(self._save)
 
-    def _end(self, report: IterationReport | None, finished: bool) -> None:
-        """Write everything once more; what a resume needs comes first."""
+    def _end(self, report: IterationReport | None, finished: bool) -> bool:
+        """Write everything once more; what a resume needs comes first. Whether all is done."""
+        again = report is None and finished  # what comes after the last iteration is missing
+        if again:
+            self.check_up = self._checked_before()
         self._save()
         self._report()
         if report is not None:
             self._draw(report)
-        if finished:  # these take seconds; after Stop they would only delay the end
+        if not finished:
+            return False
+        if self.check_up is None:  # this takes seconds; after Stop it would only delay the end
             self._grow()
-            self.check_up = check_up(self.trainer.nca, self.trainer.target, self.stop)
+            # The second time to its end, or a run that is always stopped would never get there.
+            stop = (lambda: False) if again else self.stop
+            self.check_up = check_up(self.trainer.nca, self.trainer.target, stop)
             self._save(preview=True)
             write_atomic(self.folder / METRICS_CSV, metrics_csv(read_metrics(self.folder)))
+        return self.spec.sharpen == 0 or self._sharpen()
+
+    def _checked_before(self) -> CheckUp | None:
+        """What the check found when these iterations were finished; None if it was not made."""
+        found = read_json(self.folder / "metrics.json") or {}
+        return check_up_of(found) if found.get("iteration") == self.trainer.iteration else None
+
+    def _sharpen(self) -> bool:
+        """Fit the decoder if it can be; False when `stop` ended it, or another run is to do it."""
+        checkpoint = load_checkpoint(self.folder)
+        if checkpoint.decoder is not None:
+            return True
+        if self.check_up is None:
+            return False  # stopped before it was known whether a decoder is of any use
+        try:
+            picture = picture_to_fit(checkpoint, self.check_up)
+        except BadInput as problem:
+            self.on_notice(str(problem))
+            return True
+        if not self.sharpens:
+            return False
+        nca = checkpoint.nca
+        x = nca.grow(nca.seed(1, checkpoint.size), PREVIEW_STEPS, seed=1)
+
+        def note(sharpener: Sharpener, report: SharpenReport) -> None:
+            self.sharpening = report.iteration / report.iterations
+            self.on_sharpen(report)
+            left = (report.iterations - report.iteration) / report.iterations_per_second
+            self.reporting.run(lambda: self._report(left))
+            self.drawing.run(lambda: self._draw_fine(nca, sharpener.decoder, x))
+
+        config, seed = SharpenConfig(iterations=self.spec.sharpen), self.spec.seed
+        done = fit_decoder(checkpoint, picture, config, seed, stop=self.stop, on_report=note)
+        self.sharpening = None
+        if done:
+            self.sharpened = load_checkpoint(self.folder)
+            self._grow()
+            self._save(preview=True)
+            (self.folder / FINE).unlink(missing_ok=True)
+        self._report()
+        return done
+
+    def _draw_fine(self, nca: NCA, decoder: Decoder, x: torch.Tensor) -> None:
+        """Draw a state [1, H, W, C] with the decoder as it is now."""
+        scale = preview_scale((x.shape[1], x.shape[2]), most=SCALE)
+        drawn = decoder.draw(nca, x, scale)
+        save_picture(contact_sheet(drawn, 1, clear=True), self.folder / FINE)
 
     def _initial(self) -> NCA:
         """The automaton whose weights this training begins with."""
@@ -296,23 +368,26 @@ class Training:
         """Seconds of training so far, all runs together, roughly."""
         return round(self.before + self.clock() - self.began, 1)
 
-    def _report(self) -> None:
-        """Write how far training is, for the page."""
+    def _report(self, left: float | None = None) -> None:
+        """Write how far training is, for the page; `left` is what the decoder still takes."""
         self.metrics.flush()
         done, total = self.trainer.iteration, self.spec.train.iterations
         # Includes the time between iterations, unlike the trainer's own speed.
         pace = (self.clock() - self.began) / max(1, done - self.began_at)
+        fitting = EXPECTED_SECONDS if self.spec.sharpen and done < total else 0.0
+        expected = pace * (total - done) + fitting if left is None else left
         progress = Progress(
             iteration=done,
             iterations=total,
             iterations_per_second=round(self.speed, 4),
             loss=self.loss,
-            seconds_left=round(pace * (total - done), 1),
+            seconds_left=round(expected, 1),
             message=self.message,
             initial=self.spec.initial and self.spec.initial.title,
             seconds=self._seconds(),
             device=str(self.trainer.device),
             threads=torch.get_num_threads(),
+            sharpening=self.sharpening,
         )
         write_progress(self.folder, progress)
 
@@ -351,12 +426,18 @@ class Training:
         """
         frames = []
         for t in range(t0, t0 + steps, PREVIEW_EVERY):
-            frames.append(_side_by_side(x[..., :4].cpu()))
+            frames.append(x.cpu())
             x = self.trainer.nca.grow(x, PREVIEW_EVERY, seed=1, t0=t)
             if self.stop():
                 return None
-        scale = preview_scale((frames[0].shape[0], frames[0].shape[1]), most=8)
-        save_webp(torch.stack(frames), self.folder / name, fps=20, scale=scale)
+        if self.sharpened is None:
+            shown = [_side_by_side(frame[..., :4]) for frame in frames]
+            scale = preview_scale((shown[0].shape[0], shown[0].shape[1]), most=8)
+            save_webp(torch.stack(shown), self.folder / name, fps=20, scale=scale)
+        else:
+            scale = preview_scale((x.shape[1], x.shape[2]), most=8)
+            drawn = small_webp(self.sharpened.draw(torch.cat(frames), scale), fps=20)
+            write_atomic(self.folder / name, drawn)
         return x
 
     @torch.no_grad()

@@ -41,6 +41,7 @@ class JobView:
         seconds_left: until it is finished, the turns of others included, rounded and steady;
             None when nothing is known, as in its first iterations.
         message: a sentence, or None.
+        sharpening: how much of its decoder is fitted, 0 to 1; None before and after that.
         can_resume: whether `resume` would continue it without a larger number of iterations.
         created: seconds since 1970.
         deleted_at: when it will be deleted automatically, in seconds since 1970; None while it
@@ -62,6 +63,7 @@ class JobView:
     initial: str | None
     seconds_left: float | None
     message: str | None
+    sharpening: float | None
     can_resume: bool
     created: float
     deleted_at: float | None
@@ -128,6 +130,7 @@ class Views:
             initial=progress.initial,
             seconds_left=self._tell(row, "left", left) if active else None,
             message=row.message or progress.message,
+            sharpening=progress.sharpening if row.state == "running" else None,
             can_resume=not active and progress.iteration < row.iterations,
             created=row.created,
             deleted_at=kept,

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from nca.config import BadInput
+from nca.jobs.progress import read_progress
 from nca.jobs.run import Stop, run_folder
 from nca.jobs.spec import STOP, Exit
 from nca.logs import job_logger
@@ -71,6 +72,8 @@ class ZeroGPU:
     def train(self, folder: Path, seconds: float = CHUNK_SECONDS) -> Generator[Exit]:
         """Train in a folder chunk by chunk; how each ended. Everything is saved after each.
 
+        The decoder is left to the CPU, because fitting it gains nothing from a card.
+
         It ends when the training has ended or a file named `stop` is in the folder; closing it ends
         it after the current chunk. Nothing else may train in the folder: see `JobQueue.lend`.
 
@@ -98,7 +101,8 @@ class ZeroGPU:
                 continue
             taken = 0
             yield code
-            if code != Exit.PAUSED:
+            progress = read_progress(folder)
+            if code != Exit.PAUSED or progress.iteration == progress.iterations:
                 return
 
 
@@ -118,4 +122,5 @@ def _chunk(folder: str, seconds: float, device: str) -> int:
     def stop() -> bool:
         return (trained.is_set() and late()) or (path / STOP).exists()
 
-    return int(run_folder(path, stop, device=device, on_iteration=trained.set))
+    code = run_folder(path, stop, device=device, on_iteration=trained.set, sharpens=False)
+    return int(code)

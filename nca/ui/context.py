@@ -13,7 +13,7 @@ from nca.jobs import JobQueue
 from nca.jobs.zero import ZeroGPU
 from nca.settings import Settings
 from nca.ui.events import listen
-from nca.ui.visitor import browser_state, key_of, private_link, welcome
+from nca.ui.visitor import WITH_ZONE, browser_state, key_of, private_link, welcome
 
 # By component: what a handler receives when its inputs are a set, and what it returns.
 Values = Mapping[Any, Any]
@@ -101,7 +101,9 @@ class PageContext:
             gr.HTML(elem_id="private-link", render=False),
         )
         blocked = gr.HTML("", elem_id="keeps-nothing")
-        loaded = listen(page.load, _welcome, visitor, [visitor, link, blocked])
+        loaded = listen(
+            page.load, _welcome, visitor, [visitor, link, blocked], js=WITH_ZONE
+        )  # fmt: skip
         chosen, catalog = gr.Textbox("", visible=False), Catalog(settings, queue)
         return cls(settings, queue, catalog, visitor, chosen, loaded, link, gr.Tabs(), zero_gpu)
 
@@ -140,7 +142,7 @@ class PageContext:
             opened.success(None, None, None, js=opener.script, api_visibility="private")
 
 
-def _welcome(stored: Any, request: gr.Request) -> tuple[dict[str, str | None], str, str]:
+def _welcome(stored: Any, request: gr.Request) -> tuple[dict[str, Any], str, str]:
     """The visitor's key, new if they have none, and two texts with their private link."""
     state = welcome(stored, request)
     link = private_link(key_of(state), "your private link")

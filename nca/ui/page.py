@@ -36,7 +36,10 @@ log = logging.getLogger(__name__)
 TABS = (grow, train, inspect, share)  # in order; see `PageContext` for what a tab is
 TITLE = "NCA Garden"
 # The second input: whether the visitor has done nothing yet on the first screen.
-UNTOUCHED = "(visitor) => [visitor, window.ncaFirst?.waits() ?? true]"
+UNTOUCHED = "(visitor) => [visitor, !location.hash && (window.ncaFirst?.waits() ?? true)]"
+# An address such as #how-it-works/3 opens the story; story.js finds the chapter in it.
+OPEN_STORY = """() => ({__type__: 'update',
+  ...(location.hash.startsWith('#how-it-works') && {selected: '%s'})})"""
 
 
 def build_ui(settings: Settings, queue: JobQueue, zero_gpu: ZeroGPU | None = None) -> gr.Blocks:
@@ -79,6 +82,9 @@ def lead_to_own_training(context: PageContext) -> None:
             return gr.skip()
         return gr.update(selected=train.ID) if context.queue.jobs(key) else gr.skip()
 
+    context.loaded.then(
+        None, None, context.tabs, js=OPEN_STORY % inspect.ID, api_visibility="private"
+    )
     untouched = gr.Checkbox(True, visible=False)
     listen(
         context.loaded.then, open_train, [context.visitor, untouched], context.tabs, js=UNTOUCHED

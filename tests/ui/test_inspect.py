@@ -227,7 +227,7 @@ def test_a_life_step_by_step(visit):
     chart = page.page.locator("#inspect-traces svg").first
     chart.click(position={"x": chart.bounding_box()["width"] * 0.5, "y": 60})
     page.until(lambda: 130 < shown_step(page) < 170)
-    assert page.fits() and page.errors == []
+    assert page.fits() and page.errors == [] and page.barriers() == []
 
 
 @pytest.mark.long

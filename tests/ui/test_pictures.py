@@ -76,6 +76,13 @@ def test_uploads(visit):
         page.wait("#upload [role=status]", sentence)
         assert page.picture("#target") == good and not page.page.locator("#refusal p").count()
 
+    # What the browser opens and the server does not: no other target stands beside it.
+    torn = io.BytesIO()
+    Image.fromarray(half[..., :3]).resize((300, 450)).save(torn, "JPEG")
+    upload("torn.jpg", torn.getvalue()[: len(torn.getvalue()) // 2], "image/jpeg")
+    page.wait("#refusal", "damaged or incomplete")
+    page.wait("#target", "No target")
+
     # A phone's photo of 9 MB on its side: turned, shrunk, its plain background offered for removal.
     photo = np.random.default_rng(0).integers(196, 204, (1800, 2400, 3), np.uint8)
     photo[500:1300, 400:1000] = [200, 40, 30]

@@ -11,6 +11,7 @@ import { buildFigures, buildStoryFrame, showStoryPlaying } from "./story-markup.
 
 const SEED = 1; // the same life every time, so that a class sees what its teacher saw
 const MOST_STEPS = 4; // in one frame
+const ADDRESS = "#how-it-works"; // of the story in the page's address; "/3" is the third chapter
 
 // models: `player_model`s by name; the first one is the hero, and all are in the last chapter.
 export async function mountStory(host, models) {
@@ -38,7 +39,7 @@ class Story {
     this.seen = true;
     host.ncaStory = this;
     this.#listen();
-    this.go(0, false);
+    this.go(this.#addressed() ?? 0, false);
     this.unfollow = followTheme(host, () => this.changed());
   }
 
@@ -67,12 +68,27 @@ class Story {
     ui.act("next").disabled = this.chapter === CHAPTERS.length - 1;
     ui.act("own").hidden = !act;
     ui.act("own").textContent = act?.label ?? "";
-    if (told) ui.spoken.textContent = `Chapter ${this.chapter + 1}: ${title}`;
+    if (told) {
+      ui.spoken.textContent = `Chapter ${this.chapter + 1}: ${title}`;
+      this.#address(`${ADDRESS}/${this.chapter + 1}`);
+    }
     this.begin();
   }
 
   get now() {
     return CHAPTERS[this.chapter];
+  }
+
+  // The chapter in the page's address; undefined where there is none.
+  #addressed() {
+    const [, number] = location.hash.match(/^#how-it-works\/(\d)$/) ?? [];
+    return number && Number(number) - 1;
+  }
+
+  #address(hash) {
+    try {
+      history.replaceState(history.state, "", hash || location.pathname + location.search);
+    } catch { /* a frame that may not change its address */ }
   }
 
   // Begins the chapter, or begins it anew.
@@ -223,8 +239,15 @@ class Story {
     document.addEventListener("visibilitychange", this.visible);
     this.watching = new IntersectionObserver((entries) => {
       this.seen = entries.at(-1).isIntersecting;
+      // On another tab the address is not the story's any more.
+      if (!this.host.checkVisibility() && location.hash.startsWith(ADDRESS)) this.#address("");
       this.wake();
     });
+    this.addressed = () => {
+      const chapter = this.#addressed();
+      if (chapter !== undefined && chapter !== this.chapter) this.go(chapter);
+    };
+    window.addEventListener("hashchange", this.addressed);
     this.watching.observe(this.host);
     this.sizes = new ResizeObserver(() => this.changed());
     this.sizes.observe(this.host);
@@ -266,6 +289,7 @@ class Story {
     this.gone = true;
     document.removeEventListener("keydown", this.keys);
     document.removeEventListener("visibilitychange", this.visible);
+    window.removeEventListener("hashchange", this.addressed);
     this.watching.disconnect();
     this.sizes.disconnect();
     this.unfollow();

@@ -64,7 +64,7 @@ class Training:
             symbol = symbol or "🦎"
             kind = {"kind": "image"} if data else {"emoji": symbol}
             config = {"size": size, "padding": padding} | kind
-            target = Target.make(config, data, limits=self.settings.limits)
+            target = Target.make(config, data, limits=self.settings.limits, fine=True)
         spec = JobSpec.from_recipe(
             values.text(recipe, "recipe"),
             target,
@@ -72,7 +72,8 @@ class Training:
             initial=initial,
             changes={"iterations": longer} if longer else None,
         )
-        job = self.queue.submit(key, spec, target.png, initial and initial.weights)
+        weights = initial and initial.weights
+        job = self.queue.submit(key, spec, target.png, weights, target.picture)
         return {"job": job, "key": key, "checkpoint": str(CheckpointRef(Kind.JOB, job))}
 
     def job(self, job: str, key: str) -> dict[str, Any]:

@@ -15,9 +15,12 @@ from typing import Any
 
 import gradio as gr
 
-from nca.catalog import CheckpointRef
+from nca.catalog import CheckpointRef, Kind
 from nca.checkpoint import WEIGHTS, save_checkpoint, zip_checkpoint
+from nca.config import BadInput
 from nca.jobs import JobView
+from nca.jobs.check_up import check_up_of
+from nca.jobs.sharpening import picture_to_fit
 from nca.player import NCAPlayer, export_html, player_model
 from nca.ui import shelf
 from nca.ui.context import Opener, PageContext, Updates, Values
@@ -35,6 +38,11 @@ HOW = (
     "The slider under Play goes back in time."
 )
 STOP_TIMER = "() => ({__type__: 'update', active: false})"  # without asking the server
+
+_READ_ONLY = (
+    "Only your own trainings can be drawn fine here. Train this one further: it becomes yours, "
+    "and is drawn fine at the end."
+)
 
 
 @dataclass(frozen=True)
@@ -63,6 +71,7 @@ class GrowTab:
         page: the button that downloads the player.
         checkpoint: the button that downloads the checkpoint.
         further: the button that trains the checkpoint further.
+        fine: the button that fits a decoder; shown where there is none.
         file: the download.
         weights: which weights the page shows, `ShownWeights`.
         timer: polls for newer weights.
@@ -76,6 +85,7 @@ class GrowTab:
     page: gr.Button
     checkpoint: gr.Button
     further: gr.Button
+    fine: gr.Button
     file: gr.DownloadButton
     weights: gr.State
     timer: gr.Timer
@@ -88,7 +98,7 @@ class GrowTab:
     @property
     def weight_outputs(self) -> list[Any]:
         """The components that change with the weights."""
-        return [self.player, self.weights, self.timer, self.about]
+        return [self.player, self.weights, self.timer, self.about, self.fine]
 
 
 def build(context: PageContext) -> Callable[[], None]:
@@ -107,6 +117,10 @@ def build(context: PageContext) -> Callable[[], None]:
     listen(
         tab.timer.tick, handlers.follow, [visitor, tab.chosen, tab.weights], tab.weight_outputs,
         quiet=True, trigger_mode="once", concurrency_limit=4,
+    )  # fmt: skip
+    listen(
+        tab.fine.click, handlers.sharpen, [visitor, tab.chosen],
+        [tab.fine, tab.about, tab.timer], trigger_mode="once",
     )  # fmt: skip
     films.attach(tab.film, context, tab.player, tab.chosen, handlers.film_file)
     once: dict[str, Any] = {"trigger_mode": "once", "show_progress": "minimal"} | PLAYING
@@ -147,12 +161,15 @@ def lay_out(context: PageContext) -> GrowTab:
             further = gr.Button(
                 "Train it further", size="md", min_width=60, elem_id="train-further"
             )
+            fine = gr.Button(
+                "Draw it fine", size="md", min_width=60, visible=False, elem_id="draw-fine"
+            )
         with gr.Column(elem_classes="beyond"):
             film = films.lay_out(save)
     file = gr.DownloadButton(visible="hidden", elem_id="file")
     return GrowTab(
-        context.chosen, shelf_row, about, player, film, page, checkpoint, further, file, weights,
-        timer,
+        context.chosen, shelf_row, about, player, film, page, checkpoint, further, fine, file,
+        weights, timer,
     )  # fmt: skip
 
 
@@ -161,6 +178,7 @@ class Handlers:
 
     def __init__(self, context: PageContext, tab: GrowTab) -> None:
         self.catalog, self.limits, self.tab = context.catalog, context.settings.limits, tab
+        self.queue = context.queue
 
     # ------------------------------------------------------------------ choosing
 
@@ -201,6 +219,7 @@ class Handlers:
             self.tab.weights: weights,
             self.tab.timer: gr.update(active=bool(view and view.active)),
             self.tab.about: _about(name, view),
+            self.tab.fine: _offer(model, view),
         }
 
     def follow(self, stored: Any, chosen: str, weights: ShownWeights | None) -> Updates:
@@ -212,9 +231,36 @@ class Handlers:
             self.tab.about: _about(chosen, view),
         }
         if view is None or weights == _weights(chosen, view.folder):
-            return gr.skip() if active else updates
+            only_shown = active and view is not None and view.iteration < view.iterations
+            return gr.skip() if only_shown else updates
         model, weights, _ = self._model(stored, chosen)
-        return {self.tab.player: NCAPlayer.refresh(model), self.tab.weights: weights, **updates}
+        return {
+            self.tab.player: NCAPlayer.refresh(model),
+            self.tab.weights: weights,
+            self.tab.fine: _offer(model, view),
+            **updates,
+        }
+
+    def sharpen(self, stored: Any, chosen: str) -> Updates:
+        """Fit a decoder to one of the visitor's own trainings, in the queue.
+
+        Raises:
+            BadInput: it is not one, has not finished, or a decoder cannot be fitted to it.
+        """
+        key, ref = key_of(stored), CheckpointRef.parse(chosen)
+        if ref.is_snapshot:
+            raise BadInput("An earlier version is not drawn fine; please choose the training.")
+        if ref.kind is not Kind.JOB:
+            raise BadInput(_READ_ONLY)
+        loaded = self.catalog.load(key, ref)
+        picture_to_fit(loaded, check_up_of(loaded.metrics))
+        self.queue.sharpen(key, ref.id)
+        view = self.queue.view(key, ref.id)
+        return {
+            self.tab.fine: gr.update(visible=False),
+            self.tab.about: _about(chosen, view),
+            self.tab.timer: gr.update(active=True),
+        }
 
     def current(self, values: Values) -> str:
         """The name of the checkpoint in the player; BadInput when there is none."""
@@ -273,12 +319,22 @@ def _weights(name: str, folder: Path) -> ShownWeights:
         return ShownWeights(name, 0)
 
 
+def _offer(model: dict[str, Any], view: JobView | None) -> Any:
+    """An update of the button that fits a decoder."""
+    return gr.update(visible=model["decoder"] is None and not (view and view.active))
+
+
 def _about(name: str, view: JobView | None) -> str:
     """A sentence about the training or the snapshot that is shown."""
     if name and (then := shelf.snapshot_words(CheckpointRef.parse(name))):
         return note(f"As it was {then}.")
     if view is None or not view.active:
         return ""
+    if view.sharpening is not None:
+        return note(f"{view.title} learns to be drawn fine: {view.sharpening:.0%}.")
+    if view.iteration == view.iterations:
+        where = "waits in the queue for it" if view.state == "queued" else "is being prepared"
+        return note(f"{view.title} will be drawn fine; it {where}.")
     return note(
         f"{view.title} still trains, at iteration {count(view.iteration)}. "
         "Its newest weights flow into what you see."

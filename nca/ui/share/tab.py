@@ -19,7 +19,7 @@ from nca.hub import Hub, PushResult, Unreachable, push
 from nca.settings import Settings
 from nca.ui import shelf
 from nca.ui.components import VisitorDropdown
-from nca.ui.context import PageContext, Updates, Values, named_values
+from nca.ui.context import Opener, PageContext, Updates, Values, named_values
 from nca.ui.events import APOLOGY, NETWORK, listen, toast
 from nca.ui.markup import FLEETING, note
 from nca.ui.share import gallery, play
@@ -143,6 +143,11 @@ def build(context: PageContext) -> Callable[[], None]:
         listen(
             event, handlers.show_gallery, search, tab.gallery, trigger_mode="always_last", **brief
         )
+
+    context.openers[ID] = Opener(
+        lambda values, name: {tab.checkpoint: handlers.update_choices(values[visitor], name)},
+        [], [tab.checkpoint],
+    )  # fmt: skip
 
     def connect() -> None:
         for fetch in fetches:

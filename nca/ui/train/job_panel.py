@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
-from pydantic import ValidationError
 
 from nca.checkpoint import WEIGHTS
 from nca.jobs import BATCH, HEALING, POOL, PREVIEW, TARGET, JobView, snapshots
-from nca.jobs.check_up import CHECK_UP, KEPT, CheckUp
-from nca.jobs.spec import read_json
+from nca.jobs.check_up import KEPT, check_up_of
+from nca.jobs.spec import FINE, read_json
 from nca.preview import PREVIEW as FILM
 from nca.trainer import log10_loss
 from nca.ui.components import VisitorDropdown
@@ -30,6 +29,7 @@ from nca.ui.markup import (
 )
 from nca.ui.train import loss_plot
 from nca.ui.train import snapshots as snapshot_panel
+from nca.ui.visitor import local_time
 
 EVERY = 1.5  # seconds between polls of an active job
 SURE_AFTER = 20  # iterations from which the time left is worth showing
@@ -192,7 +192,13 @@ def status(view: JobView) -> str:
         facts.append("Getting ready")
     if view.iteration or view.state == "running":
         facts.append(f"{count(view.iteration)} of {count(view.iterations)} iterations")
-    if view.state == "running" and view.iteration == view.iterations:
+    share = view.iteration / view.iterations
+    if view.sharpening is not None:
+        share = view.sharpening
+        facts.append(f"Learning to draw it fine: {share:.0%}")
+        if view.seconds_left is not None and not view.stopping:
+            facts.append(f"{duration(view.seconds_left)} left")
+    elif view.state == "running" and view.iteration == view.iterations:
         facts.append("Checking and saving it")
     elif view.state == "running":
         if view.iterations_per_second:
@@ -217,7 +223,7 @@ def status(view: JobView) -> str:
     return (
         f'<div class="status"><h3>{html.escape(view.title)} '
         f'<span class="chip {view.state}">{chip}</span></h3>'
-        f"{progress_bar(view.iteration / view.iterations)}"
+        f"{progress_bar(share)}"
         f'<div class="facts">{"".join(f"<span>{html.escape(fact)}</span>" for fact in facts)}</div>'
         f"{_card(view)}{note(view.message or '')}</div>"
     )
@@ -225,12 +231,8 @@ def status(view: JobView) -> str:
 
 def _card(view: JobView) -> str:
     """What a finished automaton can do, as its check found; empty before."""
-    found = (read_json(view.folder / "metrics.json") or {}).get(CHECK_UP)
-    if view.state != "finished" or found is None:
-        return ""
-    try:
-        checked = CheckUp.model_validate(found)
-    except ValidationError:
+    checked = check_up_of(read_json(view.folder / "metrics.json") or {})
+    if view.state != "finished" or checked is None:
         return ""
     grows, holds = loss_plot.words(checked.grown), loss_plot.words(checked.kept)
     look = {"blurry": "but blurry", "alike": "and looks alike", "the same": "and looks the same"}
@@ -264,17 +266,18 @@ def place(view: JobView) -> str:
 
 def portraits(view: JobView) -> str:
     """How it grows so far, the target, and how it heals, all on the same ground."""
+    fine = file_figure(view.folder / FINE, "Drawn fine, so far", "How it is drawn fine so far")
     words = "Growing from one cell"
     grown = file_figure(view.folder / PREVIEW, words, "An animation of it growing from one cell")
     target, content = view.folder / TARGET, ""
     if target.exists():
         data = target.read_bytes()
         content = figure(picture(data, "The target", "image/png"), "The target")
-    words = "After losing its left half"
-    healed = file_figure(view.folder / HEALING, words, "An animation of it after damage")
+    hurt = "After losing its left half"
+    healed = file_figure(view.folder / HEALING, hurt, "An animation of it after damage")
     return (
-        f'<div class="panel portraits">{grown or _soon("Growing from one cell")}{content}'
-        f"{healed or _soon(words)}</div>"
+        f'<div class="panel portraits">{fine or grown or _soon(words)}{content}'
+        f"{healed or _soon(hurt)}</div>"
     )
 
 
@@ -310,7 +313,11 @@ def buttons(panel: JobPanel, view: JobView | None) -> Updates:
     added, stops = more(view), view.active and not view.stopping
     done = not view.active and (view.folder / FILM).exists()
     return {
-        panel.stop: gr.update(interactive=stops, visible=stops),
+        panel.stop: gr.update(
+            value="Stop" if view.sharpening is None else "Skip this",
+            interactive=stops,
+            visible=stops,
+        ),
         panel.resume: gr.update(
             value=f"+{count(added)} iterations" if added else "Resume",
             interactive=view.can_resume or view.stopping or added > 0,
@@ -330,18 +337,19 @@ def more(view: JobView) -> int:
 
 def stamps(view: JobView, points: list[tuple[int, float]]) -> dict[str, Any]:
     """For each part of the page, a value that changes when the part must be updated."""
-    names = (PREVIEW, HEALING, POOL, BATCH, WEIGHTS, FILM)
+    names = (PREVIEW, HEALING, POOL, BATCH, WEIGHTS, FILM, FINE)
     modified = {name: _modified(view, name) for name in names}
     return {
         "job": view.id,
         "title": view.title,
         "status": status(view),
         "points": points[-1] if points else None,
-        "portraits": (modified[PREVIEW], modified[HEALING]),
+        "portraits": (modified[PREVIEW], modified[HEALING], modified[FINE]),
         "sheets": (modified[POOL], modified[BATCH]),
         "buttons": (
             view.state,
             view.stopping,
+            view.sharpening is None,
             view.can_resume,
             view.iterations,
             bool(modified[WEIGHTS]),
@@ -359,9 +367,6 @@ def _modified(view: JobView, name: str) -> int:
         return 0
 
 
-def labels(views: list[JobView]) -> list[tuple[str, str]]:
-    """Jobs as choices for a dropdown: (label, id)."""
-    return [
-        (f"{view.title} · {time.strftime('%d %b %H:%M', time.gmtime(view.created))} UTC", view.id)
-        for view in views
-    ]
+def labels(views: list[JobView], stored: Any = None) -> list[tuple[str, str]]:
+    """Jobs as choices for a dropdown, (label, id); `stored` is what `local_time` takes."""
+    return [(f"{view.title} · {local_time(stored, view.created)}", view.id) for view in views]

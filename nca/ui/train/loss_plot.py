@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nca.chart import smooth
+from nca.jobs.check_up import ALIKE, SAME
 from nca.ui.markup import count
 
-ALIKE, SAME = -2.0, -3.0  # log10 loss from which a picture looks alike, and the same
 WIDTH, HEIGHT = 1000, 300  # of the drawing's coordinates
 Points = Sequence[tuple[int, float]]
 

@@ -61,6 +61,7 @@ class TrainTab:
         recipe: the name of the chosen recipe or variant.
         intents: the buttons of the three intents.
         others: the buttons of other systems' recipes.
+        others_fold: the fold that they are in.
         about: what the recipe does and how long it may take.
         settings: the advanced settings.
         where: whether a start trains on the server or in the browser.
@@ -79,6 +80,7 @@ class TrainTab:
     recipe: gr.Textbox
     intents: gr.HTML
     others: gr.HTML
+    others_fold: gr.Accordion
     about: gr.HTML
     settings: settings_form.SettingsFields
     where: gr.Radio
@@ -149,6 +151,7 @@ def build(context: PageContext) -> Callable[[], None]:
     describe = newest(handlers.describe)
     for event, mode in (
         (looked.then, "multiple"), (filled.then, "multiple"), (others, "always_last"),
+        (tab.others_fold.expand, "always_last"),
     ):  # fmt: skip
         listen(
             event, describe, {visitor, *tab.about_inputs},
@@ -201,7 +204,7 @@ def build(context: PageContext) -> Callable[[], None]:
             "grow", panel.snapshots.grow.click, handlers.snapshot,
             [panel.selector, panel.snapshots.iteration],
         )  # fmt: skip
-        listen(panel.share.click, lambda: gr.update(selected="share"), None, context.tabs)
+        context.open_on("share", panel.share.click, handlers.newest, [panel.selector])
 
     return connect
 
@@ -234,11 +237,8 @@ def lay_out(context: PageContext) -> TrainTab:
         with gr.Accordion("Size, title, and what it begins with", open=False, elem_id="details"):
             fields |= target_form.build_details()
             start_from |= initial.build_selector()
-        with gr.Accordion("Recipes of others", open=False, elem_id="others-fold"):
-            scores = recipe_choice.shipped_scores(context.settings.checkpoints)
-            others = picture_buttons(
-                "others", recipe_choice.others_html(_times(devices), scores, name)
-            )
+        with gr.Accordion("Recipes of others", open=False, elem_id="others-fold") as fold:
+            others = picture_buttons("others")  # filled when the fold is opened
         with gr.Accordion("Advanced settings", open=False, elem_id="advanced"):
             spec = JobSpec.from_recipe(name, Target(target_form.DEFAULT, b"", "estimate"))
             about = gr.HTML(_about(spec, devices), elem_id="about-recipe")
@@ -248,7 +248,7 @@ def lay_out(context: PageContext) -> TrainTab:
     target = target_form.TargetFields(**fields)
     return TrainTab(
         form, [sources, preview], target, initial.InitialFields(**start_from), recipe_name,
-        intents, others, about, settings, where, browser, kept, start, sure, why, panel,
+        intents, others, fold, about, settings, where, browser, kept, start, sure, why, panel,
     )  # fmt: skip
 
 
@@ -376,8 +376,8 @@ class Handlers:
         """Queue a training with the form's values."""
         start, key, target = self._initial(values), self._key(values), self._target(values)
         spec = self._spec(values, target)
-        job = self.queue.submit(key, spec, target.png, start and start.weights)
-        return self._jobs(key, job) | {self.tab.form: gr.update(open=False)}
+        job = self.queue.submit(key, spec, target.png, start and start.weights, target.picture)
+        return self._jobs(values[self.visitor], job) | {self.tab.form: gr.update(open=False)}
 
     def start_here(self, values: Values) -> Updates:
         """Begin a training with the form's values in the visitor's browser."""
@@ -400,13 +400,13 @@ class Handlers:
             return target
         key, form = self._key(values), self.tab.target.form(values)
         drawings = sum(view.title.startswith("Drawing") for view in self.queue.jobs(key))
-        return target_form.read(self.limits, form, drawings=drawings)
+        return target_form.read(self.limits, form, drawings=drawings, fine=True)
 
     # ------------------------------------------------------------------ the job
 
     def attach(self, stored: Any) -> Updates:
         """All jobs of this visitor, with one shown: an active one, else the newest."""
-        return self._jobs(key_of(stored))
+        return self._jobs(stored)
 
     def show_job(self, stored: Any, job: str | None) -> Updates:
         """Show a job completely."""
@@ -449,7 +449,7 @@ class Handlers:
         if not job:
             return gr.skip()
         self.queue.delete(key_of(stored), job)
-        return self._jobs(key_of(stored))
+        return self._jobs(stored)
 
     def rename(self, stored: Any, job: str | None, title: str) -> Updates:
         """Give the job another title; an empty one changes nothing."""
@@ -457,7 +457,7 @@ class Handlers:
         if not job or not given or given == self.queue.view(key, job).title:
             return gr.skip()
         self.queue.rename(key, job, given)
-        return self._jobs(key, job)
+        return self._jobs(stored, job)
 
     def frames(self, stored: Any, job: str) -> Any:
         """Send the pictures of the snapshots."""
@@ -513,13 +513,14 @@ class Handlers:
             **settings_form.lock_architecture(tab.settings, values[tab.recipe], architecture),
         }
 
-    def _jobs(self, key: str, job: str | None = None) -> Updates:
+    def _jobs(self, stored: Any, job: str | None = None) -> Updates:
         """All jobs of a visitor, with one shown: the given, else an active or the newest."""
-        views, panel = self.queue.jobs(key), self.tab.panel
+        key, panel = key_of(stored), self.tab.panel
+        views = self.queue.jobs(key)
         if job is None and views:
             job = next((view.id for view in views if view.active), views[0].id)
         return {
-            panel.selector: gr.update(choices=job_panel.labels(views), value=job),
+            panel.selector: gr.update(choices=job_panel.labels(views, stored), value=job),
             panel.selector_row: gr.update(visible=bool(views)),
             panel.actions: gr.update(visible=bool(views)),
             # There is a training to look at first, or nothing else to do than to start one.
@@ -555,7 +556,7 @@ class Handlers:
     def _pace(self, key: str, spec: JobSpec) -> float | None:
         """Seconds per unit of work, as measured on this visitor's newest training."""
         for view in self.queue.jobs(key) if key else []:
-            if view.iterations_per_second:
+            if view.iterations_per_second and view.iteration >= job_panel.SURE_AFTER:
                 other = self.queue.spec(key, view.id)
                 if other.device == spec.device:
                     return 1 / (view.iterations_per_second * other.work)

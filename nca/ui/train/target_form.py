@@ -34,6 +34,7 @@ from nca.ui.markup import figure, note, picture
 from nca.ui.train import emoji_search
 
 DEFAULT = checked(TargetConfig, {"emoji": PICKER[0]})
+NO_TARGET = '<div class="empty"><strong>No target</strong>Please choose another picture.</div>'
 BACKGROUNDS = {"keep": "Keep the background", "transparent": "Remove it"}
 
 
@@ -148,7 +149,7 @@ def build_sources() -> dict[str, Any]:
 
 def build_preview() -> dict[str, Any]:
     """Lay out the target and what would suit it better; returns components by field."""
-    preview = gr.HTML(preview_html(Target.make(DEFAULT)), elem_id="target")
+    preview = gr.HTML("", elem_id="target")  # filled after the page has loaded
     return {"preview": preview, "advice": picture_buttons("advice")}
 
 
@@ -208,10 +209,10 @@ def attach(fields: TargetFields, limits: Limits, loaded: Any) -> Any:
                 fields.refusal: "",
             }
         except BadInput as problem:
-            return {
-                fields.refusal: note(str(problem), "note" if form.missing else "refusal"),
-                fields.advice: "",
-            }
+            words, kind = str(problem), "note" if form.missing else "refusal"
+            updates = {fields.refusal: note(words, kind), fields.advice: ""}
+            # The target of another picture beside one that cannot be used would mislead.
+            return updates if form.missing else updates | {fields.preview: NO_TARGET}
 
     def pick(event: gr.EventData) -> str:
         return str(event.emoji)[:64]
@@ -227,6 +228,7 @@ def attach(fields: TargetFields, limits: Limits, loaded: Any) -> Any:
         loaded.then, lambda: emoji_search.grid_html(emoji_search.FIRST, PICKER[0]), None,
         fields.grid,
     )  # fmt: skip
+    listen(loaded.then, lambda: preview_html(Target.make(DEFAULT)), None, fields.preview)
     listen(fields.grid.select, pick, None, fields.emoji)
     listen(fields.upload.upload, lambda: "keep", None, fields.background)
     listen(fields.backgrounds.select, choose_background, None, fields.background)
@@ -257,6 +259,7 @@ def read(
     form: TargetForm,
     decoded: DecodedPicture | None = None,
     drawings: int = 0,
+    fine: bool = False,
 ) -> Target:
     """The form as a target; raises BadInput that says what is wrong with it.
 
@@ -265,6 +268,7 @@ def read(
         form: what the visitor filled in.
         decoded: the picture, where `decode` was called already.
         drawings: how many drawings the visitor has trained on; the next one gets a number.
+        fine: also make the fine picture, which the training's decoder needs.
     """
     config: dict[str, Any] = {"size": form.size, "padding": form.padding, "crop": form.trims}
     given = " ".join(str(form.title or "").split())
@@ -277,7 +281,8 @@ def read(
     else:
         usual, background = f"Drawing {drawings + 1}" if drawings else "Drawing", "keep"
     config |= {"kind": "image", "background": background}
-    return Target.make(config, decoded or decode(limits, form), (given or usual)[:80], limits)
+    picture = decoded or decode(limits, form)
+    return Target.make(config, picture, (given or usual)[:80], limits, fine)
 
 
 def preview_html(target: Target) -> str:

@@ -1,0 +1,124 @@
+"""Fits the decoder of a checkpoint in its folder: the last part of a training, or by itself.
+
+A fitting that is stopped goes on where it was. The automaton is not changed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from nca.checkpoint import Checkpoint, save_fine
+from nca.config import BadInput, SharpenConfig
+from nca.jobs.check_up import ALIKE, CheckUp
+from nca.picture import NO_PICTURE, make_picture, most_scale
+from nca.resume import load_sharpening, save_sharpening
+from nca.sharpen import Sharpener, SharpenReport, check_agreement
+
+SHARPENING = "sharpen.safetensors"  # of a fitting that was stopped; removed at its end
+SAVE_SECONDS = 10.0
+EXPECTED_SECONDS = 45.0  # before its speed is known
+SEVERAL_KINDS = "An automaton of several kinds cannot be drawn finer than its cells."
+TOO_BLURRY = (
+    "It does not look enough like its picture yet to be drawn finer than its cells; please train "
+    "it longer."
+)
+
+
+def known_picture(checkpoint: Checkpoint, given: Path | None = None) -> Tensor:
+    """The fine picture of a checkpoint, float32 [k * H, k * W, 4], premultiplied.
+
+    Args:
+        checkpoint: the loaded checkpoint.
+        given: a file of the picture it was trained on; None uses the checkpoint's own, or draws
+            its emoji.
+
+    Raises:
+        BadInput: there is none, or it shows something else than the target.
+    """
+    made = checkpoint.info.target
+    if given is not None:
+        if made is None:
+            raise BadInput("This checkpoint does not say how its picture was placed on the grid.")
+        picture = make_picture(made.model_copy(update={"kind": "image"}), given)
+    elif checkpoint.picture_png is not None:
+        found = checkpoint.picture_at(most_scale(max(checkpoint.size)))
+        assert found is not None
+        picture = found
+    elif made is None or made.kind != "emoji":
+        raise BadInput(NO_PICTURE)
+    else:
+        picture = make_picture(made)
+    if checkpoint.target is not None:
+        check_agreement(picture, checkpoint.target)
+    return picture
+
+
+def picture_to_fit(checkpoint: Checkpoint, found: CheckUp | None) -> Tensor:
+    """The fine picture to fit a trained checkpoint's decoder to.
+
+    Args:
+        checkpoint: the loaded checkpoint.
+        found: by the check at the end of its training; None when there was none.
+
+    Raises:
+        BadInput: a decoder would be of no use, or its picture is not known; a sentence says why.
+    """
+    if checkpoint.nca.config.kinds > 1:
+        raise BadInput(SEVERAL_KINDS)
+    if found is not None and found.grown > ALIKE:
+        raise BadInput(TOO_BLURRY)
+    return known_picture(checkpoint)
+
+
+def fit_decoder(
+    checkpoint: Checkpoint,
+    picture: Tensor,
+    config: SharpenConfig | None = None,
+    seed: int = 0,
+    *,
+    stop: Callable[[], bool] = lambda: False,
+    on_report: Callable[[Sharpener, SharpenReport], object] = lambda sharpener, report: None,
+    clock: Callable[[], float] = time.monotonic,
+) -> bool:
+    """Fit a checkpoint's decoder and save it and the picture in the checkpoint's folder.
+
+    On one thread: its products are small, and a second thread takes more than it gives.
+
+    Args:
+        checkpoint: the loaded checkpoint.
+        picture: from `known_picture`.
+        config: how to fit.
+        seed: of the initial weights and every draw.
+        stop: called after every iteration; True saves what there is.
+        on_report: called after every iteration.
+        clock: seconds that never go back.
+
+    Returns:
+        False when `stop` ended it; the same call goes on there.
+    """
+    resume = checkpoint.folder / SHARPENING
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        sharpener = Sharpener(checkpoint.nca, picture, checkpoint.size, config, seed)
+        if resume.is_file():
+            load_sharpening(sharpener, resume)
+        saved = clock()
+        for report in sharpener:
+            on_report(sharpener, report)
+            if stop():
+                save_sharpening(sharpener, resume)
+                return False
+            if clock() - saved > SAVE_SECONDS:
+                save_sharpening(sharpener, resume)
+                saved = clock()
+    finally:
+        torch.set_num_threads(threads)
+    save_fine(checkpoint.folder, checkpoint.nca, checkpoint.size, sharpener.decoder, picture)
+    resume.unlink(missing_ok=True)
+    return True
