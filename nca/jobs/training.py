@@ -283,9 +283,12 @@ class Training:
             self.drawing.run(lambda: self._draw_fine(nca, sharpener.decoder, x))
 
         config, seed = SharpenConfig(iterations=self.spec.sharpen), self.spec.seed
+        started = self.clock()
         done = fit_decoder(checkpoint, picture, config, seed, stop=self.stop, on_report=note)
+        self.before -= self.clock() - started  # the time of a training is without it
         self.sharpening = None
         if done:
+            self._report()
             self.sharpened = load_checkpoint(self.folder)
             self._grow()
             self._save(preview=True)
