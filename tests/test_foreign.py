@@ -325,7 +325,7 @@ def test_names_of_earlier_versions_of_flax(tmp_path):
 
 @pytest.mark.parametrize("order", ["channel", "filter"])
 def test_auto_finds_the_order_that_grows(tmp_path, order):
-    lizard = load_checkpoint(ROOT / "checkpoints" / "fish-regenerating").nca  # has no Laplacian
+    lizard = load_checkpoint(ROOT / "checkpoints" / "lizard-growing").nca  # has no Laplacian
     arrays = {name: value.numpy() for name, value in lizard.state_dict().items()}
     if order == "channel":
         first = arrays["layers.0.weight"]
