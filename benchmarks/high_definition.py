@@ -5,16 +5,20 @@ draws at 8 pixels per cell with the emoji drawn at that size: PSNR in dB over th
 square, against the coarse target enlarged by bicubic interpolation, which no picture of the cells
 exceeds. The last line is one JSON object with the medians.
 """
+# ruff: noqa: E402
 
 from __future__ import annotations
 
 import argparse
 import json
 import math
+import sys
 import time
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a script, beside nca/
 
 import torch
 import torch.nn.functional as F
@@ -29,7 +33,7 @@ from nca.state import visible
 
 CHECKPOINTS = Path(__file__).parents[1] / "checkpoints"
 SCALE = 8
-WOUNDS = (*HALVES, "centre", "stroke")
+DAMAGE = (*HALVES, "centre", "stroke")
 HEAL = 300  # steps
 
 
@@ -69,7 +73,7 @@ def measure(checkpoint: Checkpoint, fine: Tensor, decoder: Decoder) -> dict[str,
         "decoded": rest,
         "late": rest - score(nca.grow(x, 800, seed=78, t0=200)),
     }
-    for shape in WOUNDS:
+    for shape in DAMAGE:
         healed = nca.grow(damage(x, shape, seed=500), HEAL, seed=79, t0=200)
         found[shape] = rest - score(healed)
     later = nca.grow(x, 1, seed=77, t0=200)

@@ -3,11 +3,15 @@
 Adds `decoder.safetensors` and `picture.png` to the checkpoints and changes nothing else. Those
 whose decoder belongs to their weights already are left alone.
 """
+# ruff: noqa: E402
 
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a script, beside nca/
 
 import torch
 from skyline import fine_skyline

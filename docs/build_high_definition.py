@@ -2,10 +2,14 @@
 
 One life of the shipped lizard, cells on the left, fine on the right: it grows, is cut and heals.
 """
+# ruff: noqa: E402
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a script, beside nca/
 
 import numpy as np
 import torch

@@ -35,7 +35,7 @@ RESTING = (120, 160, 200, 300)
 LATE = 1000
 DAMAGED_AT = 200
 HEALING = (4, 15, 30, 50, 80, 120, 200)  # steps after the damage
-WOUNDS = (
+DAMAGE = (
     *("half-left", "half-right", "half-top", "half-bottom", "centre", "stroke"),
     *("swipes", "cut", "hole", "stroke"),
 )
@@ -297,7 +297,7 @@ def _roll_out(
         late = rollout(nca, last, more, seed=seed + 2, t0=keep[-1], keep=[more - 1, more])
         whole = grown[keep.index(DAMAGED_AT)]
         hurt = torch.cat(
-            [damage(whole[k % lives][None], shape, seed=k) for k, shape in enumerate(WOUNDS)]
+            [damage(whole[k % lives][None], shape, seed=k) for k, shape in enumerate(DAMAGE)]
         )
         healing = rollout(nca, hurt, HEALING[-1], seed=seed + 3, t0=DAMAGED_AT, keep=HEALING)
     parts = [grown.flatten(0, 1), late.flatten(0, 1), healing.flatten(0, 1)]

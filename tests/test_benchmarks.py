@@ -2,12 +2,14 @@
 
 import base64
 import json
+import re
 import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import healing_variants  # noqa: E402
 import others  # noqa: E402
@@ -69,3 +71,14 @@ def test_ours_and_distills_are_scored_by_the_same_families(tmp_path, monkeypatch
         "| **Distill, median of 1** | 100 | 100 | 0.02 | 100 |",
     ]
     assert json.loads(last_line)["Distill, ex3_dot"]["healing"]["hole"]["trials"] == 2
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("folder", ["benchmarks", "docs"])
+def test_every_script_finds_the_library_beside_it(folder):
+    """They are run as `python benchmarks/NAME.py` in a checkout, where `nca` is not installed."""
+    for path in (ROOT / folder).glob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        imports = re.search(r"^(from|import) nca\b", text, re.MULTILINE)
+        if imports and "__main__" in text:
+            assert "sys.path.insert" in text[: imports.start()], path.name
