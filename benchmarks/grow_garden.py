@@ -136,7 +136,7 @@ def report(out: Path) -> str:
 def draw_preview(folder: Path) -> int:
     """Draw the film of a shipped checkpoint again; its size in bytes."""
     found = load_checkpoint(folder)
-    save_preview(folder, found.nca, found.info, found.size)
+    save_preview(folder, found.nca, found.info, found.size, found.decoder)
     return (folder / PREVIEW).stat().st_size
 
 
