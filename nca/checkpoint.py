@@ -118,6 +118,11 @@ class Checkpoint:
         names = [made.emoji, *made.more] if made and made.emoji else []
         return [str(name) for name in names] if len(names) == kinds else []
 
+    def target_of(self, kind: int = 1) -> Tensor | None:
+        """The picture of one kind, float32 [H, W, 4]; the one picture where there are no kinds."""
+        several = self.target is not None and self.target.ndim == 4
+        return self.target[kind - 1] if several else self.target
+
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of the grid it was trained on; (72, 72) when they are unknown."""

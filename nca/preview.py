@@ -16,11 +16,13 @@ from nca.damage_shapes import damage
 from nca.decoder import Decoder
 from nca.files import write_atomic
 from nca.model import NCA
-from nca.render import animation_bytes, preview_scale, to_rgba8
+from nca.render import animation_bytes, preview_scale, side_by_side, to_rgba8
+from nca.state import repaint
 
 PREVIEW = "preview.gif"
 PREVIEW_BYTES = 1_000_000
 _FPS = 25
+_GROWN = 160  # steps
 _SOLID = 128  # alpha from which a GIF shows a cell
 _FADED = 96  # alpha below which a visible cell becomes transparent again
 
@@ -47,15 +49,34 @@ def save_preview(
 
 
 def preview_frames(nca: NCA, info: CheckpointInfo, size: tuple[int, int]) -> Tensor:
-    """The frames, float32 [T, H, W, C]: growth and, if trained with damage, healing."""
+    """The frames, float32 [T, H, W, C]: growth and, if trained with damage, healing.
+
+    Several kinds grow side by side; then each is repainted as the next one.
+    """
+    if nca.config.kinds > 1:
+        return _kinds(nca, size)
     x = nca.seed(1, size)
-    frames = [nca.grow(x, 160, seed=1, all_steps=True)[::2, 0]]
+    frames = [nca.grow(x, _GROWN, seed=1, all_steps=True)[::2, 0]]
     if info.train is not None and info.train.damage_count:
         cut = damage(frames[0][-1:], "half-left")
-        healing = nca.grow(cut, 160, seed=1, t0=160, all_steps=True)[::2, 0]
+        healing = nca.grow(cut, 160, seed=1, t0=_GROWN, all_steps=True)[::2, 0]
         frames += [healing[:1].repeat(12, 1, 1, 1), healing]
     held = frames[-1][-1:].repeat(25, 1, 1, 1)
     return torch.cat([*frames, held])
+
+
+def _kinds(nca: NCA, size: tuple[int, int]) -> Tensor:
+    """Growth of all kinds, and how each becomes the next, as in `preview_frames`."""
+    count = nca.config.kinds
+    kinds = torch.arange(1, count + 1)
+    x, frames = nca.seed(count, size, kinds.tolist()), []
+    for t in range(0, 2 * _GROWN, 2):
+        if t == _GROWN:
+            frames += [frames[-1]] * 12
+            x = repaint(x, kinds % count + 1)
+        x = nca.grow(x, 2, seed=1, t0=t)
+        frames.append(side_by_side(x[..., :4]))
+    return torch.stack(frames + [frames[-1]] * 25)
 
 
 def preview_bytes(

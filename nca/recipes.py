@@ -65,7 +65,7 @@ SWIPES: tuple[DamageShape, ...] = (
 # is a body of another kind, which has to become this one.
 ZOO_NCA = NCAConfig(channels=20, hidden=(256,), laplacian="nine_point", kinds=2)
 ZOO_TRAIN = TrainConfig(
-    iterations=12_000,
+    iterations=10_000,
     batch=10,
     pool_size=512,
     reseed="random",

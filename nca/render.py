@@ -7,6 +7,7 @@ where frames are already drawn, uint8 [..., H, W, 4], straight RGBA.
 from __future__ import annotations
 
 import io
+import math
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -122,6 +124,16 @@ def _sheet(cells: np.ndarray, columns: int, gap: int, scale: int) -> Image.Image
         top, left = index // columns * (height + gap), index % columns * (width + gap)
         sheet[top : top + height, left : left + width] = cell
     return Image.fromarray(sheet[: sheet.shape[0] - gap, : sheet.shape[1] - gap])
+
+
+def side_by_side(x: Tensor) -> Tensor:
+    """Pictures [K, H, W, C] as one, [rows * H, columns * W, C], as near to a square as may be."""
+    columns = math.ceil(math.sqrt(len(x)))
+    rows = -(-len(x) // columns)
+    padded = torch.cat([x, x.new_zeros(rows * columns - len(x), *x.shape[1:])])
+    height, width = x.shape[1:3]
+    grid = padded.view(rows, columns, height, width, -1).transpose(1, 2)
+    return grid.reshape(rows * height, columns * width, -1)
 
 
 def before_after(

@@ -56,6 +56,7 @@ from nca.render import (
     preview_scale,
     save_picture,
     save_webp,
+    side_by_side,
     small_webp,
 )
 from nca.resume import load_resume, save_resume
@@ -434,7 +435,7 @@ class Training:
             if self.stop():
                 return None
         if self.sharpened is None:
-            shown = [_side_by_side(frame[..., :4]) for frame in frames]
+            shown = [side_by_side(frame[..., :4]) for frame in frames]
             scale = preview_scale((shown[0].shape[0], shown[0].shape[1]), most=8)
             save_webp(torch.stack(shown), self.folder / name, fps=20, scale=scale)
         else:
@@ -456,16 +457,6 @@ class Training:
     def _seeds(self) -> torch.Tensor:
         """A seed of each kind, [K, H, W, C]."""
         return self.trainer.goal.seeds(self.trainer.nca)
-
-
-def _side_by_side(x: torch.Tensor) -> torch.Tensor:
-    """Pictures [K, H, W, 4] as one, [rows * H, columns * W, 4], as near to a square as may be."""
-    columns = math.ceil(math.sqrt(len(x)))
-    rows = -(-len(x) // columns)
-    padded = torch.cat([x, x.new_zeros(rows * columns - len(x), *x.shape[1:])])
-    height, width = x.shape[1:3]
-    grid = padded.view(rows, columns, height, width, -1).transpose(1, 2)
-    return grid.reshape(rows * height, columns * width, -1)
 
 
 def _bounded_picture(pictures: Iterable[Image.Image]) -> bytes:

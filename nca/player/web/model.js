@@ -70,14 +70,15 @@ export function parseModel(sent) {
   return model;
 }
 
-// The values of every layer of the update network for what a cell perceives, the update last.
-export function activations(model, perceived) {
+// The values of every layer of the update network for what a cell of a kind perceives, the update
+// last.
+export function activations(model, perceived, kind = 0) {
   const found = [];
   let x = perceived;
   model.layers.forEach(({ inputs, outputs, weight, bias }, index) => {
     const y = new Float64Array(outputs);
     for (let o = 0; o < outputs; o++) {
-      let sum = bias[o];
+      let sum = bias[o] + (index === 0 && kind ? model.genes[(kind - 1) * outputs + o] : 0);
       for (let i = 0; i < inputs; i++) sum += weight[o * inputs + i] * x[i];
       y[o] = index + 1 < model.layers.length ? Math.max(sum, 0) : sum;
     }

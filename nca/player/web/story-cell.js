@@ -4,11 +4,11 @@ import { fireValue, stepKey } from "./fire.js";
 // What the cell at column x and row y perceives in a dense state [H, W, C]: the channels through
 // the first filter, then through the second, and so on.
 export function perceive(model, state, height, width, x, y) {
-  const { channels, filters } = model;
-  const perceived = new Float64Array(filters * channels);
+  const { seen, filters } = model;
+  const perceived = new Float64Array(filters * seen);
   for (let k = 0; k < filters; k++) {
-    for (let c = 0; c < channels; c++) {
-      perceived[k * channels + c] = filtered(model, state, height, width, x, y, k, c);
+    for (let c = 0; c < seen; c++) {
+      perceived[k * seen + c] = filtered(model, state, height, width, x, y, k, c);
     }
   }
   return perceived;
@@ -16,9 +16,9 @@ export function perceive(model, state, height, width, x, y) {
 
 // The response of one filter at one cell, in one channel.
 export function filtered(model, state, height, width, x, y, filter, channel) {
-  const { bank, channels, circular } = model;
+  const { bank, channels, seen, circular } = model;
   let sum = 0;
-  let tap = (filter * channels + channel) * 9;
+  let tap = (filter * seen + channel) * 9;
   for (let row = y - 1; row <= y + 1; row++) {
     for (let column = x - 1; column <= x + 1; column++, tap++) {
       const inside = row >= 0 && row < height && column >= 0 && column < width;

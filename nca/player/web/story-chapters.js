@@ -131,7 +131,7 @@ const TWO = {
       frameOf(drawn.context, from + (cell.x - 1) * scale, top + (cell.y - 1) * scale, 3 * scale, 1);
       write(drawn, name, from + each / 2, top - text * 0.8, text, { align: "center", colour: drawn.colours.soft });
     });
-    const [here, across, down] = [0, 1, 2].map((k) => shownNumber(perceived[k * model.channels + 3]));
+    const [here, across, down] = [0, 1, 2].map((k) => shownNumber(perceived[k * model.seen + 3]));
     story.say(
       story.picked ? "The cell you chose, and its neighbours" : "The square shows what one cell sees",
       `Its alpha: ${here} here, changes by ${across} across and ${down} down`,
@@ -145,7 +145,7 @@ const THREE = {
     const { inputs, outputs } = story.model.layers[0];
     return [
       `What a cell perceives, ${inputs} numbers, goes into a small <em>neural network</em>:
-      ${outputs} simple units add it up in different ways, and ${story.model.channels} answers say how
+      ${outputs} simple units add it up in different ways, and ${story.model.seen} answers say how
       much to change each number of the cell: its <em>update</em>.`,
       `Every cell runs this very same network. Tap any cell to see what it answers.`,
     ];

@@ -141,8 +141,11 @@ class Story {
   // What the followed cell perceives now, and the values of every layer of its network.
   thoughts() {
     const { model, run, cell } = this;
-    const perceived = perceive(model, this.state(), run.height, run.width, cell.x, cell.y);
-    return { perceived, layers: activations(model, perceived) };
+    const state = this.state();
+    const perceived = perceive(model, state, run.height, run.width, cell.x, cell.y);
+    const at = (cell.y * run.width + cell.x) * model.channels;
+    const kind = model.kinds ? state[at + model.seen] : 0;
+    return { perceived, layers: activations(model, perceived, kind) };
   }
 
   // Captions of the figures, HTML.

@@ -67,7 +67,8 @@ class Growing:
         film = animation_bytes(
             frames[-most:], "gif", fps=25, scale=4, limits=self.settings.limits
         )  # fmt: skip
-        error = None if loaded.target is None else log10_error(x, loaded.target)[0]
+        target = loaded.target_of(1)
+        error = None if target is None else log10_error(x, target)[0]
         alive = float((x[..., 3] > loaded.nca.config.alive_threshold).float().mean())
         gif = base64.b64encode(film).decode()
         return {"steps": steps, "alive": alive, "log10_error": error, "gif": gif}

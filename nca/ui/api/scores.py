@@ -42,12 +42,13 @@ class Scoring:
         seed = values.whole(seed, 0, 2**32 - 1, "seed")
         ref = values.checkpoint(checkpoint, self.catalog)
         loaded = self.catalog.load(values.key_or_none(key), ref)
-        if loaded.target is None:
+        target = loaded.target_of(1)
+        if target is None:
             raise BadInput("This checkpoint has no picture to compare with.")
-        data = weights_to_bytes(loaded.nca, loaded.info) + target_to_png(loaded.target)
+        data = weights_to_bytes(loaded.nca, loaded.info) + target_to_png(target)
         asked = hashlib.sha256(data).hexdigest(), seed
         if asked not in self._scores:
-            scores = evaluate(loaded.nca, loaded.target, seed, BRIEF)
+            scores = evaluate(loaded.nca, target, seed, BRIEF)
             self._scores[asked] = scores.summary()
             while len(self._scores) > REMEMBERED:
                 self._scores.popitem(last=False)

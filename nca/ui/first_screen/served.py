@@ -78,9 +78,10 @@ def markup(title: str, catalog: Catalog) -> bytes:
 
 
 def _poster(checkpoint: Checkpoint) -> str:
-    if checkpoint.target is None:
+    target = checkpoint.target_of(1)
+    if target is None:
         return "data:,"
-    return data_uri(target_to_png(checkpoint.target), "image/png")
+    return data_uri(target_to_png(target), "image/png")
 
 
 @cache

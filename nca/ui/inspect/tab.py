@@ -294,7 +294,8 @@ class Handlers:
     ) -> Updates:
         """Run the short battery now."""
         loaded = self.catalog.load(key_of(stored), _shown(shown).name)
-        if loaded.target is None:
+        target = loaded.target_of(1)
+        if target is None:
             raise BadInput("This automaton came without its picture, so it cannot be scored.")
         in_time, done = _deadline(), 0
 
@@ -304,7 +305,7 @@ class Handlers:
             progress(done / PLAN.work, desc="Growing and damaging it")
             in_time()
 
-        scores = evaluate(loaded.nca, loaded.target, 0, PLAN, report)
+        scores = evaluate(loaded.nca, target, 0, PLAN, report)
         return {
             self.tab.curves: model_views.curves(scores),
             self.tab.score: gr.update(visible=False),
@@ -334,7 +335,7 @@ class Handlers:
         shown = self._life_of(stored, name, seed, damage)
         updates = self._show(stored, shown, step)
         loaded = self.catalog.load(key_of(stored), name)
-        scores, target = recorded(loaded.metrics), loaded.target
+        scores, target = recorded(loaded.metrics), loaded.target_of(1)
         if target is None:
             target = self._live(stored, shown).state(LENGTH // 2 - 1)[..., :4]
         has_target = loaded.target is not None
