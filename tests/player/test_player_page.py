@@ -510,7 +510,7 @@ def test_kinds_are_chosen_planted_painted_and_replayed(opened):
     page.locator("[data-act='kind:3']").click()
     ask(page, "brushAt(16, 16)")
     ask(page, "advance(10)")
-    assert ask(page, "run.engine.name") == "js" and page.locator(".player.several").count() == 1
+    assert ask(page, "run.engine.name") == "wasm" and page.locator(".player.several").count() == 1
     state = ask(page, "run.engine.read()")
     found = np.array(state, np.float32).reshape(SIZE, SIZE, -1)
     assert {1, 2, 3} <= set(found[..., -1].ravel())

@@ -4,12 +4,93 @@
 // Sparse and exact: only cells that fire and may live are computed, in tiles of 16, and those whose
 // alpha may still keep a neighbour alive (the 5 x 5 ring of the alive mask).
 import {
-  alive, bank, cellCount, change, channels, circular, filters, findFired, fired, layerCount, layers,
-  lifts, live, near, perceive, post, pre, prePost, product, scratchA, scratchB, spread, state,
-  threshold, wrap,
+  alive, bank, cellCount, change, channels, circular, filters, findFired, fired, height, layerCount,
+  layers, lifts, live, near, perceive, post, pre, prePost, product, scratchA, scratchB, spread, state,
+  threshold, width, wrap,
 } from "./cells";
 
 export { product, setup } from "./cells";
+
+let kinds: i32 = 0; // kinds of cells; of the first layer there is a row of biases for none, and each
+let kindAt: usize = 0; // where in a cell its kind is, f32
+let mixed: usize = 0; // f32 [16][outputs of the first layer]
+
+export function setKinds(count: i32, at: usize, pMixed: usize): void {
+  kinds = count;
+  kindAt = at;
+  mixed = pMixed;
+}
+
+function kindOf(cell: i32): i32 {
+  const held = load<f32>(state + <usize>cell * (<usize>channels << 2) + kindAt);
+  return held > 0 ? min(<i32>held, kinds) : 0;
+}
+
+// Cells without a kind that touch life take that of their neighbour with the highest alpha, the
+// first in reading order among equals; see inherit_kinds in nca/state.py.
+function inherit(): void {
+  const size = <usize>channels << 2;
+  const across = width + 2;
+  let n: usize = 0;
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      const cell = (y + 1) * across + 1 + x;
+      if (!load<u8>(pre + <usize>cell) || load<f32>(state + <usize>cell * size + kindAt) != 0) continue;
+      let highest: f32 = -Infinity;
+      let kind = 0;
+      for (let tap = 0; tap < 9; tap++) {
+        const dy = tap / 3 - 1;
+        const dx = tap % 3 - 1;
+        const outside = y + dy < 0 || y + dy >= height || x + dx < 0 || x + dx >= width;
+        if (tap == 4 || (outside && !circular)) continue;
+        const there = cell + dy * across + dx;
+        const alpha = load<f32>(state + <usize>there * size + 12);
+        if (alpha > highest) {
+          highest = alpha;
+          kind = kindOf(there);
+        }
+      }
+      if (kind) {
+        store<i32>(fired + (n << 2), cell);
+        store<f32>(change + (n << 2), <f32>kind);
+        n++;
+      }
+    }
+  }
+  // Written at the end: a cell does not inherit what its neighbour has just inherited.
+  for (let m: usize = 0; m < n; m++) {
+    const cell = <usize>load<i32>(fired + (m << 2));
+    store<f32>(state + cell * size + kindAt, load<f32>(change + (m << 2)));
+  }
+}
+
+// The first layer of `count` listed cells, each with the biases of its kind.
+function firstLayer(first: i32, count: i32, stride: usize): void {
+  const inputs = load<i32>(layers);
+  const outputs = load<i32>(layers, 4);
+  const row = <usize>outputs << 2;
+  const biases = <usize>load<i32>(layers, 12);
+  let start = biases;
+  let startRow: usize = 0;
+  if (kinds) {
+    const one = kindOf(load<i32>(fired + (<usize>first << 2)));
+    start += <usize>one * row;
+    for (let j = 1; j < count; j++) {
+      if (kindOf(load<i32>(fired + (<usize>(first + j) << 2))) != one) startRow = row;
+    }
+    if (startRow) {
+      start = mixed;
+      for (let j = 0; j < count; j++) {
+        const kind = kindOf(load<i32>(fired + (<usize>(first + j) << 2)));
+        memory.copy(mixed + <usize>j * row, biases + <usize>kind * row, row);
+      }
+    }
+  }
+  product(
+    count, inputs, outputs, scratchA, stride, 4, <usize>load<i32>(layers, 8), 32,
+    <usize>inputs << 5, start, startRow, scratchB, stride, 1 < layerCount, 0,
+  );
+}
 
 // One linear layer for up to 16 cells. Weights are packed [outputs / 8][inputs][8], so that a
 // block stays in the cache for all cells.
@@ -48,9 +129,10 @@ function update(first: i32, count: i32, stride: usize): void {
   for (let j = 0; j < count; j++) {
     perceive(load<i32>(fired + (<usize>(first + j) << 2)), scratchA + <usize>j * stride);
   }
-  let from = scratchA;
-  let to = scratchB;
-  for (let l = 0; l < layerCount; l++) {
+  firstLayer(first, count, stride);
+  let from = scratchB;
+  let to = scratchA;
+  for (let l = 1; l < layerCount; l++) {
     const about = layers + (<usize>l << 4);
     linear(
       from, stride, to, stride, load<i32>(about), load<i32>(about, 4),
@@ -105,6 +187,7 @@ export function step(key: u32, everywhere: bool, stride: usize): i32 {
   if (circular) wrap(state, size);
   findAlive();
   spread(alive, pre);
+  if (kinds) inherit();
   let may = pre; // the cells whose updates may stay
   if (!prePost) {
     may = near;

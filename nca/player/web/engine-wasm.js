@@ -21,7 +21,6 @@ export class WasmEngine extends MemoryEngine {
   static label = "WebAssembly";
 
   static cannot(model, height, width, { wasm }) {
-    if (model.kinds) return "its cells carry genes";
     return wasm ? null : "this page may not run WebAssembly";
   }
 
@@ -42,7 +41,9 @@ export class WasmEngine extends MemoryEngine {
     const grid = new Grid(height, width, model.padded);
     this.grid = grid;
     const maskBytes = roundUp(grid.cells, 16) + SLACK;
-    const outputs = model.layers.map((layer) => roundUp(layer.outputs, 8));
+    const last = model.layers.length - 1;
+    const outputs = model.layers.map((layer, l) =>
+      roundUp(l === last ? model.channels : layer.outputs, 8));
     const inputs = model.layers.map((_, i) => (i ? outputs[i - 1] : model.filters * model.padded));
     const widest = Math.max(...inputs, ...outputs);
     let end = 4096; // the runtime's static data comes first
@@ -55,7 +56,9 @@ export class WasmEngine extends MemoryEngine {
       bank: room(model.filters * 9 * model.padded * 4),
       layers: room(model.layers.length * 16),
       weights: model.layers.map((_, i) => room(inputs[i] * outputs[i] * 4)),
-      biases: outputs.map((n) => room(n * 4)),
+      // The first layer has biases for cells of no kind, and for each kind.
+      biases: outputs.map((n, l) => room(n * 4 * (l ? 1 : 1 + model.kinds))),
+      mixed: room(model.kinds ? TILE * outputs[0] * 4 : 0),
       scratchA: room(TILE * widest * 4),
       scratchB: room(TILE * widest * 4),
       masks: room(maskBytes * 5 + 2 * SLACK) + SLACK,
@@ -71,7 +74,11 @@ export class WasmEngine extends MemoryEngine {
     const about = new Int32Array(memory.buffer, at.layers, model.layers.length * 4);
     model.layers.forEach((layer, l) => {
       about.set([inputs[l], outputs[l], at.weights[l], at.biases[l]], l * 4);
-      floats(at.biases[l], outputs[l]).set(layer.bias);
+      for (let kind = 0; kind <= (l ? 0 : model.kinds); kind++) {
+        const genes = kind ? model.genes.subarray((kind - 1) * layer.outputs) : null;
+        floats(at.biases[l] + kind * outputs[l] * 4, outputs[l])
+          .set(layer.bias.map((b, o) => b + (genes?.[o] ?? 0)));
+      }
       const packed = floats(at.weights[l], inputs[l] * outputs[l]);
       for (let o = 0; o < layer.outputs; o++) {
         const block = (o >> 3) * inputs[l] * 8 + (o & 7);
@@ -79,7 +86,7 @@ export class WasmEngine extends MemoryEngine {
           // The first layer's inputs are ordered by filter, each with padded channels.
           const row = l
             ? i
-            : Math.floor(i / model.channels) * model.padded + (i % model.channels);
+            : Math.floor(i / model.seen) * model.padded + (i % model.seen);
           packed[block + row * 8] = layer.weight[o * layer.inputs + i];
         }
       }
@@ -94,6 +101,7 @@ export class WasmEngine extends MemoryEngine {
       at.scratchA, at.scratchB, height, width, model.padded, model.filters, model.circular,
       model.prePost, model.lifts, model.threshold, model.fireThreshold,
     );
+    this.wasm.setKinds(model.kinds, model.seen * 4, at.mixed);
     grid.move(this.state, dense, model.channels, true);
     this.live.fill(1);
     this.touched();
