@@ -125,8 +125,8 @@ class Recorder(Trainer):
         self.drawn["steps"] = report.steps
         return report
 
-    def _damage(self, x, draw):
-        damaged, to_come = super()._damage(x, draw)
+    def _damage(self, x, kind, draw):
+        damaged, to_come = super()._damage(x, kind, draw)
         at_once = (x[0] != 0).any(-1) & ~(damaged != 0).any(-1)
         if bool(at_once.any()):
             to_come = {0: at_once}
