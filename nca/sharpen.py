@@ -104,7 +104,7 @@ class Sharpener:
         seed: int = 0,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        if nca.config.kinds:
+        if nca.config.kinds > 1:
             raise BadInput("A decoder draws one picture, and this automaton has one for each kind.")
         scale_of(picture.shape[1], picture.shape[0], size)
         self.nca, self.size, self.seed = nca, size, seed
