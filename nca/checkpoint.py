@@ -120,8 +120,9 @@ class Checkpoint:
 
     def target_of(self, kind: int = 1) -> Tensor | None:
         """The picture of one kind, float32 [H, W, 4]; the one picture where there are no kinds."""
-        several = self.target is not None and self.target.ndim == 4
-        return self.target[kind - 1] if several else self.target
+        if self.target is None or self.target.ndim == 3:
+            return self.target
+        return self.target[kind - 1]
 
     @property
     def size(self) -> tuple[int, int]:
