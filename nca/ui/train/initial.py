@@ -75,11 +75,6 @@ def choices(catalog: Catalog, key: str, name: str = NEW) -> list[tuple[str, str]
     return listed
 
 
-def hide_form(own_picture: bool) -> list[dict[str, Any]]:
-    """Updates that hide the sources and the preview when they are not needed."""
-    return [gr.update(visible="hidden" if own_picture else True)] * 2
-
-
 def initial_html(checkpoint: InitialCheckpoint) -> str:
     """The initial checkpoint: its picture and its description."""
     nca, target = checkpoint.nca, checkpoint.checkpoint.target

@@ -54,8 +54,6 @@ class TrainTab:
 
     Attributes:
         form: the container of the form; folded while there is a training to look at.
-        target_boxes: the containers of the sources and of the preview, hidden while the
-            checkpoint's own picture is used.
         target: the target form.
         initial: the choice of an initial checkpoint.
         recipe: the name of the chosen recipe or variant.
@@ -74,7 +72,6 @@ class TrainTab:
     """
 
     form: gr.Accordion
-    target_boxes: list[gr.Column]
     target: target_form.TargetFields
     initial: initial.InitialFields
     recipe: gr.Textbox
@@ -106,9 +103,7 @@ class TrainTab:
     def initial_outputs(self) -> list[Any]:
         """The components that change with the initial checkpoint."""
         architecture = [self.settings[name] for name in settings_form.ARCHITECTURE]
-        return [
-            self.initial.about, self.initial.own_picture, *self.target_boxes, *architecture,
-        ]  # fmt: skip
+        return [self.initial.about, self.initial.own_picture, *architecture]
 
     @property
     def job_outputs(self) -> list[Any]:
@@ -143,9 +138,6 @@ def build(context: PageContext) -> Callable[[], None]:
         {visitor, tab.initial.selector, tab.recipe}, tab.initial_outputs,
         trigger_mode="always_last",
     )  # fmt: skip
-    listen(
-        tab.initial.own_picture.input, initial.hide_form, tab.initial.own_picture, tab.target_boxes
-    )
     seen_elsewhere = (tab.recipe, tab.target.size, tab.target.padding)
     others = changes(part for part in tab.about_inputs if part not in seen_elsewhere)
     describe = newest(handlers.describe)
@@ -221,10 +213,10 @@ def lay_out(context: PageContext) -> TrainTab:
         with gr.Row(equal_height=False):
             with gr.Column(scale=5, min_width=300):
                 start_from = initial.build_about()
-                with gr.Column() as sources:
+                with gr.Column(elem_classes="unless-own"):
                     fields = target_form.build_sources()
             with gr.Column(scale=6, min_width=300):
-                with gr.Column() as preview:
+                with gr.Column(elem_classes="unless-own"):
                     fields |= target_form.build_preview()
                 intents = picture_buttons(
                     "intents", recipe_choice.intents_html(_times(devices), name)
@@ -247,7 +239,7 @@ def lay_out(context: PageContext) -> TrainTab:
             gr.HTML(note(FLEETING))
     target = target_form.TargetFields(**fields)
     return TrainTab(
-        form, [sources, preview], target, initial.InitialFields(**start_from), recipe_name,
+        form, target, initial.InitialFields(**start_from), recipe_name,
         intents, others, fold, about, settings, where, browser, kept, start, sure, why, panel,
     )  # fmt: skip
 
@@ -509,7 +501,6 @@ class Handlers:
         return {
             tab.initial.about: initial.initial_html(start) if start else "",
             tab.initial.own_picture: gr.update(value=own_picture, visible=has_picture),
-            **dict(zip(tab.target_boxes, initial.hide_form(own_picture), strict=True)),
             **settings_form.lock_architecture(tab.settings, values[tab.recipe], architecture),
         }
 
