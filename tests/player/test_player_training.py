@@ -119,7 +119,7 @@ class Recorder(Trainer):
     def train_step(self) -> IterationReport:
         draw = np.random.default_rng((self.seed, self.attempt, self.iteration))
         assert self.pool is not None
-        indices = draw.choice(len(self.pool), self.config.batch, replace=False)
+        indices = self.pool.draw(draw, self.config.batch)
         self.drawn: dict[str, Any] = {"indices": indices.tolist(), "damage": [], "keeps": True}
         report = super().train_step()
         self.drawn["steps"] = report.steps

@@ -34,8 +34,7 @@ const LIVE_MARKUP = `
     <figure><canvas data-out="after"></canvas><figcaption>batch, after</figcaption></figure>
     <figure><canvas data-out="pool"></canvas><figcaption>pool</figcaption></figure>
   </div>
-  <canvas class="loss" data-out="curve" width="720" height="180"
-    aria-label="log10 of the loss by iteration"></canvas>
+  <canvas class="loss" data-out="curve" aria-label="log10 of the loss by iteration"></canvas>
   <table hidden><tbody data-out="scores"></tbody></table>
   <label><input type="checkbox" data-in="hidden" checked> go on while this tab is hidden</label>
   <p class="soft" data-out="cost"></p>
@@ -226,6 +225,7 @@ export class LiveTrainer {
       this.training = this.session.training;
       if (data.kind === "finished") {
         this.say(`Finished after ${duration(this.training.seconds)}.`);
+        this.#numbers(NaN, NaN);
         this.session.end();
       } else if (data.kind === "failed") {
         this.say(data.text);
@@ -322,10 +322,13 @@ export class LiveTrainer {
   // The loss of every iteration as dots, its running median as a line.
   #drawCurve() {
     const canvas = this.out("curve");
+    const density = devicePixelRatio || 1;
     const context = canvas.getContext("2d");
+    canvas.width = (canvas.clientWidth || 720) * density;
+    canvas.height = (canvas.clientHeight || 180) * density;
     const { history } = this.training;
-    const { width, height } = canvas;
-    context.clearRect(0, 0, width, height);
+    const [width, height] = [canvas.width / density, canvas.height / density];
+    context.scale(density, density);
     if (history.length < 2) return;
     const sorted = history.slice().sort();
     const top = Math.ceil(sorted[Math.floor(0.98 * (sorted.length - 1))]);
