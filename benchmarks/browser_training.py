@@ -146,7 +146,9 @@ def native(folder: Path) -> float:
     code = NATIVE.format(
         root=str(ROOT), folder=str(folder), pool=POOL, warm=WARM, measured=MEASURED
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True
+    )
     return float(done.stdout)
 
 

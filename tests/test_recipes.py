@@ -19,6 +19,11 @@ def square(size=12):
     return target
 
 
+def several(kinds):
+    """The square, or with kinds one for each, [K, H, W, 4]."""
+    return square().expand(kinds, -1, -1, -1) if kinds else square()
+
+
 def trainer(name, target=None, train=None, **nca):
     """The recipe on a small grid with a small pool; `train` and `nca` replace single settings."""
     found = recipe(name)
@@ -26,7 +31,7 @@ def trainer(name, target=None, train=None, **nca):
     return Trainer(
         NCAConfig(**(found.nca.model_dump() | nca)),
         TrainConfig(**(found.train.model_dump() | small | (train or {}))),
-        square() if target is None else target,
+        several(found.nca.kinds) if target is None else target,
     )
 
 

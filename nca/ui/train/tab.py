@@ -221,11 +221,11 @@ def lay_out(context: PageContext) -> TrainTab:
                 intents = picture_buttons(
                     "intents", recipe_choice.intents_html(_times(devices), name)
                 )
-                where = in_browser.build_choice()
                 with gr.Column(elem_id="start-bar"):
                     start = gr.Button("Start training", variant="primary", elem_id="start")
                     why = gr.HTML("", elem_id="why")
                     sure = gr.Button("Start it anyway", visible=False, elem_id="start-anyway")
+                where = in_browser.build_choice()  # below Start, which a phone shows at once
         with gr.Accordion("Size, title, and what it begins with", open=False, elem_id="details"):
             fields |= target_form.build_details()
             start_from |= initial.build_selector()
