@@ -164,7 +164,7 @@ def renderers(browser: Any) -> tuple[float, int]:
         seconds += process["cpuTime"]
         path = Path(f"/proc/{process['id']}/smaps_rollup")
         if path.exists():
-            lines = path.read_text().splitlines()
+            lines = path.read_text(encoding="ascii").splitlines()
             total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1024
     return seconds, total
 

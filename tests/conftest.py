@@ -9,7 +9,10 @@ import pytest
 from hypothesis import settings
 from playwright.sync_api import Browser, sync_playwright
 
+from nca._compat import let_threads_sleep
 from tests.browser import FLAGS, find_chromium
+
+let_threads_sleep(os.environ)  # two workers share the cores, and torch is not imported yet
 
 # HYPOTHESIS_PROFILE=long tries 10,000 cases in each test that fuzzes.
 settings.register_profile("ci", max_examples=200, deadline=None)
