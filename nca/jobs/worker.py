@@ -92,4 +92,5 @@ def _follow(parent: int, stop: Stop) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    # Not sys.exit, which ends with 120 when a full disk does not take the last line of the log.
+    os._exit(main())

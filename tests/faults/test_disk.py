@@ -8,6 +8,7 @@ import textwrap
 
 import pytest
 
+from nca.jobs.spec import Exit
 from tests.jobs_kit import ROOT
 
 # As root a mount namespace is enough; others need a user namespace as well.
@@ -111,6 +112,13 @@ def on_a_small_disk(folder, code):
 
 def test_a_full_disk_keeps_what_was_saved_and_can_be_emptied(tmp_path):
     assert "survived" in on_a_small_disk(tmp_path, COMMON + FULL)
+
+
+def test_a_worker_whose_log_cannot_be_written_ends_with_its_own_code(tmp_path):
+    command = [sys.executable, "-m", "nca.jobs.worker", str(tmp_path / "nothing")]
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        done = subprocess.run(command, cwd=ROOT, stderr=full, timeout=60)
+    assert done.returncode == Exit.BUSY
 
 
 @pytest.mark.long
