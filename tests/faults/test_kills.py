@@ -6,6 +6,8 @@ import subprocess
 import sys
 import textwrap
 
+import pytest
+
 from tests.jobs_kit import ROOT
 
 KILLED_IN_A_WRITE = """
@@ -77,6 +79,7 @@ def run(code, *arguments, **options):
     return subprocess.run(command, capture_output=True, text=True, env=environment, **options)
 
 
+@pytest.mark.long
 def test_killed_in_the_middle_of_each_write_everything_is_readable(tmp_path):
     folder = tmp_path / "jobs" / "one"
     folder.mkdir(parents=True)

@@ -141,6 +141,7 @@ def test_pull_train_further_look_back_and_grow(share_visit, hub, garden_server, 
     assert page.errors == []
 
 
+@pytest.mark.long
 def test_a_script_trains_further(garden_server, hub, old):
     repo = hub.repo("joe/old")
     commit = repo.commit({name: (old / name).read_bytes() for name in NAMES})
