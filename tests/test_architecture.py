@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = (
     ("wording", "_compat"),
     ("config", "files", "logs", "chart", "chart_svg", "gif", "metrics", "untrusted"),
-    ("fire", "state", "damage_shapes", "decode", "target"),
+    ("fire", "state", "damage_shapes", "decode", "background", "emoji", "target"),
     ("picture",),
     ("model", "losses"),
     ("goal",),

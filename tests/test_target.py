@@ -16,16 +16,9 @@ from PIL import Image, ImageDraw
 
 from nca import decode
 from nca.config import BadInput, Limits, TargetConfig
+from nca.emoji import PICKER, noto_available
 from nca.files import write_atomic
-from nca.target import (
-    PICKER,
-    emoji_target,
-    image_target,
-    make_target,
-    noto_available,
-    target_from_png,
-    target_to_png,
-)
+from nca.target import emoji_target, image_target, make_target, target_from_png, target_to_png
 
 pytestmark = pytest.mark.quick
 

@@ -9,8 +9,9 @@ import resvg_py
 from PIL import Image, ImageDraw, ImageFont
 
 from nca.config import BadInput, Limits
+from nca.emoji import PICKER, twemoji_file
 from nca.jobs import JobSpec, Target
-from nca.target import PICKER, decode_picture, suggested_size, twemoji_file
+from nca.target import decode_picture, suggested_size
 from nca.ui.components import upload_bytes, upload_name
 from nca.ui.train import emoji_search, loss_plot, recipe_choice, settings_form, target_form
 from tests.jobs_kit import ROOT

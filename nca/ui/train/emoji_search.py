@@ -11,7 +11,7 @@ import emoji
 import resvg_py
 from PIL import Image
 
-from nca.target import PICKER, one_emoji, twemoji_file
+from nca.emoji import PICKER, one_emoji, twemoji_file
 from nca.ui.markup import data_uri
 
 SHOWN = 60  # results of a search

@@ -12,14 +12,9 @@ import numpy as np
 from PIL import Image
 
 from nca.config import BadInput, Limits, TargetConfig, checked
+from nca.emoji import PICKER, noto_available
 from nca.jobs import Target
-from nca.target import (
-    PICKER,
-    DecodedPicture,
-    decode_picture,
-    noto_available,
-    suggested_size,
-)
+from nca.target import DecodedPicture, decode_picture, suggested_size
 from nca.ui.components import (
     drawing_bytes,
     drawing_pad,
