@@ -1,17 +1,18 @@
 """The metrics of a training: lines of JSON that a worker appends, and the same as CSV.
 
 A line is one iteration: `{"iteration":12,"loss":0.0316,"learning_rate":0.002,
-"iterations_per_second":9.8,"seconds":1.3}`. Lines of earlier versions hold only `iteration` and
-`log10_loss`; both kinds are read.
+"iterations_per_second":9.8,"seconds":1.3}`, and with several kinds also `"kinds":[0.031,0.032]`.
+Lines of earlier versions hold only `iteration` and `log10_loss`; they are read, too.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -29,6 +30,8 @@ class Metrics(NamedTuple):
         learning_rate: of this update; None in files of earlier versions.
         iterations_per_second: smoothed; None likewise.
         seconds: of training so far, all runs together; None likewise.
+        kinds: the loss of each kind's items in this batch, None for a kind that had none; empty
+            where there are no kinds.
     """
 
     iteration: int
@@ -36,12 +39,12 @@ class Metrics(NamedTuple):
     learning_rate: float | None = None
     iterations_per_second: float | None = None
     seconds: float | None = None
+    kinds: tuple[float | None, ...] = ()
 
     @property
     def log10_loss(self) -> float:
         """log10 of the loss, limited so that a perfect or a broken loss can still be plotted."""
-        usable = math.isfinite(self.loss) and self.loss > _LEAST_LOSS
-        return math.log10(self.loss) if usable else math.log10(_LEAST_LOSS)
+        return log10_limited(self.loss)
 
     @classmethod
     def from_values(cls, values: Any) -> Self | None:
@@ -49,11 +52,12 @@ class Metrics(NamedTuple):
         try:
             known = values.get("loss") not in (None, "")
             loss = values["loss"] if known else 10 ** float(values["log10_loss"])
-            rest = (values.get(name) for name in cls._fields[2:])
+            rest = (values.get(name) for name in _NUMBERS[2:])
             found = cls(
                 int(values["iteration"]),
                 float(loss),
-                *(None if value in (None, "") else float(value) for value in rest),
+                *map(_number, rest),
+                tuple(map(_number, _kinds(values))),
             )
         except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
             return None
@@ -62,7 +66,32 @@ class Metrics(NamedTuple):
     def to_line(self) -> bytes:
         """The line of JSON, with its line feed."""
         values = self._asdict() | {"loss": float(f"{self.loss:.5g}")}
+        if not self.kinds:
+            del values["kinds"]
         return json.dumps(values, separators=(",", ":")).encode() + b"\n"
+
+
+_NUMBERS = Metrics._fields[:5]
+
+
+def log10_limited(loss: float) -> float:
+    """log10 of a loss, of the least that is shown where it is smaller or not finite."""
+    usable = math.isfinite(loss) and loss > _LEAST_LOSS
+    return math.log10(loss) if usable else math.log10(_LEAST_LOSS)
+
+
+def _number(value: Any) -> float | None:
+    return None if value in (None, "") else float(value)
+
+
+def _kinds(values: Mapping[str, Any]) -> list[Any]:
+    """The losses of the kinds in a line's values, or in a row of CSV."""
+    columns = (values.get(_column(kind)) for kind in itertools.count(1))
+    return values.get("kinds") or list(itertools.takewhile(lambda each: each is not None, columns))
+
+
+def _column(kind: int) -> str:
+    return f"loss_{kind}"
 
 
 def parse_line(line: bytes) -> Metrics | None:
@@ -90,11 +119,15 @@ def read_metrics(folder: Path) -> list[Metrics]:
 
 
 def metrics_csv(rows: Iterable[Metrics]) -> bytes:
-    """Metrics as CSV, UTF-8, a line per iteration below the names; unknown values are empty."""
-    text = io.StringIO()
+    """Metrics as CSV, UTF-8, a line per iteration below the names; unknown values are empty.
+
+    Of several kinds, the columns `loss_1`, `loss_2`, ... come last.
+    """
+    text, rows = io.StringIO(), list(rows)
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(Metrics._fields)
-    writer.writerows(rows)
+    kinds = max((len(row.kinds) for row in rows), default=0)
+    writer.writerow([*_NUMBERS, *map(_column, range(1, kinds + 1))])
+    writer.writerows([*row[:5], *row.kinds] for row in rows)
     return text.getvalue().encode()
 
 

@@ -349,6 +349,15 @@ class JobQueue:
 
     def metrics(self, key: str, job_id: str, points: int = 300) -> list[tuple[int, float]]:
         """(iteration, log10 loss), at most `points`; cheap enough for every tick of a page."""
+        return self._reader(key, job_id).read(points)
+
+    def kind_metrics(
+        self, key: str, job_id: str, points: int = 60
+    ) -> list[list[tuple[int, float]]]:
+        """The same of every kind's own loss; empty for an automaton without kinds."""
+        return self._reader(key, job_id).read_kinds(points)
+
+    def _reader(self, key: str, job_id: str) -> MetricsReader:
         row = self._owned(key, job_id)
         with self._readers_guard:
             reader = self._readers.pop(row.id, None)
@@ -356,7 +365,7 @@ class JobQueue:
             self._readers[row.id] = reader
             while len(self._readers) > _READERS:
                 self._readers.popitem(last=False)
-        return reader.read(points)
+        return reader
 
     def health(self) -> Health:
         """The state of the queue; answers within seconds even when nothing else does."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import os
 import threading
 from array import array
 from pathlib import Path
 
 from nca.files import write_atomic
-from nca.metrics import Metrics, parse_line
+from nca.metrics import Metrics, log10_limited, parse_line
 
 LINES = 20_000  # a longer training writes every n-th iteration
 
@@ -75,6 +77,7 @@ class MetricsReader:
         self._offset = 0
         self._iterations = array("q")
         self._losses = array("f")
+        self._kinds: list[array[float]] = []  # of each kind; NaN where a batch had none of it
 
     def read(self, points: int = 300) -> list[tuple[int, float]]:
         """(iteration, log10 loss), oldest first; means of neighbours when there are too many."""
@@ -87,6 +90,23 @@ class MetricsReader:
                 mean = sum(self._losses[start:end]) / (end - start)
                 result.append((self._iterations[end - 1], round(mean, 4)))
                 start = end
+            return result
+
+    def read_kinds(self, points: int = 60) -> list[list[tuple[int, float]]]:
+        """The same of every kind's own loss; empty where there are no kinds."""
+        with self._guard:
+            self._catch_up()
+            n, result = len(self._iterations), []
+            shown = min(n, max(1, points))
+            ends = [n * k // shown for k in range(1, shown + 1)]
+            for losses in self._kinds:
+                line = []
+                for start, end in itertools.pairwise((0, *ends)):
+                    known = [loss for loss in losses[start:end] if not math.isnan(loss)]
+                    if known:
+                        mean = round(sum(known) / len(known), 4)
+                        line.append((self._iterations[end - 1], mean))
+                result.append(line)
             return result
 
     def _catch_up(self) -> None:
@@ -106,3 +126,11 @@ class MetricsReader:
             if (found := parse_line(line)) is not None:
                 self._iterations.append(found.iteration)
                 self._losses.append(found.log10_loss)
+                self._add_kinds(found.kinds)
+
+    def _add_kinds(self, losses: tuple[float | None, ...]) -> None:
+        if len(losses) != len(self._kinds):  # the first line, or a damaged one
+            before = len(self._losses) - 1
+            self._kinds = [array("f", [math.nan]) * before for _ in losses]
+        for line, loss in zip(self._kinds, losses, strict=True):
+            line.append(math.nan if loss is None else log10_limited(loss))

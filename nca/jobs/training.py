@@ -68,7 +68,7 @@ SNAPSHOT_LIMIT = 40
 SNAPSHOT_PICTURE_BYTES = 64_000  # of one picture, so that 80 of them take 5 MB at most
 SNAPSHOT_POOL_COLUMNS = 5
 SNAPSHOT_BATCH_ITEMS = 4
-SHEET_ITEMS = 49  # 7 x 7
+SHEET_COLUMNS = 7  # of as many rows, or one for each kind
 BATCH_ITEMS = 8
 PREVIEW_STEPS = 200
 PREVIEW_EVERY = 4  # steps between its frames
@@ -225,6 +225,7 @@ class Training:
                 float(f"{report.learning_rate:.4g}"),
                 round(report.iterations_per_second, 2),
                 self._seconds(),
+                _kind_losses(report, self.spec.nca.kinds),
             )
         )
         if report.iteration in self.kept:
@@ -347,8 +348,7 @@ class Training:
         """Save a snapshot: the weights, and small pictures of the pool and the batch."""
         path = self.folder / SNAPSHOTS / f"{report.iteration:07d}.safetensors"
         pool, batch, growth = snapshot_pictures(self.folder, report.iteration)
-        states, columns = self._pool(report, SNAPSHOT_POOL_COLUMNS**2), SNAPSHOT_POOL_COLUMNS
-        sheets = (contact_sheet(states[: n * n], n, clear=True) for n in range(columns, 0, -1))
+        sheets = (self._pool_sheet(report, n) for n in range(SNAPSHOT_POOL_COLUMNS, 0, -1))
         write_atomic(pool, _bounded_picture(sheets))
         before, after = report.before.cpu(), report.after.cpu()
         items = range(min(SNAPSHOT_BATCH_ITEMS, len(before)), 0, -1)
@@ -404,15 +404,27 @@ class Training:
 
     def _draw(self, report: IterationReport) -> None:
         """Draw the pool and the batch as they are now."""
-        save_picture(contact_sheet(self._pool(report, SHEET_ITEMS), clear=True), self.folder / POOL)
+        save_picture(self._pool_sheet(report, SHEET_COLUMNS), self.folder / POOL)
         before, after = report.before[:BATCH_ITEMS].cpu(), report.after[:BATCH_ITEMS].cpu()
         save_picture(before_after(before, after, clear=True), self.folder / BATCH)
 
-    def _pool(self, report: IterationReport, count: int) -> torch.Tensor:
-        """At most `count` states of the pool, of the last batch where there is none."""
-        pool = self.trainer.pool
-        states = report.after if pool is None else pool.sample(range(min(count, len(pool))))
-        return states[:count].cpu()
+    def _pool_sheet(self, report: IterationReport, columns: int) -> Image.Image:
+        """States of the pool, of the last batch where there is none, `columns` by `columns`.
+
+        With several kinds it has a row for each, which begins with the picture of the kind.
+        """
+        pool, kinds = self.trainer.pool, self.spec.nca.kinds
+        if pool is None or kinds < 2:
+            shown = columns**2
+            states = report.after if pool is None else pool.sample(range(min(shown, len(pool))))
+            return contact_sheet(states[:shown].cpu(), columns, clear=True)
+        cells = []
+        own = pool.kinds_of(range(len(pool)))
+        for kind, target in enumerate(self.trainer.target.cpu(), 1):
+            states = pool.sample((own == kind).nonzero()[0][:columns])
+            empty = states.new_zeros(columns - len(states), *states.shape[1:])
+            cells += [target[None], states[..., :4], empty[..., :4]]
+        return contact_sheet(torch.cat(cells), columns + 1, clear=True)
 
     @torch.no_grad()
     def _grow(self) -> None:
@@ -457,6 +469,15 @@ class Training:
     def _seeds(self) -> torch.Tensor:
         """A seed of each kind, [K, H, W, C]."""
         return self.trainer.goal.seeds(self.trainer.nca)
+
+
+def _kind_losses(report: IterationReport, kinds: int) -> tuple[float | None, ...]:
+    """The loss of each of several kinds in a batch, None for one that has no item there."""
+    losses: list[float | None] = []
+    for kind in range(1, kinds + 1 if kinds > 1 else 1):
+        own = report.errors[report.kinds == kind]
+        losses.append(float(f"{own.mean():.4g}") if len(own) else None)
+    return tuple(losses)
 
 
 def _bounded_picture(pictures: Iterable[Image.Image]) -> bytes:

@@ -68,7 +68,7 @@ def test_metrics_hold_more_than_the_loss_and_older_files_stay_readable(tmp_path)
     writer.flush()
     rows = read_metrics(tmp_path)
     assert [row.iteration for row in rows] == [1, 2, 3] and rows[0].learning_rate is None
-    assert rows[2] == (3, 0.012346, 0.002, 9.8, 1.3)
+    assert rows[2] == (3, 0.012346, 0.002, 9.8, 1.3, ())
     assert MetricsReader(path).read() == thinned(rows) == [(1, -1.5), (2, -12.0), (3, -1.9085)]
 
     lines = metrics_csv(rows).decode().splitlines()
@@ -185,3 +185,20 @@ def test_a_stop_ends_it_before_the_next_iteration_and_keeps_it(tmp_path):
     )
     assert run.run() is False
     assert done == [1, 2, 3] and load_checkpoint(tmp_path).info.iteration == 3
+
+
+def test_every_kind_has_a_line_of_its_own(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    writer, reader = MetricsWriter(path, iterations=4), MetricsReader(path)
+    assert reader.read_kinds() == []
+    losses = ((0.1, None), (0.01, 0.1), (0.001, 0.1))
+    for iteration, kinds in enumerate(losses, 1):
+        writer.add(Metrics(iteration, 0.1, 2e-3, 9.8, 1.3, kinds))
+    writer.flush()
+    first, second = reader.read_kinds()
+    assert first == [(1, -1.0), (2, -2.0), (3, -3.0)] and second == [(2, -1.0), (3, -1.0)]
+    assert reader.read_kinds(1) == [[(3, -2.0)], [(3, -1.0)]]
+    (tmp_path / "metrics.csv").write_bytes(metrics_csv(rows := read_metrics(tmp_path)))
+    assert b"seconds,loss_1,loss_2\n1," in (tmp_path / "metrics.csv").read_bytes()
+    path.unlink()
+    assert read_metrics(tmp_path) == rows and rows[0].kinds == (0.1, None)
