@@ -52,11 +52,13 @@ class Metrics(NamedTuple):
         try:
             known = values.get("loss") not in (None, "")
             loss = values["loss"] if known else 10 ** float(values["log10_loss"])
-            rest = (values.get(name) for name in _NUMBERS[2:])
+            rate, speed, seconds = (_number(values.get(name)) for name in _NUMBERS[2:])
             found = cls(
                 int(values["iteration"]),
                 float(loss),
-                *map(_number, rest),
+                rate,
+                speed,
+                seconds,
                 tuple(map(_number, _kinds(values))),
             )
         except (AttributeError, KeyError, OverflowError, TypeError, ValueError):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import torch
+from PIL import Image
 
 from nca.checkpoint import load_checkpoint, save_checkpoint
 from nca.cli import main
 from nca.config import NCAConfig
 from nca.evaluate import Plan
+from nca.jobs.spec import POOL
+from nca.metrics import read_metrics
 from nca.model import NCA
 from nca.player.models import nca_from_player, player_model
 from nca.scorecard import record, score
@@ -69,6 +72,9 @@ def test_a_zoo_is_trained_by_one_command(tmp_path):
     assert saved.nca.config.kinds == 2 and saved.target.shape == (2, 12, 12, 4)
     assert saved.kind_names == ["🦎", "🐠"] and saved.info.title == "🦎🐠"
     assert saved.info.iteration == 3 and (folder / "preview.gif").is_file()
+    assert all(len(row.kinds) == 2 for row in read_metrics(folder))
+    with Image.open(folder / POOL) as sheet:  # a row for each kind, the picture first
+        assert sheet.size == (8 * 13 - 1, 2 * 13 - 1)
     sent = player_model(saved)
     assert sent["kinds"] == ["🦎", "🐠"]
     again = nca_from_player(sent).state_dict()

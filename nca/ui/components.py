@@ -142,7 +142,8 @@ def _data(value: Any, head: str, remedy: str) -> bytes | None:
 def picture_buttons(elem_id: str, value: str = "") -> gr.HTML:
     """Buttons as HTML; a click triggers `select` with the button's `data-` attributes.
 
-    Where the buttons have `aria-pressed`, the one that was clicked becomes the pressed one.
+    Where the buttons have `aria-pressed`, the one that was clicked becomes the pressed one; within
+    an element with `data-several` it is pressed or released, and the others stay.
     """
     return gr.HTML(
         value,
@@ -150,7 +151,10 @@ def picture_buttons(elem_id: str, value: str = "") -> gr.HTML:
           element.addEventListener('click', (event) => {
             const button = event.target.closest('button');
             if (!button) return;
-            if (button.hasAttribute('aria-pressed')) element.querySelectorAll('[aria-pressed]')
+            const pressed = button.getAttribute('aria-pressed');
+            if (pressed && button.closest('[data-several]'))
+              button.setAttribute('aria-pressed', String(pressed === 'false'));
+            else if (pressed) element.querySelectorAll('[aria-pressed]')
               .forEach((other) => other.setAttribute('aria-pressed', String(other === button)));
             trigger('select', {...button.dataset});
           });""",

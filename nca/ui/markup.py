@@ -7,8 +7,13 @@ has its URL, and would write another copy of it to the disk.
 from __future__ import annotations
 
 import base64
+import functools
 import html
+import struct
 from pathlib import Path
+
+from nca.render import side_by_side
+from nca.target import target_from_png, target_to_png
 
 FLEETING = (
     "This Space forgets everything when it sleeps or restarts. What you want to keep, push to the "
@@ -24,6 +29,15 @@ def data_uri(data: bytes, kind: str = "image/webp") -> str:
 def picture(data: bytes, alt: str, kind: str = "image/webp", css: str = "") -> str:
     """An image that is enlarged without smoothing, so that cells stay squares."""
     return f'<img class="cells {css}" src="{data_uri(data, kind)}" alt="{html.escape(alt)}">'
+
+
+@functools.lru_cache(64)
+def arranged(png: bytes) -> bytes:
+    """A job's target for display: pictures of several kinds side by side instead of in a column."""
+    width, height = struct.unpack(">II", png[16:24])
+    if height == width:
+        return png
+    return target_to_png(side_by_side(target_from_png(png, kinds=height // width)))
 
 
 def figure(content: str, caption: str, css: str = "") -> str:

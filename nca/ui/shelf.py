@@ -10,7 +10,7 @@ import gradio as gr
 
 from nca.catalog import CatalogEntry, CheckpointRef
 from nca.jobs import TARGET
-from nca.ui.markup import count, data_uri
+from nca.ui.markup import arranged, count, data_uri
 
 
 def snapshot_words(ref: CheckpointRef) -> str:
@@ -78,7 +78,7 @@ def shelf_html(entries: Sequence[CatalogEntry], chosen: CheckpointRef | str) -> 
         target = entry.folder / TARGET
         image = ""
         if target.exists():
-            uri = data_uri(target.read_bytes(), "image/png")
+            uri = data_uri(arranged(target.read_bytes()), "image/png")
             image = f'<img class="cells" src="{uri}" alt="">'
         name, pressed = str(entry.ref), "true" if str(entry.ref) == str(chosen) else "false"
         buttons.append(

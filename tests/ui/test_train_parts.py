@@ -13,7 +13,14 @@ from nca.emoji import PICKER, twemoji_file
 from nca.jobs import JobSpec, Target
 from nca.target import decode_picture, suggested_size
 from nca.ui.components import upload_bytes, upload_name
-from nca.ui.train import emoji_search, loss_plot, recipe_choice, settings_form, target_form
+from nca.ui.train import (
+    emoji_search,
+    loss_plot,
+    recipe_choice,
+    settings_form,
+    several,
+    target_form,
+)
 from tests.jobs_kit import ROOT
 
 pytestmark = pytest.mark.quick
@@ -110,3 +117,48 @@ def test_recipes_have_times_sources_and_the_scores_of_what_is_shipped():
     assert best.recipe == "quick" and best.train.iterations == 16_000
     with pytest.raises(BadInput, match="no recipe"):
         settings_form.recipe_of("bester")
+
+
+def test_several_pictures_become_one_target_with_a_kind_for_each():
+    square = data_url(png(Image.new("RGBA", (64, 64), (200, 30, 30, 255))))
+    chosen = several.add(several.NONE, form().picture)
+    with pytest.raises(BadInput, match="at least two"):
+        target_form.read(Limits(), form(several=chosen))
+    chosen = several.toggle(chosen, "🐠")
+    both = target_form.read(Limits(), form(several=chosen))
+    assert (both.title, both.pictures, both.config.more) == ("🦎🐠", 2, ("🐠",))
+    upload = square.replace(";", ";name=mug.png;", 1)
+    mixed = form(source="upload", upload=upload, several=chosen)
+    with pytest.raises(BadInput, match="it is not one of them yet"):
+        target_form.read(Limits(), mixed)
+    chosen = several.add(chosen, mixed.picture)
+    three = target_form.read(Limits(), form(several=chosen))
+    assert (three.title, three.pictures, three.config.kind) == ("🦎, 🐠, mug", 3, "image")
+    assert Image.open(io.BytesIO(three.png)).size == (72, 216)
+    assert three.png == target_form.read(Limits(), form(several=chosen)).png
+    assert "Remove mug" in target_form.shown_html(Limits(), form(several=chosen), None)
+    spec = settings_form.read("zoo", settings_form.fill("zoo", pictures=3), three)
+    assert (spec.nca.kinds, spec.train.batch, spec.sharpen) == (3, 6, 0)
+    assert spec.train.reseed_count + spec.train.damage_count == 6
+    chosen = several.toggle(several.remove(chosen, "2"), "🦎")
+    assert [one.value for one in several.parse(chosen)] == ["🐠"]
+
+
+def test_too_many_pictures_and_what_the_page_cannot_have_sent():
+    chosen = several.NONE
+    for symbol in PICKER[: several.MOST]:
+        chosen = several.toggle(chosen, symbol)
+    with pytest.raises(BadInput, match="at most 12 pictures"):
+        several.toggle(chosen, "🐳")
+    for text in ("{", '[{"source":"file","value":"/etc/passwd"}]', '[{"source":"emoji"}]'):
+        with pytest.raises(BadInput, match="choose them again"):
+            several.parse(text)
+    whole = settings_form.fill("zoo", pictures=several.MOST)
+    assert (whole["batch"], whole["iterations"], whole["damage_count"]) == (10, 10_000, 6)
+
+
+def test_each_kind_has_a_small_curve_beside_its_picture():
+    points = [(i, -i / 100) for i in range(1, 300)]
+    drawn = loss_plot.plot_html(points, [points, points[:1]], b"png")
+    assert drawn.count("--kind:") == 2 and "nan" not in drawn
+    assert "<b>–</b>" in drawn and "<span>alike</span>" in drawn  # the second has one point

@@ -78,4 +78,7 @@ element.addEventListener('click', (event) => {
   }
   mark();
 });
+watch('value', () => { // emptied by the page
+  if (!props.value && !isEmpty()) pen.clearRect(0, 0, 256, 256);
+});
 mark();

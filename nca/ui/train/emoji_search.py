@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import html
 import io
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import emoji
 import resvg_py
@@ -61,20 +61,24 @@ def chosen_emoji(text: str) -> str | None:
     return one_emoji(text)
 
 
-def grid_html(symbols: Iterable[str], chosen: str) -> str:
-    """A button for each emoji, as HTML; the chosen one is pressed."""
+def grid_html(symbols: Iterable[str], chosen: str | Collection[str]) -> str:
+    """A button for each emoji, as HTML; the chosen one is pressed, or all those of a collection."""
+    several = not isinstance(chosen, str)
+    pressed_ones = set(chosen) if several else {chosen}
     buttons = []
     for symbol in symbols:
         if not (icon := _icon(symbol)):
             continue
-        name, pressed = html.escape(name_of(symbol)), "true" if symbol == chosen else "false"
+        name = html.escape(name_of(symbol))
+        pressed = "true" if symbol in pressed_ones else "false"
         buttons.append(
             f'<button type="button" data-emoji="{html.escape(symbol)}" title="{name}" '
             f'aria-label="{name}" aria-pressed="{pressed}">'
             f'<img src="{icon}" alt="" width="28" height="28"></button>'
         )
     inside = "".join(buttons) or '<p class="note">No emoji has such a name; try another word.</p>'
-    return f'<div class="picker" role="group" aria-label="Emoji">{inside}</div>'
+    many = " data-several" if several else ""
+    return f'<div class="picker"{many} role="group" aria-label="Emoji">{inside}</div>'
 
 
 @functools.cache

@@ -13,7 +13,7 @@ from nca.jobs.initial import InitialCheckpoint
 from nca.target import target_to_png
 from nca.ui import shelf
 from nca.ui.components import VisitorDropdown
-from nca.ui.markup import count, picture
+from nca.ui.markup import arranged, count, picture
 
 NEW = ""
 NEW_CHOICE = ("A new automaton, which knows nothing yet", NEW)
@@ -78,7 +78,8 @@ def choices(catalog: Catalog, key: str, name: str = NEW) -> list[tuple[str, str]
 def initial_html(checkpoint: InitialCheckpoint) -> str:
     """The initial checkpoint: its picture and its description."""
     nca, target = checkpoint.nca, checkpoint.checkpoint.target
-    image = "" if target is None else picture(target_to_png(target), "", "image/png", "checker")
+    png = b"" if target is None else arranged(target_to_png(target))
+    image = picture(png, "", "image/png", "checker") if png else ""
     words = (
         f"has {count(checkpoint.source.iteration)} iterations behind it. Its {nca.channels} "
         "channels and its network stay as they are; what it has learned is where this training "

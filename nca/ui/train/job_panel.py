@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from nca.trainer import log10_loss
 from nca.ui.components import VisitorDropdown
 from nca.ui.context import Updates
 from nca.ui.markup import (
+    arranged,
     count,
     duration,
     figure,
@@ -151,7 +152,11 @@ def empty(panel: JobPanel) -> Updates:
 
 
 def update(
-    panel: JobPanel, view: JobView, points: list[tuple[int, float]], previous: Mapping[str, Any]
+    panel: JobPanel,
+    view: JobView,
+    points: list[tuple[int, float]],
+    previous: Mapping[str, Any],
+    kinds: Callable[[], list[list[tuple[int, float]]]] = list,
 ) -> Updates:
     """Updates of the parts that changed.
 
@@ -160,6 +165,7 @@ def update(
         view: the job.
         points: its loss curve, (iteration, log10 loss).
         previous: what the page shows of this job, as `stamps` returned it; empty for nothing yet.
+        kinds: returns the loss curve of each kind; none without kinds.
     """
     current = stamps(view, points)
     changed = {part for part in current if part not in previous or previous[part] != current[part]}
@@ -171,7 +177,9 @@ def update(
     if "title" in changed:
         updates[panel.title] = view.title
     if "points" in changed:
-        updates[panel.plot] = loss_plot.plot_html(points)
+        lines = kinds()
+        sheet = (view.folder / TARGET).read_bytes() if lines else b""
+        updates[panel.plot] = loss_plot.plot_html(points, lines, sheet)
     if "portraits" in changed:
         updates[panel.portraits] = portraits(view)
     if "sheets" in changed:
@@ -267,27 +275,29 @@ def place(view: JobView) -> str:
 def portraits(view: JobView) -> str:
     """How it grows so far, the target, and how it heals, all on the same ground."""
     fine = file_figure(view.folder / FINE, "Drawn fine, so far", "How it is drawn fine so far")
-    words = "Growing from one cell"
-    grown = file_figure(view.folder / PREVIEW, words, "An animation of it growing from one cell")
+    growing = "Growing from one cell"
+    grown = file_figure(view.folder / PREVIEW, growing, "An animation of it growing from one cell")
     target, content = view.folder / TARGET, ""
     if target.exists():
         data = target.read_bytes()
-        content = figure(picture(data, "The target", "image/png"), "The target")
+        shown = arranged(data)
+        words = "The target" if shown == data else "The targets"
+        content = figure(picture(shown, words, "image/png"), words)
     hurt = "After losing its left half"
     healed = file_figure(view.folder / HEALING, hurt, "An animation of it after damage")
     return (
-        f'<div class="panel portraits">{fine or grown or _soon(words)}{content}'
+        f'<div class="panel portraits">{fine or grown or _soon(growing)}{content}'
         f"{healed or _soon(hurt)}</div>"
     )
 
 
 def sheets(view: JobView) -> str:
     """The pool and the last batch."""
-    pool = file_figure(
-        view.folder / POOL,
-        "Practice pool: half-grown and damaged copies it learns from",
-        "Contact sheet of the practice pool",
-    )
+    words = "Practice pool: half-grown and damaged copies it learns from"
+    target = view.folder / TARGET
+    if target.exists() and arranged(data := target.read_bytes()) != data:
+        words += ", a row for each picture"
+    pool = file_figure(view.folder / POOL, words, "Contact sheet of the practice pool")
     batch = file_figure(
         view.folder / BATCH,
         "The last batch: before above, after below",

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from nca.chart import smooth
 from nca.jobs.check_up import ALIKE, SAME
-from nca.ui.markup import count
+from nca.ui.markup import count, data_uri
 
 WIDTH, HEIGHT = 1000, 300  # of the drawing's coordinates
+KIND_WIDTH, KIND_HEIGHT = 100, 36  # of those of one kind
 Points = Sequence[tuple[int, float]]
 
 
@@ -24,11 +25,13 @@ def number(log10_loss: float, digits: int = 2) -> str:
     return f"{log10_loss:.{digits}f}".replace("-", "\u2212")
 
 
-def plot_html(points: Points) -> str:
+def plot_html(points: Points, kinds: Sequence[Points] = (), sheet: bytes = b"") -> str:
     """The loss curve as HTML; empty for fewer than two points.
 
     Args:
         points: (iteration, log10 loss), iterations ascending.
+        kinds: the same for each of several kinds.
+        sheet: a PNG with the kinds' pictures, one below the other.
     """
     if len(points) < 2:
         return ""
@@ -70,5 +73,30 @@ def plot_html(points: Points) -> str:
         f'{rules}<path class="dots" d="{dots}"/><path class="line" d="{path}"/></svg>'
         f"{bands}{levels}</div>"
         f'<div class="ends"><span>{count(first)}</span><span>{count(last)} iterations</span></div>'
-        f"<figcaption>Loss, log₁₀: now {number(now)}, <b>{words(now)}</b></figcaption></figure>"
+        f"<figcaption>Loss, log₁₀: now {number(now)}, <b>{words(now)}</b></figcaption>"
+        f"{_kinds_html(kinds, sheet) if len(kinds) > 1 else ''}</figure>"
     )
+
+
+def _kinds_html(kinds: Sequence[Points], sheet: bytes) -> str:
+    """A small curve for each kind beside its picture, all on one scale."""
+    lines = [smooth(points) if len(points) > 1 else [] for points in kinds]
+    ys = [y for line in lines for _, y in line] or [0.0]
+    top, bottom = max(ys), min(SAME, *ys)
+    last = max((line[-1][0] for line in lines if line), default=1)
+    items = []
+    for kind, line in enumerate(lines):
+        path = "L".join(
+            f"{x / last * KIND_WIDTH:.1f} {(top - y) / (top - bottom) * KIND_HEIGHT:.1f}"
+            for x, y in line
+        )
+        now = f"{number(line[-1][1], 1)} <span>{words(line[-1][1])}</span>" if line else "–"
+        drawn = f'<path class="line" d="M{path}"/>' if line else ""
+        items.append(
+            f'<li><i role="img" aria-label="Picture {kind + 1}" style="--kind:{kind}"></i>'
+            f'<svg viewBox="0 0 {KIND_WIDTH} {KIND_HEIGHT}" preserveAspectRatio="none" '
+            f'aria-hidden="true">{drawn}</svg><b>{now}</b></li>'
+        )
+    style = f"--sheet:url({data_uri(sheet, 'image/png')});--kinds:{len(lines)}"
+    about = 'class="kinds" aria-label="Loss of each picture"'
+    return f'<ul {about} style="{style}">{"".join(items)}</ul>'

@@ -124,3 +124,6 @@ for (const kind of ['dragenter', 'dragover', 'dragleave', 'drop']) {
 document.addEventListener('paste', (event) => {
   if (zone.checkVisibility()) take(event.clipboardData?.files[0]);
 });
+watch('value', () => { // emptied by the page
+  if (!props.value && !shown.hidden) show('');
+});

@@ -18,16 +18,21 @@ INTENTS = {
     "photo": ("Photo", "Fills the frame to its edges"),
 }
 
+# What takes their place where one automaton learns several pictures.
+SEVERAL = {"zoo": ("Zoo", "Grows, keeps and heals all of them")}
+
 
 def intents_html(choices: Mapping[str, str], chosen: str) -> str:
-    """The three intents as buttons.
+    """The intents as buttons.
 
     Args:
-        choices: name -> how long it may take, in words.
+        choices: name -> how long it may take, in words; with the recipe for several pictures, that
+            is the only one.
         chosen: the name of the pressed one; another recipe presses none.
     """
     buttons = []
-    for name, (title, purpose) in INTENTS.items():
+    offered = SEVERAL if SEVERAL.keys() <= choices.keys() else INTENTS
+    for name, (title, purpose) in offered.items():
         pressed = "true" if name == chosen else "false"
         buttons.append(
             f'<button type="button" data-name="{name}" aria-pressed="{pressed}">'
@@ -39,7 +44,7 @@ def intents_html(choices: Mapping[str, str], chosen: str) -> str:
 
 def others() -> list[str]:
     """The names of other systems' recipes."""
-    # The form takes one picture; recipes for kinds need one for each.
+    # Recipes for kinds need a picture for each; see SEVERAL.
     return [name for name in RECIPES if name not in INTENTS and not RECIPES[name].nca.kinds]
 
 

@@ -18,6 +18,8 @@ from nca.ui.context import Updates, Values
 from nca.ui.markup import count, duration
 
 DEFAULT_RECIPE = "quick"
+SEVERAL_RECIPE = "zoo"  # of several pictures
+PER_PICTURE, FEWEST = 1000, 4000  # iterations of that recipe, by the number of pictures
 # What the page offers besides the recipes: a recipe with some of its settings changed.
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {"best": ("quick", {"iterations": 16_000})}
 FILTERS = {
@@ -151,14 +153,17 @@ def recipe_of(name: str) -> Recipe:
     return recipe(VARIANTS[name][0] if str(name) in VARIANTS else name)
 
 
-def fill(name: str, architecture: NCAConfig | None = None) -> SettingsForm:
+def fill(name: str, architecture: NCAConfig | None = None, pictures: int = 1) -> SettingsForm:
     """The values of a recipe's settings, by setting.
 
     Args:
         name: the recipe's name.
         architecture: the initial checkpoint's; None for the recipe's own.
+        pictures: how many there are, one for each kind.
     """
     base, changes = recipe_of(name), VARIANTS.get(name, ("", {}))[1]
+    if base.name == SEVERAL_RECIPE:
+        changes = _for_pictures(base, pictures)
     nca = architecture or base.nca
     others = {"seed": 0, "device": "auto", "sharpen": True}
     form = base.train.model_dump() | nca.model_dump() | others | changes
@@ -166,6 +171,17 @@ def fill(name: str, architecture: NCAConfig | None = None) -> SettingsForm:
     filters = (nca.perception, nca.laplacian)
     form["filters"] = next(label for label, value in FILTERS.items() if value == filters)
     return {setting: form[setting] for row in ROWS for setting in row}
+
+
+def _for_pictures(base: Recipe, pictures: int) -> dict[str, Any]:
+    """What the recipe, made for ten kinds, needs less of for fewer: iterations and their batch."""
+    train = base.train
+    batch = min(train.batch, 2 * max(2, pictures))
+    return {
+        "iterations": min(train.iterations, max(FEWEST, PER_PICTURE * pictures)),
+        "batch": batch,
+        "damage_count": round(batch * train.damage_count / train.batch),
+    }
 
 
 def lock_architecture(fields: SettingsFields, name: str, architecture: NCAConfig | None) -> Updates:
@@ -202,12 +218,16 @@ def read(
         raise BadInput(f"Please fill in {missing.replace('_', ' ')}.")
     changes = dict(form)
     others = {name: changes.pop(name) for name in ("seed", "device")}
-    others["sharpen"] = SHARPEN_ITERATIONS if changes.pop("sharpen") else 0
+    sharpens = changes.pop("sharpen") and target.pictures == 1
+    others["sharpen"] = SHARPEN_ITERATIONS if sharpens else 0
     perception, laplacian = FILTERS[changes.pop("filters")]
     changes |= {"hidden": layers(form["hidden"]), "perception": perception, "laplacian": laplacian}
+    base = recipe_of(name)
+    if base.name == SEVERAL_RECIPE:  # its batches have nothing besides seeds and damage
+        changes["reseed_count"] = max(0, int(form["batch"]) - int(form["damage_count"]))
     if initial:
         changes = {k: v for k, v in changes.items() if k in TrainConfig.model_fields}
-    return JobSpec.from_recipe(recipe_of(name), target, initial=initial, changes=changes, **others)
+    return JobSpec.from_recipe(base, target, initial=initial, changes=changes, **others)
 
 
 def layers(text: Any) -> list[int]:

@@ -24,6 +24,7 @@ from nca.ui.train import (
     job_panel,
     recipe_choice,
     settings_form,
+    several,
     snapshots,
     target_form,
     zero_gpu,
@@ -97,7 +98,8 @@ class TrainTab:
     def about_inputs(self) -> list[Any]:
         """The components that `about` depends on."""
         size = (self.target.size, self.target.padding)
-        return [*self.initial.inputs, *size, self.recipe, *self.settings.values()]
+        shown = (*size, self.target.several, self.recipe)
+        return [*self.initial.inputs, *shown, *self.settings.values()]
 
     @property
     def initial_outputs(self) -> list[Any]:
@@ -129,21 +131,26 @@ def build(context: PageContext) -> Callable[[], None]:
             buttons.select, handlers.choose, [tab.recipe, tab.target.size, tab.target.padding],
             [tab.recipe, tab.target.size, tab.target.padding],
         )  # fmt: skip
+    chosen = tab.target.several
     filled = listen(
-        tab.recipe.change, handlers.fill, {visitor, tab.initial.selector, tab.recipe},
+        tab.recipe.change, handlers.fill, {visitor, tab.initial.selector, tab.recipe, chosen},
         list(tab.settings.values()),
+    )  # fmt: skip
+    followed = listen(
+        chosen.change, handlers.follow, {visitor, tab.initial.selector, tab.recipe, chosen},
+        [tab.recipe, *tab.settings.values()], trigger_mode="multiple",
     )  # fmt: skip
     listen(
         tab.initial.selector.input, handlers.choose_initial,
         {visitor, tab.initial.selector, tab.recipe}, tab.initial_outputs,
         trigger_mode="always_last",
     )  # fmt: skip
-    seen_elsewhere = (tab.recipe, tab.target.size, tab.target.padding)
+    seen_elsewhere = (tab.recipe, tab.target.size, tab.target.padding, tab.target.several)
     others = changes(part for part in tab.about_inputs if part not in seen_elsewhere)
     describe = newest(handlers.describe)
     for event, mode in (
-        (looked.then, "multiple"), (filled.then, "multiple"), (others, "always_last"),
-        (tab.others_fold.expand, "always_last"),
+        (looked.then, "multiple"), (filled.then, "multiple"), (followed.then, "multiple"),
+        (others, "always_last"), (tab.others_fold.expand, "always_last"),
     ):  # fmt: skip
         listen(
             event, describe, {visitor, *tab.about_inputs},
@@ -255,16 +262,18 @@ def _times(
     size: float = target_form.DEFAULT.size,
     padding: float = target_form.DEFAULT.padding,
     pace: float | None = None,
+    pictures: int = 1,
 ) -> dict[str, str]:
     """How long each recipe and variant may take on such a target, in words."""
     times = {}
-    for name in (*recipe_choice.INTENTS, *recipe_choice.others()):
+    offered = recipe_choice.INTENTS if pictures == 1 else recipe_choice.SEVERAL
+    for name in (*offered, *recipe_choice.others()):
         photo = name == "photo"
         around = 0 if photo else padding or target_form.DEFAULT.padding
         side = max(size, PHOTO_SIZE) if photo else size
         config = checked(TargetConfig, {"emoji": "", "size": side, "padding": around})
-        form = settings_form.fill(name)
-        spec = settings_form.read(name, form, Target(config, b"", "estimate"))
+        form = settings_form.fill(name, pictures=pictures)
+        spec = settings_form.read(name, form, Target(config, b"", "estimate", pictures))
         found = settings_form.seconds(spec, devices[0] != "cpu", pace)
         times[name] = settings_form.between(*found)
     return times
@@ -296,8 +305,23 @@ class Handlers:
     def fill(self, values: Values) -> Updates:
         """Fill in a recipe's settings; an initial checkpoint's architecture is kept."""
         start = self._initial(values)
-        form = settings_form.fill(values[self.tab.recipe], start.nca if start else None)
+        pictures, architecture = self._pictures(values), start.nca if start else None
+        form = settings_form.fill(values[self.tab.recipe], architecture, pictures)
         return {self.tab.settings[name]: value for name, value in form.items()}
+
+    def follow(self, values: Values) -> Updates:
+        """Choose the recipe for several pictures, and settings for so many; or for one again."""
+        name, fits = values[self.tab.recipe], settings_form.SEVERAL_RECIPE
+        if values[self.tab.target.several]:
+            if name == fits:
+                return self.fill(values)
+            return {self.tab.recipe: fits}
+        return {self.tab.recipe: settings_form.DEFAULT_RECIPE if name == fits else name}
+
+    def _pictures(self, values: Values) -> int:
+        """How many pictures the form has; of several at least two, for estimates."""
+        text = values[self.tab.target.several]
+        return max(2, len(several.parse(text))) if text else 1
 
     def choose_initial(self, values: Values) -> Updates:
         """An initial checkpoint was chosen: describe it and lock its architecture."""
@@ -326,7 +350,7 @@ class Handlers:
         except BadInput as problem:
             return updates | {tab.about: note(str(problem), "refusal")}
         size, padding = spec.target.size, spec.target.padding
-        times = _times(self.queue.devices, size, padding, pace)
+        times = _times(self.queue.devices, size, padding, pace, self._pictures(values))
         name = values[tab.recipe]
         if name in times:  # with the settings as they are now
             found = settings_form.seconds(spec, self.queue.devices[0] != "cpu", pace)
@@ -342,7 +366,8 @@ class Handlers:
         if start and values[self.tab.initial.own_picture]:
             return start.target()
         size = {"size": values[target.size], "padding": values[target.padding]}
-        return Target(checked(TargetConfig, {"emoji": "", **size}), b"", "estimate")
+        config = checked(TargetConfig, {"emoji": "", **size})
+        return Target(config, b"", "estimate", self._pictures(values))
 
     def _spec(self, values: Values, target: Target) -> JobSpec:
         """The form's settings with a target."""
@@ -529,7 +554,9 @@ class Handlers:
         """Updates of what changed in a job since `previous`."""
         panel = self.tab.panel
         points = self.queue.metrics(key, view.id, POINTS)
-        updates = job_panel.update(panel, view, points, previous)
+        updates = job_panel.update(
+            panel, view, points, previous, lambda: self.queue.kind_metrics(key, view.id)
+        )
         if panel.stop in updates:
             others = (other for other in self.queue.jobs(key) if other.active)
             updates |= self._can_start(view if view.active else next(others, None))

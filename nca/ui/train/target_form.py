@@ -1,4 +1,7 @@
-"""The form for the target: emoji, upload or drawing, shown as cells and as it will look."""
+"""The form for the target: emoji, upload or drawing, shown as cells and as it will look.
+
+One automaton can also be trained on several of them; `several` has those chosen so far.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,19 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 import numpy as np
+import torch
 from PIL import Image
 
 from nca.config import BadInput, Limits, TargetConfig, checked
 from nca.emoji import PICKER, noto_available
 from nca.jobs import Target
-from nca.target import DecodedPicture, decode_picture, suggested_size
+from nca.target import (
+    DecodedPicture,
+    decode_picture,
+    suggested_size,
+    target_from_png,
+    target_to_png,
+)
 from nca.ui.components import (
     drawing_bytes,
     drawing_pad,
@@ -26,10 +36,11 @@ from nca.ui.components import (
 from nca.ui.context import Updates, Values, named_values
 from nca.ui.events import changes, listen
 from nca.ui.markup import figure, note, picture
-from nca.ui.train import emoji_search
+from nca.ui.train import emoji_search, several
 
 DEFAULT = checked(TargetConfig, {"emoji": PICKER[0]})
 NO_TARGET = '<div class="empty"><strong>No target</strong>Please choose another picture.</div>'
+ANOTHER, ADD = "Add another picture", "Add this picture"
 BACKGROUNDS = {"keep": "Keep the background", "transparent": "Remove it"}
 
 
@@ -47,6 +58,7 @@ class TargetForm(NamedTuple):
         crop: whether to trim the transparent borders of an upload.
         background: "keep", or "transparent" to remove a plain one.
         title: of the training; empty for the usual one.
+        several: the pictures that one automaton is to learn, see `several.py`; empty for one.
     """
 
     source: str
@@ -59,6 +71,7 @@ class TargetForm(NamedTuple):
     crop: bool
     background: str
     title: str
+    several: str = ""
 
     @property
     def missing(self) -> bool:
@@ -72,6 +85,22 @@ class TargetForm(NamedTuple):
         """Whether empty borders are trimmed; those of a drawing have no meaning."""
         return bool(self.crop) or self.source == "draw"
 
+    @property
+    def picture(self) -> several.Chosen:
+        """The one that is chosen now, as one of several."""
+        values = {"emoji": (self.emoji or "").strip()[:64], "upload": self.upload}
+        value = values.get(self.source, self.drawing)
+        return checked(
+            several.Chosen,
+            {"source": self.source, "value": value, "background": self.background or "keep"},
+        )
+
+    def with_picture(self, one: several.Chosen) -> TargetForm:
+        """The same form with one of several as its only picture."""
+        name = {"draw": "drawing"}.get(one.source, one.source)
+        usual = {"source": one.source, "background": one.background, "title": "", "several": ""}
+        return self._replace(**usual, **{name: one.value})
+
 
 @dataclass(frozen=True)
 class TargetFields:
@@ -84,6 +113,7 @@ class TargetFields:
         preview: the target.
         advice: what would suit the picture better.
         refusal: what is wrong with the picture.
+        another: the button that adds a picture for the same automaton.
     """
 
     source: gr.Textbox
@@ -96,12 +126,14 @@ class TargetFields:
     crop: gr.Checkbox
     background: gr.Textbox
     title: gr.Textbox
+    several: gr.Textbox
     search: gr.Textbox
     grid: gr.HTML
     backgrounds: gr.HTML
     preview: gr.HTML
     advice: gr.HTML
     refusal: gr.HTML
+    another: gr.Button
 
     @property
     def inputs(self) -> list[Any]:
@@ -132,19 +164,21 @@ def build_sources() -> dict[str, Any]:
         with gr.Tab("Draw") as tabs["draw"]:
             drawing = drawing_pad("drawing")
     refusal = gr.HTML("", elem_id="refusal")
+    another = gr.Button(ANOTHER, size="sm", elem_id="another")
+    chosen = gr.Textbox("", visible=False, elem_id="several")
     for name, tab in tabs.items():
         # In JavaScript only, so that it works after a restart of the server too.
         tab.select(None, None, source, js=f"() => '{name}'", api_visibility="private")
     return {
         "source": source, "emoji": emoji, "background": background, "search": search,
         "grid": grid, "upload": upload, "backgrounds": backgrounds, "drawing": drawing,
-        "refusal": refusal,
+        "refusal": refusal, "another": another, "several": chosen,
     }  # fmt: skip
 
 
 def build_preview() -> dict[str, Any]:
     """Lay out the target and what would suit it better; returns components by field."""
-    preview = gr.HTML("", elem_id="target")  # filled after the page has loaded
+    preview = picture_buttons("target")  # filled after the page has loaded
     return {"preview": preview, "advice": picture_buttons("advice")}
 
 
@@ -181,55 +215,102 @@ def attach(fields: TargetFields, limits: Limits, loaded: Any) -> Any:
         loaded: the event after the page has loaded.
     """
 
-    def search(text: str, chosen: str) -> Updates:
+    def search(text: str, chosen: str, several_text: str) -> Updates:
         try:
             found = emoji_search.chosen_emoji(text)
+            if found and several_text:
+                if found not in several.emoji_of(several_text):
+                    several_text = several.toggle(several_text, found)
+                symbols = [found, *emoji_search.FIRST]
+                shown = emoji_search.grid_html(symbols, several.emoji_of(several_text))
+                return {fields.several: several_text, fields.grid: shown, fields.refusal: ""}
         except BadInput as problem:
             return {fields.refusal: note(str(problem), "refusal")}
         if found:
             shown = {fields.grid: emoji_search.grid_html([found, *emoji_search.FIRST], found)}
             return {fields.emoji: found, fields.refusal: "", **shown}
+        return {fields.grid: grid(text, chosen, several_text), fields.refusal: ""}
+
+    def grid(text: str, chosen: str, several_text: str) -> str:
         symbols = emoji_search.search((text or "")[:100])
-        return {fields.grid: emoji_search.grid_html(symbols, chosen), fields.refusal: ""}
+        pressed = several.emoji_of(several_text) if several_text else chosen
+        return emoji_search.grid_html(symbols, pressed)
 
     def look(values: Values) -> Updates:
         form = fields.form(values)
         try:
-            decoded = decode(limits, form)
-            target = read(limits, form, decoded)
+            decoded = None if form.several and form.missing else decode(limits, form)
             return {
-                fields.preview: preview_html(target),
+                fields.preview: shown_html(limits, form, decoded),
                 fields.backgrounds: backgrounds_html(limits, form, decoded),
-                fields.advice: advice_html(form, decoded),
+                fields.advice: "" if form.several else advice_html(form, decoded),
                 fields.refusal: "",
+                fields.another: gr.update(
+                    value=ADD if form.several else ANOTHER,
+                    visible=not form.several or form.source != "emoji",
+                ),
             }
         except BadInput as problem:
             words, kind = str(problem), "note" if form.missing else "refusal"
             updates = {fields.refusal: note(words, kind), fields.advice: ""}
             # The target of another picture beside one that cannot be used would mislead.
-            return updates if form.missing else updates | {fields.preview: NO_TARGET}
+            shows = form.missing or form.several
+            return updates if shows else updates | {fields.preview: NO_TARGET}
 
-    def pick(event: gr.EventData) -> str:
-        return str(event.emoji)[:64]
+    def add(values: Values) -> Updates:
+        """Add the picture that is chosen now; the first time, to none."""
+        form = fields.form(values)
+        read(limits, form._replace(several=""))  # refuses what cannot be used
+        chosen = several.add(form.several or several.NONE, form.picture)
+        updates: Updates = {fields.several: chosen, fields.background: "keep"}
+        if form.source == "emoji":
+            updates[fields.grid] = grid(values[fields.search], form.emoji, chosen)
+        return updates | {fields.upload: "", fields.drawing: ""}
+
+    def change(values: Values, event: gr.EventData) -> Updates:
+        """Remove one of several pictures, or go back to one picture."""
+        chosen = values[fields.several]
+        if getattr(event, "one", None):
+            chosen = ""
+        elif (place := getattr(event, "remove", None)) is not None:
+            chosen = several.remove(chosen, place)
+        pressed = grid(values[fields.search], values[fields.emoji], chosen)
+        return {fields.several: chosen, fields.grid: pressed}
+
+    def pick(chosen: str, event: gr.EventData) -> Updates:
+        symbol = str(event.emoji)[:64]
+        if chosen:
+            return {fields.several: several.toggle(chosen, symbol)}
+        return {fields.emoji: symbol}
 
     def choose_background(event: gr.EventData) -> str:
         return str(event.name)[:20]
 
     listen(
-        fields.search.change, search, [fields.search, fields.emoji],
-        [fields.emoji, fields.grid, fields.refusal], trigger_mode="always_last",
+        fields.search.change, search, [fields.search, fields.emoji, fields.several],
+        [fields.emoji, fields.several, fields.grid, fields.refusal], trigger_mode="always_last",
     )  # fmt: skip
     listen(
         loaded.then, lambda: emoji_search.grid_html(emoji_search.FIRST, PICKER[0]), None,
         fields.grid,
     )  # fmt: skip
     listen(loaded.then, lambda: preview_html(Target.make(DEFAULT)), None, fields.preview)
-    listen(fields.grid.select, pick, None, fields.emoji)
+    listen(fields.grid.select, pick, fields.several, [fields.emoji, fields.several])
+    listen(
+        fields.another.click, add, {*fields.inputs, fields.search},
+        [fields.several, fields.grid, fields.background, fields.upload, fields.drawing],
+        trigger_mode="once",
+    )  # fmt: skip
+    listen(
+        fields.preview.select, change, {fields.several, fields.search, fields.emoji},
+        [fields.several, fields.grid],
+    )  # fmt: skip
     listen(fields.upload.upload, lambda: "keep", None, fields.background)
     listen(fields.backgrounds.select, choose_background, None, fields.background)
     return listen(
         changes(component for component in fields.inputs if component is not fields.title), look,
-        set(fields.inputs), [fields.preview, fields.backgrounds, fields.advice, fields.refusal],
+        set(fields.inputs),
+        [fields.preview, fields.backgrounds, fields.advice, fields.refusal, fields.another],
         trigger_mode="always_last",
     )  # fmt: skip
 
@@ -265,6 +346,8 @@ def read(
         drawings: how many drawings the visitor has trained on; the next one gets a number.
         fine: also make the fine picture, which the training's decoder needs.
     """
+    if form.several:
+        return _read_several(limits, form)
     config: dict[str, Any] = {"size": form.size, "padding": form.padding, "crop": form.trims}
     given = " ".join(str(form.title or "").split())
     if form.source == "emoji":
@@ -278,6 +361,35 @@ def read(
     config |= {"kind": "image", "background": background}
     picture = decoded or decode(limits, form)
     return Target.make(config, picture, (given or usual)[:80], limits, fine)
+
+
+def _read_several(limits: Limits, form: TargetForm) -> Target:
+    """Several pictures, a kind of one automaton for each."""
+    chosen = several.parse(form.several)
+    if len(chosen) < 2:
+        raise BadInput(several.ONE_MORE)
+    if form.source != "emoji" and not form.missing:
+        raise BadInput(f"Please press “{ADD}” first, or remove it: it is not one of them yet.")
+    each = [read(limits, form.with_picture(one)) for one in chosen]
+    emoji = [one.value for one in chosen if one.source == "emoji"]
+    config = each[0].config
+    if len(emoji) == len(chosen):
+        config = config.model_copy(update={"more": tuple(emoji[1:])})
+    else:
+        config = config.model_copy(update={"kind": "image", "emoji": None})
+    names = [one.short_name for one in chosen]
+    usual = "".join(names) if len(emoji) == len(chosen) else ", ".join(names)
+    title = " ".join(str(form.title or "").split()) or usual
+    targets = torch.stack([target_from_png(target.png) for target in each])
+    return Target(config, target_to_png(targets), title[:80], len(each))
+
+
+def shown_html(limits: Limits, form: TargetForm, decoded: DecodedPicture | None) -> str:
+    """The target, or all of several pictures."""
+    if not form.several:
+        return preview_html(read(limits, form, decoded))
+    chosen = several.parse(form.several)
+    return several.tray_html(chosen, [read(limits, form.with_picture(one)).png for one in chosen])
 
 
 def preview_html(target: Target) -> str:
@@ -315,7 +427,7 @@ def backgrounds_html(limits: Limits, form: TargetForm, decoded: DecodedPicture |
     buttons = []
     for name, label in BACKGROUNDS.items():
         try:
-            target = read(limits, form._replace(background=name), decoded)
+            target = read(limits, form._replace(background=name, several=""), decoded)
         except BadInput:  # nothing is left without it
             return ""
         pressed = "true" if form.background == name else "false"
