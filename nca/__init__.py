@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from nca.state import repaint, to_rgb
     from nca.target import emoji_target, image_target
     from nca.trainer import IterationReport, Trainer
+    from nca.zoo import cross
 
 __all__ = [
     "BadInput",
@@ -35,6 +36,7 @@ __all__ = [
     "TargetConfig",
     "TrainConfig",
     "Trainer",
+    "cross",
     "damage",
     "emoji_target",
     "image_target",
@@ -80,6 +82,7 @@ _MODULES = {
         "IterationReport",
         "Trainer",
     ),
+    "zoo": ("cross",),
 }
 __version__ = "0.1.0"
 

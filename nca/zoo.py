@@ -1,4 +1,4 @@
-"""Scores of an automaton with kinds: each against its own picture, and how one becomes another."""
+"""Automata with kinds: crossing, and scores of each kind and of one that becomes another."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
+from nca.config import BadInput, whole_number
 from nca.evaluate import Plan, Scores, evaluate, log10_error
 from nca.fire import item_seeds
 from nca.healing import HEALED
@@ -72,6 +73,45 @@ class ZooScores(BaseModel):
 
 def _median(scores: Iterable[float]) -> str:
     return f"{median(scores):.2f}"
+
+
+@torch.no_grad()
+def cross(nca: NCA, first: int, second: int, share: float = 0.5, kind: int | None = None) -> NCA:
+    """A copy with one more kind, a child: its genes are a mix of those of two others.
+
+    >>> from nca import NCA, NCAConfig, cross
+    >>> child = cross(NCA(NCAConfig(kinds=2)), 1, 2, share=0.25)
+    >>> child.config.kinds
+    3
+    >>> child.seed(batch=1, size=16, kind=3)[0, 8, 8, -1]
+    tensor(3.)
+
+    Args:
+        nca: an automaton with kinds.
+        first: the kind that the rest of the genes is of.
+        second: the kind that `share` of the genes is of.
+        share: in [0, 1].
+        kind: which kind the child becomes, one of `nca`'s that is replaced; the next one when None.
+
+    Raises:
+        BadInput: there is no such kind, the share is out of range, or there are 255 kinds already.
+    """
+    count = nca.config.kinds
+    if nca.genes is None:
+        raise BadInput("This automaton has no kinds, so there is nothing to cross.")
+    nca.check_kinds([first, second], 2)
+    share = float(share)
+    if not 0 <= share <= 1:
+        raise BadInput(f"Please give the share of the second kind from 0 to 1, not {share:g}.")
+    kind = whole_number("kind", count + 1 if kind is None else kind, 1, min(255, count + 1))
+    child = NCA(nca.config.model_copy(update={"kinds": max(count, kind)})).to(nca.device)
+    assert child.genes is not None
+    weights = {name: value for name, value in nca.state_dict().items() if name != "genes"}
+    child.load_state_dict(weights, strict=False)
+    child.genes[:count] = nca.genes
+    a, b = nca.genes[first - 1].double(), nca.genes[second - 1].double()
+    child.genes[kind - 1] = ((1 - share) * a + share * b).float()
+    return child
 
 
 def work(plan: Plan, kinds: int) -> int:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from PIL import Image
 
 from nca.checkpoint import load_checkpoint, save_checkpoint
 from nca.cli import main
-from nca.config import NCAConfig
+from nca.config import BadInput, NCAConfig
 from nca.evaluate import Plan
 from nca.jobs.spec import POOL
 from nca.metrics import read_metrics
 from nca.model import NCA
 from nca.player.models import nca_from_player, player_model
 from nca.scorecard import record, score
-from nca.zoo import ZooScores, work
+from nca.zoo import ZooScores, cross, work
 
 PLAN = Plan(
     lives=2, births=4, born_by=2, growth=(4, 8), damage_at=4, healing=4, strokes=0, angles=(0,),
@@ -87,3 +88,23 @@ def test_as_many_pictures_as_kinds(tmp_path, capsys):
     assert train(tmp_path / "b", "--emoji", "🦎") == 2
     assert "please give at least two pictures" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_a_child_has_the_genes_of_two_kinds():
+    nca = NCA(NCAConfig(channels=8, hidden=(8,), kinds=2))
+    child = cross(cross(nca, 1, 2, 0.25), 2, 3)
+    first, second = nca.genes.double()
+    mixed = (0.75 * first + 0.25 * second).float()
+    assert child.config.kinds == 4 and torch.equal(child.genes[:2], nca.genes)
+    assert torch.equal(child.genes[2], mixed)
+    again = cross(child, 1, 1, kind=3)
+    assert again.config.kinds == 4 and torch.equal(again.genes[2], nca.genes[0])
+    state = nca.seed(1, 12, [2])
+    assert torch.equal(child.grow(state, 4, 1), nca.grow(state, 4, 1))
+    for bad, said in (
+        ((nca, 1, 3), "no kind 3; this automaton has kinds 1 to 2"),
+        ((nca, 1, 2, 1.5), "from 0 to 1, not 1.5"),
+        ((NCA(NCAConfig(channels=8, hidden=(8,))), 1, 2), "nothing to cross"),
+    ):
+        with pytest.raises(BadInput, match=said):
+            cross(*bad)

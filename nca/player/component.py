@@ -121,6 +121,10 @@ class NCAPlayer(gr.HTML):
         """
         return f"() => JSON.stringify({self._found()}?.recording() ?? null)"
 
+    def children_js(self) -> str:
+        """A JavaScript expression: the kept crossings as JSON text, `export_html`'s `children`."""
+        return f"JSON.stringify({self._found()}?.children ?? [])"
+
     def film_js(self) -> str:
         """JavaScript, a function of a film's part and seconds: its recording as JSON text.
 

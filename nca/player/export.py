@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import html
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nca.player.bundle import packed_script
-from nca.player.models import player_model
+from nca.player.models import checked_children, player_model
 
 if TYPE_CHECKING:
     from nca.checkpoint import Checkpoint
@@ -90,7 +91,10 @@ def page(
 
 
 def export_html(
-    source: Checkpoint | str | Path, bare: bool = False, home: str | None = None
+    source: Checkpoint | str | Path,
+    bare: bool = False,
+    home: str | None = None,
+    children: Sequence[Sequence[float]] = (),
 ) -> str:
     """A checkpoint, or the folder of one, as one self-contained HTML file.
 
@@ -100,9 +104,10 @@ def export_html(
         source: the checkpoint, or its folder.
         bare: show the picture without controls; `?bare` in the file's address does the same.
         home: address of a garden, linked to; None for no link.
+        children: kinds that are crossed of others, as `nca.cross` takes them: first, second, share.
 
     Raises:
-        BadInput: the folder is not a checkpoint.
+        BadInput: the folder is not a checkpoint, or there are no such kinds to cross.
     """
     from nca.checkpoint import Checkpoint, load_checkpoint
 
@@ -110,4 +115,7 @@ def export_html(
     made = checkpoint.info.target
     emoji = made is not None and made.kind == "emoji" and made.style == "twemoji"
     credit = _CREDIT + (_TWEMOJI if emoji else "")
-    return page(player_model(checkpoint), credit, bare, home)
+    model = player_model(checkpoint)
+    if children:
+        model["children"] = checked_children(checkpoint.nca.config, children)
+    return page(model, credit, bare, home)

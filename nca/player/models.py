@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 MAX_SIDE = 256  # cells: side of the largest grid in the player and in replays on the server
 UNSCORED_BRUSH = 3  # radius in cells; most automata trained on damage heal this
+NO_CHILDREN = "The crossed kinds do not fit this automaton; please cross them again."
 NO_MODEL = "The recording names an automaton that did not come with it; play it again."
 
 
@@ -107,6 +108,23 @@ def _brush(metrics: Mapping[str, Any]) -> int:
     if not isinstance(radius, int | float) or not math.isfinite(radius):
         return UNSCORED_BRUSH
     return round(min(max(radius, 2), 5))
+
+
+def checked_children(config: NCAConfig, children: Any) -> list[tuple[int, int, float]]:
+    """Kinds that are crossed of others, each as (first, second, share); BadInput if they cannot be.
+
+    Args:
+        config: of the automaton.
+        children: in the order of the kinds that they become, after the automaton's own.
+    """
+    try:
+        found = [(int(a), int(b), float(share)) for a, b, share in children]
+    except (TypeError, ValueError):
+        raise BadInput(NO_CHILDREN) from None
+    for kind, (first, second, share) in enumerate(found, config.kinds + 1):
+        if not (1 <= min(first, second) <= max(first, second) < kind <= 255 and 0 <= share <= 1):
+            raise BadInput(NO_CHILDREN)
+    return found
 
 
 def nca_from_player(sent: Any, limits: Limits | None = None) -> NCA:

@@ -24,6 +24,7 @@ from nca.model import NCA
 from nca.player.models import MAX_SIDE, NO_MODEL, nca_from_player
 from nca.render import to_rgba8
 from nca.state import repaint
+from nca.zoo import cross
 
 MAX_TEXT = 24 * 2**20  # characters of JSON: 256 x 256 cells of 32 channels and some automata
 MAX_EVENTS = 20_000
@@ -33,7 +34,10 @@ MAX_PIXELS = 20_000_000  # of all frames together; above, only every second or t
 MAX_VALUE = 1e6  # larger values mean that the state has diverged
 CHUNK = 16  # states held in memory at a time: a state is much larger than its frame
 DAMAGED = "The recording is damaged; please play it again."
-_ARITY = {"erase": 3, "box": 4, "seed": 2, "plant": 3, "paint": 4, "angle": 1, "model": 1}
+_ARITY = {
+    "erase": 3, "box": 4, "seed": 2, "plant": 3, "paint": 4, "mix": 4, "angle": 1, "model": 1,
+}  # fmt: skip
+Mixes = dict[int, tuple[int, int, float]]  # kind -> what `cross` makes it of
 
 Side = Annotated[int, Field(ge=1, le=MAX_SIDE)]
 Version = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
@@ -105,6 +109,8 @@ def _check_event(event: list[Any], before: int, last: int) -> None:
     )
     if fits and kind in ("plant", "paint"):
         fits = type(numbers[-1]) is int and 1 <= numbers[-1] <= 255
+    if fits and kind == "mix":
+        fits = all(type(n) is int and 1 <= n <= 255 for n in numbers[:3]) and 0 <= numbers[3] <= 1
     if fits and kind in ("box", "seed", "plant"):
         fits = all(type(n) is int for n in numbers)
     if fits and kind == "model":
@@ -209,26 +215,43 @@ def replay_states(
     """
     automata = _automata(recording, models, limits or Limits())
     x, t = keyframe(recording), recording.t0
-    nca, angle = automata[recording.version], recording.angle
+    sent, angle = automata[recording.version], recording.angle
+    mixes: Mixes = {}
+    nca: NCA | None = sent  # None while it has to be mixed anew
     events = list(recording.events)
     while True:
         while events and events[0][0] == t:
-            _, kind, value, *_ = event = events.pop(0)
+            _, kind, value, *more = event = events.pop(0)
             if kind == "angle":
                 angle = float(value)
             elif kind == "model":
-                nca = automata[value]
+                sent, nca = automata[value], None
+            elif kind == "mix":
+                mixes[value], nca = (more[0], more[1], float(more[2])), None
             else:
+                nca = nca or _mixed(sent, mixes)
                 x = _edited(x, event, nca)
         yield x
         if t >= recording.t1:
             return
+        nca = nca or _mixed(sent, mixes)
         n = min(CHUNK, (events[0][0] if events else recording.t1) - t)
         states = nca.grow(x, n, [recording.seed], t0=t, all_steps=True, angle=angle)
         if not bool(states.isfinite().all()):
             raise BadInput("This automaton grew beyond all bounds; start again.")
         yield from states[1:-1]
         x, t = states[-1], t + n
+
+
+def _mixed(nca: NCA, mixes: Mixes) -> NCA:
+    """An automaton with the kinds that are mixed of its own."""
+    for kind, (first, second, share) in sorted(mixes.items()):
+        if max(first, second) >= kind or kind <= nca.config.kinds:
+            raise BadInput(DAMAGED)  # parents come before their children
+        nca = cross(nca, first, second, share)
+        if nca.config.kinds != kind:
+            raise BadInput(DAMAGED)
+    return nca
 
 
 def _edited(x: Tensor, event: list[Any], nca: NCA) -> Tensor:

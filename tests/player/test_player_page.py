@@ -15,7 +15,7 @@ from nca.config import BadInput, NCAConfig
 from nca.player.bundle import script
 from nca.player.export import export_html
 from nca.player.export import page as export_page
-from nca.player.models import _brush, player_model
+from nca.player.models import _brush, checked_children, player_model
 from nca.player.replays import read_recording, replay, replay_states
 from nca.render import animation_bytes, to_rgb8
 from tests.player.player_zoo import zoo_model
@@ -527,6 +527,67 @@ def test_kinds_are_chosen_planted_painted_and_replayed(opened):
         list(replay_states(read_recording(recording)))
     page.evaluate(f"(sent) => {PLAYER}.setModel(sent)", model())
     assert ask(page, "tool") == "erase" and not page.locator(".kinds").is_visible()
+
+
+def slide(page, percent: int) -> None:
+    page.locator("[data-in='share']").evaluate(
+        """(input, value) => {
+          input.value = value;
+          input.dispatchEvent(new Event("input", { bubbles: true }));
+        }""",
+        percent,
+    )
+
+
+def test_two_kinds_are_crossed_and_the_child_is_kept_and_replayed(opened):
+    sent = model(kinds=2)
+    page = opened(sent)
+    ask(page, "pause()")
+    ask(page, "reset(5)")
+    ask(page, "advance(30)")
+    page.get_by_text("Cross two kinds").click()
+    slide(page, 25)
+    assert "75 % 1, 25 % 2" in page.locator(".crossing").inner_text()
+    assert page.locator("[data-act='kind:3']").get_attribute("aria-pressed") == "true"
+    ask(page, "plant(4, 4)")
+    ask(page, "advance(10)")
+    slide(page, 60)  # what lives changes, too
+    ask(page, "advance(20)")
+    page.get_by_role("button", name="Keep as a kind").click()
+    slide(page, 10)
+    ask(page, "plant(27, 27)")
+    ask(page, "advance(15)")
+    found = np.array(ask(page, "run.engine.read()"), np.float32).reshape(SIZE, SIZE, -1)
+    assert {3, 4} <= set(found[..., -1].ravel()) and ask(page, "run.model.kinds") == 4
+    recording = ask(page, "recording()")
+    assert [event[:4] for event in recording["events"] if event[1] == "mix"] == [
+        [0, "mix", 3, 1], [30, "mix", 3, 1], [40, "mix", 3, 1], [60, "mix", 4, 1]
+    ]  # fmt: skip
+    *_, last = replay_states(read_recording(recording))
+    assert np.abs(last[0].numpy() - found).max() < 1e-3
+
+    ask(page, "goTo(35)")  # the same again, from the history
+    ask(page, "goTo(75)")
+    again = np.array(ask(page, "run.engine.read()"), np.float32)
+    assert np.abs(again - found.ravel()).max() < 1e-3
+    film = ask(page, "run.filmed('loop')")
+    assert film["events"][0][:3] == [0, "mix", 3] and len(list(replay_states(read_recording(film))))
+    ask(page, "setGrid(48)")
+    assert ask(page, "run.model.kinds") == 4, "what was mixed stays"
+    assert ask(page, "children") == [[1, 2, 0.6]]
+
+    for change in ((30, "mix", 5, 1, 2, 0.5), (30, "mix", 3, 1, 4, 0.5)):
+        bad = [*recording["events"][:1], [*change]]
+        with pytest.raises(BadInput, match="damaged"):
+            list(replay_states(read_recording(recording | {"events": bad})))
+    with pytest.raises(BadInput, match="damaged"):
+        read_recording(recording | {"events": [[0, "mix", 3, 1, 2, 1.5]]})
+
+    page = opened(sent | {"children": checked_children(NCAConfig(kinds=2), [[1, 2, 0.6]])})
+    assert page.locator("[data-act='kind:3']").inner_text() == "1×2 60%"
+    for children in ([[1, 3, 0.5]], [[1, 2, 2]], [[1]], 7):
+        with pytest.raises(BadInput, match="cross them again"):
+            checked_children(NCAConfig(kinds=2), children)
 
 
 def test_mounted_again_the_old_player_is_gone(opened):

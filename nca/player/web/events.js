@@ -2,7 +2,7 @@
 // An event at step s acts before step s. nca/player/replays.py does the same, cell for cell:
 //   erase x y radius | box x y width height | seed x y | angle radians | model version
 // and, of an automaton with kinds:
-//   plant x y kind | paint x y radius kind
+//   plant x y kind | paint x y radius kind | mix kind a b share: a kind with genes of two others
 
 const mod = (a, n) => ((a % n) + n) % n;
 

@@ -15,12 +15,20 @@ const button = (act, label, content, extra = "") =>
 const tool = (name, label, path) =>
   button(`tool:${name}`, label, `${icon(path)}<span>${label}</span>`, 'aria-pressed="false"');
 
-// A button for each kind; `names`: one for each.
-export const kindButtons = (names) =>
-  names.map((name, k) => {
-    const label = `Kind ${k + 1}${name ? `, ${name}` : ""}: plant it`;
-    return button(`kind:${k + 1}`, label, name || String(k + 1), 'aria-pressed="false"');
+const escaped = (text) => text.replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);
+
+// A button for each kind; `names`: one for each, the last ones those of children.
+export const kindButtons = (names, children) =>
+  names.map(escaped).map((name, k) => {
+    const said = name === String(k + 1) ? "" : `, ${name}`;
+    const child = k >= names.length - children ? 'class="child"' : "";
+    const label = `Kind ${k + 1}${said}: plant it`;
+    return button(`kind:${k + 1}`, label, name, `${child} aria-pressed="false"`);
   }).join("");
+
+// The kinds that can be crossed, as options.
+export const kindOptions = (names) =>
+  names.map(escaped).map((name, k) => `<option value="${k + 1}">${name}</option>`).join("");
 
 const damage = ([shape, { label, icon: path }]) =>
   button(`damage:${shape}`, `Damage: ${label}`, icon(path));
@@ -61,6 +69,13 @@ const MARKUP = `
       ${tool("look", "Look", '<circle cx="11" cy="11" r="6"/><path d="m15.5 15.5 5 5"/>')}
     </div>
     <div class="kinds" role="group" aria-label="Kind" hidden></div>
+    <details class="crossing kinded"><summary>Cross two kinds</summary>
+      <div><select data-in="first" aria-label="First kind"></select>
+        <input type="range" data-in="share" min="0" max="100" step="1" value="50"
+          aria-label="Share of the second kind">
+        <select data-in="second" aria-label="Second kind"></select></div>
+      <p><span data-out="share"></span>
+        <button type="button" data-act="keep">Keep as a kind</button></p></details>
     <div class="damages" role="group" aria-label="Damage">
       ${Object.entries(SHAPES).map(damage).join("")}
     </div>

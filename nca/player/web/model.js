@@ -70,6 +70,20 @@ export function parseModel(sent) {
   return model;
 }
 
+// The same automaton with one more kind, or with other genes of one: `share` of them are those of
+// kind b, the rest those of kind a. As `cross` in nca/zoo.py, to the last bit.
+export function crossed(model, kind, a, b, share) {
+  const n = model.config.hidden[0];
+  const kinds = Math.max(model.kinds, kind);
+  const genes = new Float32Array(kinds * n);
+  genes.set(model.genes);
+  for (let i = 0; i < n; i++) {
+    genes[(kind - 1) * n + i] =
+      (1 - share) * genes[(a - 1) * n + i] + share * genes[(b - 1) * n + i];
+  }
+  return { ...model, kinds, genes };
+}
+
 // The values of every layer of the update network for what a cell of a kind perceives, the update
 // last.
 export function activations(model, perceived, kind = 0) {

@@ -9,7 +9,7 @@ import { followTheme, GROUND } from "./ground.js";
 import { Healing } from "./healing.js";
 import { Inspector } from "./inspector.js";
 import { pressKey } from "./keys.js";
-import { buildPlayer, kindButtons, showPlaying } from "./markup.js";
+import { buildPlayer, kindButtons, kindOptions, showPlaying } from "./markup.js";
 import { decodeBase64, parseModel } from "./model.js";
 import { Overlay } from "./overlay.js";
 import { pictureSize } from "./paint.js";
@@ -98,10 +98,10 @@ class Player {
       return;
     }
     this.demo.end();
-    this.#fillKinds(model, sent.kinds ?? []);
+    this.#fillKinds(model);
     this.#fillViews(model);
     this.#fillGrids(sent);
-    this.#start(model, sent.height, sent.width, seed);
+    this.#start(model, sent.height, sent.width, seed, sent.children);
   }
 
   // The same automaton again, now with a decoder: the run goes on.
@@ -113,9 +113,9 @@ class Player {
     this.redraw();
   }
 
-  #start(model, height, width, seed) {
+  #start(model, height, width, seed, children) {
     const { ui } = this;
-    this.run.start(model, height, width, seed);
+    this.run.start(model, height, width, seed, children);
     this.inspector.watch(null);
     this.cursor = null;
     this.#calm();
@@ -215,6 +215,44 @@ class Player {
     this.run.kind = kind;
     if (this.tool !== "genes") this.setTool("seed");
     this.#showState();
+  }
+
+  // Mixes the genes of the two kinds that are chosen for it; what is planted and painted next, and
+  // what lives of it already, has them.
+  cross() {
+    const { run, ui } = this;
+    const [a, b, percent] = ["first", "second", "share"].map((name) => Number(ui.input(name).value));
+    const kind = run.mix(a, b, percent / 100);
+    if (!kind) {
+      this.say("There is no room for another kind.");
+      return;
+    }
+    this.healing.forget(); // it is to become another picture
+    this.setKind(kind);
+    this.redraw();
+    this.wake();
+  }
+
+  // Keeps the mixed kind beside the others; the next one is mixed anew.
+  keepChild() {
+    if (!this.run.keepMix()) {
+      this.cross();
+      this.run.keepMix();
+    }
+    this.#showState();
+    this.say(`Kept as kind ${this.run.kind}`);
+  }
+
+  // The kept children, for an exported player.
+  get children() {
+    return [...this.run.kept.values()];
+  }
+
+  // What a kind is called: its emoji or number, or its parents.
+  kindName(kind) {
+    const mix = this.run.mixes.get(kind);
+    if (mix) return `${this.kindName(mix[0])}×${this.kindName(mix[1])}`;
+    return this.sent.kinds?.[kind - 1] || String(kind);
   }
 
   // Erases without ending the demonstration.
@@ -453,16 +491,42 @@ class Player {
     this.ui.spoken.textContent = text;
   }
 
-  // Buttons for the kinds, where there are several; `names`: of each.
-  #fillKinds(model, names) {
+  // Shows what is for several kinds, where there are several.
+  #fillKinds({ kinds }) {
     const { ui, run } = this;
-    const several = model.kinds > 1;
-    ui.player.classList.toggle("several", several);
-    ui.kinds.hidden = !several;
-    const named = Array.from({ length: model.kinds }, (_, k) => names[k] ?? "");
-    ui.kinds.innerHTML = several ? kindButtons(named) : "";
-    if (!(run.kind <= model.kinds)) run.kind = 1;
-    if (!several && this.tool === "genes") this.tool = "erase";
+    ui.player.classList.toggle("several", kinds > 1);
+    ui.kinds.hidden = !(kinds > 1);
+    this.namesShown = null;
+    if (!(run.kind <= kinds)) run.kind = 1;
+    if (!(kinds > 1) && this.tool === "genes") this.tool = "erase";
+  }
+
+  // Buttons for the kinds, the children among them, and the choice of two to cross.
+  #showKinds() {
+    const { ui, run } = this;
+    if (run.model.kinds < 2) return;
+    if (run.kind > run.model.kinds) run.kind = 1; // a child that is not mixed yet at this step
+    const names = Array.from({ length: run.model.kinds }, (_, k) => {
+      const share = run.mixes.get(k + 1)?.[2];
+      return this.kindName(k + 1) + (share === undefined ? "" : ` ${Math.round(100 * share)}%`);
+    });
+    const parents = run.models.get(run.model.version).kinds + run.kept.size;
+    const key = JSON.stringify([names, parents]);
+    if (this.namesShown !== key) {
+      this.namesShown = key;
+      ui.kinds.innerHTML = kindButtons(names, run.mixes.size);
+      for (const [name, usual] of [["first", "1"], ["second", "2"]]) {
+        const select = ui.input(name);
+        const chosen = Number(select.value) <= parents && select.value ? select.value : usual;
+        select.innerHTML = kindOptions(names.slice(0, parents));
+        select.value = chosen;
+      }
+    }
+    const { value, style } = ui.input("share");
+    style.setProperty("--at", `${value}%`);
+    const [first, second] = ["first", "second"].map((name) => this.kindName(Number(ui.input(name).value)));
+    ui.out("share").textContent = `${100 - value} % ${first}, ${value} % ${second}`;
+    ui.input("share").setAttribute("aria-valuetext", ui.out("share").textContent);
   }
 
   #fillViews({ channels, seen }) {
@@ -516,6 +580,7 @@ class Player {
     for (const button of ui.all("tool:")) {
       button.setAttribute("aria-pressed", String(button.dataset.act === `tool:${this.tool}`));
     }
+    this.#showKinds();
     for (const button of ui.all("kind:")) {
       button.setAttribute("aria-pressed", String(button.dataset.act === `kind:${run.kind}`));
     }
@@ -545,6 +610,7 @@ class Player {
     else if (kind === "full") this.toggleFull();
     else if (kind === "tool") this.setTool(what);
     else if (kind === "kind") this.setKind(Number(what));
+    else if (kind === "keep") this.keepChild();
     else if (kind === "damage") this.damage(what);
     else if (kind === "ground") {
       const now = this.ground ?? this.host.dataset.theme;
@@ -599,6 +665,7 @@ class Player {
     } else if (name === "angle") this.setAngle(value);
     else if (name === "view") this.setView(target.value);
     else if (name === "detail") this.setDetail(value);
+    else if (["first", "second", "share"].includes(name)) this.cross();
     else if (name === "grid") this.setGrid(...target.value.split(" ").map(Number));
     else if (name === "engine") {
       const got = this.useEngine(target.value);

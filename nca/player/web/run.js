@@ -4,7 +4,7 @@
 // that earlier steps can be computed again and the last 600 can be sent to the server.
 import { makeEngine } from "./engines.js";
 import { runsOf } from "./events.js";
-import { encodeBase64, repaint, seedCell, seedState } from "./model.js";
+import { crossed, encodeBase64, repaint, seedCell, seedState } from "./model.js";
 
 const KEYFRAME_EVERY = 50;
 const HISTORY_BYTES = 64 * 2 ** 20;
@@ -43,6 +43,7 @@ function unpack({ cells, values }, channels, height, width) {
   return dense;
 }
 
+const MOST_KINDS = 255; // as in NCAConfig
 const bytesOf = ({ packed }) => packed.cells.byteLength + packed.values.byteLength;
 const randomSeed = () => Math.floor(Math.random() * 2 ** 32);
 
@@ -51,13 +52,23 @@ export class Run {
   constructor(context) {
     this.context = context;
     this.kind = 1; // of new seeds, where there are kinds
+    this.mixes = new Map(); // kind -> [a, b, share], those that are mixed of two others now
+    this.kept = new Map(); // the same of those that no longer change
     this.angle = 0;
     this.avoid = [];
   }
 
-  // Starts over with a model on a grid.
-  start(model, height, width, seed = randomSeed()) {
-    this.models = new Map([[model.version, model]]);
+  // Starts over with a model on a grid. `children`: [a, b, share] of its kept mixes; those of now
+  // when it is the same model.
+  start(model, height, width, seed = randomSeed(), children = []) {
+    const sent = this.models?.get(model.version) ?? model; // without mixes
+    if (!this.models?.has(model.version)) {
+      this.kept = new Map(children.map((mix, k) => [model.kinds + 1 + k, mix]));
+      this.mixes = new Map();
+    }
+    this.models = new Map([[sent.version, sent]]);
+    this.#addKept();
+    model = this.#mixed(sent);
     this.pending = null;
     // Another architecture or size may need, or be faster on, another engine.
     const fits = (other) => JSON.stringify([other?.config, this.height, this.width]);
@@ -113,6 +124,40 @@ export class Run {
     this.goTo(this.t);
   }
 
+  // Shows what so much of kind b and of kind a makes together: a kind of its own, after the kept
+  // ones. Returns it; 0 when there is no room for one more.
+  mix(a, b, share) {
+    const kind = this.models.get(this.model.version).kinds + this.kept.size + 1;
+    if (kind > MOST_KINDS) return 0;
+    this.act("mix", kind, a, b, share);
+    return kind;
+  }
+
+  // Keeps that kind: the next one that is mixed comes after it. Whether there was one to keep.
+  keepMix() {
+    const kind = this.models.get(this.model.version).kinds + this.kept.size + 1;
+    if (!this.mixes.has(kind)) return false;
+    this.kept.set(kind, this.mixes.get(kind));
+    return true;
+  }
+
+  // A kept kind exists at every step, also before it was mixed.
+  #addKept() {
+    for (const [kind, mix] of this.kept) if (!this.mixes.has(kind)) this.mixes.set(kind, mix);
+    this.mixes = new Map([...this.mixes].sort(([a], [b]) => a - b));
+  }
+
+  // A model with the kinds that are mixed of its own. Parents come before their children.
+  #mixed(model) {
+    if (!this.mixes.size) return model;
+    const key = JSON.stringify([model.version, ...this.mixes]);
+    if (this.cross?.key !== key) {
+      const all = [...this.mixes].reduce((m, [kind, mix]) => crossed(m, kind, ...mix), model);
+      this.cross = { key, model: all };
+    }
+    return this.cross.model;
+  }
+
   // Replaces the weights with newer ones of the same architecture; the state is kept.
   swap(model) {
     if (model.version === this.model.version) return;
@@ -129,7 +174,8 @@ export class Run {
     const event = [this.t, kind, ...numbers];
     const last = this.events.at(-1);
     // Turning the dial while paused counts as one event.
-    if (kind === "angle" && last?.[0] === this.t && last[1] === "angle") this.events.pop();
+    const again = last?.[0] === this.t && last[1] === kind;
+    if (again && (kind === "angle" || (kind === "mix" && last[2] === numbers[0]))) this.events.pop();
     this.events.push(event);
     if (kind === "seed" || kind === "plant") this.empty = false;
     return this.#apply(event);
@@ -140,8 +186,10 @@ export class Run {
     const seeds = kind === "seed" || kind === "plant";
     if (kind === "angle") this.angle = value;
     else if (kind === "model") {
-      this.model = this.models.get(value);
-      this.engine.setModel(this.model);
+      this.#use(value);
+    } else if (kind === "mix") {
+      this.mixes.set(value, event.slice(3));
+      this.#use(this.model.version);
     } else {
       const runs = runsOf(event, this.height, this.width, this.model.circular);
       if (kind === "paint") {
@@ -157,6 +205,11 @@ export class Run {
       return runs;
     }
     return null;
+  }
+
+  #use(version) {
+    this.model = this.#mixed(this.models.get(version));
+    if (this.engine.model !== this.model) this.engine.setModel(this.model);
   }
 
   // A mask of the cells alive now, one byte each. Read once a step: a stroke asks many times.
@@ -192,7 +245,8 @@ export class Run {
       return;
     }
     this.empty = packed.cells.length === 0;
-    const frame = { t: this.t, angle: this.angle, version: this.model.version, packed };
+    const { t, angle, model } = this;
+    const frame = { t, angle, version: model.version, mixes: [...this.mixes], packed };
     this.keyframes.push(frame);
     this.bytes += bytesOf(frame);
     while (this.bytes > HISTORY_BYTES && this.keyframes.length > 2) {
@@ -230,8 +284,9 @@ export class Run {
     const frame = this.keyframes.findLast((candidate) => candidate.t <= t);
     if (!frame) return;
     this.angle = frame.angle;
-    this.model = this.models.get(frame.version);
-    if (this.engine.model !== this.model) this.engine.setModel(this.model);
+    this.mixes = new Map(frame.mixes);
+    this.#addKept();
+    this.#use(frame.version);
     const dense = unpack(frame.packed, this.model.channels, this.height, this.width);
     this.engine.setState(dense, this.height, this.width);
     this.t = frame.t;
@@ -287,13 +342,21 @@ export class Run {
     const { model, height, width, angle } = this;
     const packed = pack(seedState(model, height, width, this.kind), model.channels);
     const grown = Math.round(LOOP_GROWS * Math.max(1, Math.max(height, width) / 72));
-    const frame = { t: 0, angle, version: model.version, packed };
-    const events = [[grown, "box", 0, 0, width >> 1, height]];
+    const frame = { t: 0, angle, version: model.version, mixes: [...this.mixes], packed };
+    const events = [...this.#mixesAt(frame), [grown, "box", 0, 0, width >> 1, height]];
     return { ...this.#recorded(frame), t1: Math.round(2.5 * grown), events };
   }
 
+  // The mixes of a keyframe, and the kept ones, as events.
+  #mixesAt(frame) {
+    const mixes = new Map([...this.kept, ...frame.mixes]);
+    const ordered = [...mixes].sort(([a], [b]) => a - b);
+    return ordered.map(([kind, mix]) => [frame.t, "mix", kind, ...mix]);
+  }
+
   #recorded(frame) {
-    const events = this.events.filter(([step]) => step >= frame.t && step <= this.t);
+    const since = this.events.filter(([step]) => step >= frame.t && step <= this.t);
+    const events = [...this.#mixesAt(frame), ...since];
     const used = new Set([frame.version]);
     for (const [, kind, version] of events) if (kind === "model") used.add(version);
     return {

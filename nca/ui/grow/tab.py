@@ -7,6 +7,7 @@ computes those states again.
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ HOW = (
     "Drag across it to damage it and watch it heal. A double click plants a second seed. "
     "The slider under Play goes back in time."
 )
+MOST_CHILDREN = 20_000  # characters: there are 255 kinds at most
 STOP_TIMER = "() => ({__type__: 'update', active: false})"  # without asking the server
 
 _READ_ONLY = (
@@ -73,6 +75,7 @@ class GrowTab:
         further: the button that trains the checkpoint further.
         fine: the button that fits a decoder; shown where there is none.
         file: the download.
+        children: the crossed kinds that the visitor keeps, as JSON text; filled in by the page.
         weights: which weights the page shows, `ShownWeights`.
         timer: polls for newer weights.
     """
@@ -87,6 +90,7 @@ class GrowTab:
     further: gr.Button
     fine: gr.Button
     file: gr.DownloadButton
+    children: gr.Textbox
     weights: gr.State
     timer: gr.Timer
 
@@ -124,12 +128,17 @@ def build(context: PageContext) -> Callable[[], None]:
     )  # fmt: skip
     films.attach(tab.film, context, tab.player, tab.chosen, handlers.film_file)
     once: dict[str, Any] = {"trigger_mode": "once", "show_progress": "minimal"} | PLAYING
+    with_children = f"(visitor, chosen) => [visitor, chosen, {tab.player.children_js()}]"
     downloads = [
         listen(
-            button.click, handler, [visitor, tab.chosen], tab.file, show_progress_on=button, **once
-        )
-        for button, handler in ((tab.page, handlers.player), (tab.checkpoint, handlers.package))
-    ]
+            tab.page.click, handlers.player, [visitor, tab.chosen, tab.children], tab.file,
+            show_progress_on=tab.page, js=with_children, **once,
+        ),
+        listen(
+            tab.checkpoint.click, handlers.package, [visitor, tab.chosen], tab.file,
+            show_progress_on=tab.checkpoint, **once,
+        ),
+    ]  # fmt: skip
     for download in downloads:
         download.success(None, tab.file, None, js=SAVE_FILE % "file", api_visibility="private")
     context.openers[ID] = Opener(
@@ -169,7 +178,7 @@ def lay_out(context: PageContext) -> GrowTab:
     file = gr.DownloadButton(visible="hidden", elem_id="file")
     return GrowTab(
         context.chosen, shelf_row, about, player, film, page, checkpoint, further, fine, file,
-        weights, timer,
+        gr.Textbox("", visible=False), weights, timer,
     )  # fmt: skip
 
 
@@ -273,10 +282,14 @@ class Handlers:
         path = self._file(stored, chosen, data, what, "-")
         return path, Path(path).name
 
-    def player(self, stored: Any, chosen: str) -> str:
-        """The automaton with its player as one HTML file."""
+    def player(self, stored: Any, chosen: str, children: str = "") -> str:
+        """The automaton with its player, and the kinds crossed in it, as one HTML file."""
         loaded = self.catalog.load(key_of(stored), chosen)
-        data = export_html(loaded, home=self.catalog.hub.home).encode()
+        try:
+            kept = json.loads(str(children or "[]")[:MOST_CHILDREN])
+        except (ValueError, RecursionError):
+            kept = [()]  # which `export_html` refuses
+        data = export_html(loaded, home=self.catalog.hub.home, children=kept).encode()
         return self._file(stored, chosen, data, "html")
 
     def package(self, stored: Any, chosen: str) -> str:
