@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from nca.checkpoint import load_checkpoint, save_checkpoint
 from nca.cli import main
@@ -108,3 +110,22 @@ def test_a_child_has_the_genes_of_two_kinds():
     ):
         with pytest.raises(BadInput, match=said):
             cross(*bad)
+
+
+def test_genes_of_another_width_are_refused(tmp_path):
+    nca = NCA(NCAConfig(channels=8, hidden=(8,), kinds=2))
+    save_checkpoint(tmp_path, nca, target=torch.zeros(2, 12, 12, 4), preview=False)
+    path = tmp_path / "model.safetensors"
+    with safe_open(path, "pt") as file:
+        metadata, weights = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}
+    save_file(weights | {"genes": torch.zeros(2, 9)}, path, metadata)
+    with pytest.raises(BadInput, match="do not fit the architecture that it names"):
+        load_checkpoint(tmp_path)
+    save_file(weights | {"genes": torch.zeros(3, 8)}, path, metadata)
+    with pytest.raises(BadInput, match="do not fit the architecture that it names"):
+        load_checkpoint(tmp_path)
+    sent = player_model(nca, 12)
+    with pytest.raises(BadInput, match="do not fit the automaton that it names"):
+        nca_from_player(sent | {"config": sent["config"] | {"kinds": 3}})
+    with pytest.raises(BadInput, match="no kind 3; this automaton has kinds 1 to 2"):
+        nca.seed(kind=3)

@@ -529,6 +529,25 @@ def test_kinds_are_chosen_planted_painted_and_replayed(opened):
     assert ask(page, "tool") == "erase" and not page.locator(".kinds").is_visible()
 
 
+def test_a_player_that_does_not_know_kinds_says_so_and_goes_on(opened):
+    """As one of an earlier version in a page that is still open, given a zoo by a newer server."""
+    page = opened()
+    before = ask(page, "run.model.version")
+    newer = model(kinds=3)
+    page.evaluate(  # what such a player reads of it
+        f"""(sent) => {PLAYER}.setModel(sent)""",
+        newer | {"config": newer["config"] | {"kinds": 0}},
+    )
+    said = page.get_by_text(
+        "This player is too old for that automaton. Please load the page again."
+    )
+    said.wait_for()
+    ask(page, "advance(3)")
+    assert said.is_visible() and ask(page, "run.model.version") == before and not page.errors
+    page.evaluate(f"(sent) => {PLAYER}.setModel(sent)", newer)
+    assert not said.is_visible() and ask(page, "run.model.kinds") == 3
+
+
 def slide(page, percent: int) -> None:
     page.locator("[data-in='share']").evaluate(
         """(input, value) => {

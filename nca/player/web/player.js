@@ -27,6 +27,7 @@ const WORK_MS = 13; // the most computing time in one frame
 const BROKEN = "This automaton grew beyond all bounds. Start again, or go back with the slider.";
 const EMPTY = "Nothing is alive any more. Start again, plant a seed, or go back with the slider.";
 const UNHEALED = "This damage has not healed.";
+const UNKNOWN = "This player is too old for that automaton. Please load the page again.";
 const GONE_MS = 20_000;
 const STILL_STEPS = 160;
 const GRIDS = [48, 72, 96, 128, 192, 256];
@@ -51,7 +52,7 @@ class Player {
     this.playing = options.autoplay ?? !this.still;
     this.random = options.random ?? Math.random;
     Object.assign(this, { view: "rgba", tool: "erase", speed: SPEED, brush: 3, ground: null });
-    Object.assign(this, { owed: 0, perFrame: 1, cursor: null, slowUntil: 0 });
+    Object.assign(this, { owed: 0, perFrame: 1, cursor: null, slowUntil: 0, refused: "" });
     this.healing = new Healing();
     this.demo = new Demo(this);
     this.overlay = new Overlay(this.ui);
@@ -79,7 +80,8 @@ class Player {
       return;
     }
     if (now && sent.refresh && now.series !== sent.series) return; // late: another was chosen
-    const model = withDecoder(parseModel(sent));
+    const model = this.#parsed(sent);
+    if (!model) return;
     this.ui.detail.hidden = !model.decoder;
     const same =
       now && sent.series && now.series === sent.series && now.height === sent.height &&
@@ -102,6 +104,19 @@ class Player {
     this.#fillViews(model);
     this.#fillGrids(sent);
     this.#start(model, sent.height, sent.width, seed, sent.children);
+  }
+
+  // The model, or null, with a sentence over the picture, when it is of a kind that is not known
+  // here, as where the server was updated while the page was open. What plays goes on.
+  #parsed(sent) {
+    this.refused = "";
+    try {
+      return withDecoder(parseModel(sent));
+    } catch (problem) {
+      console.warn(problem);
+      this.#note((this.refused = UNKNOWN));
+      return null;
+    }
   }
 
   // The same automaton again, now with a decoder: the run goes on.
@@ -184,6 +199,7 @@ class Player {
   // Drops the note and the healing check, which concern the state before.
   #calm() {
     this.healing.forget();
+    this.refused = "";
     this.#note("");
   }
 
@@ -420,7 +436,7 @@ class Player {
   #afterSteps() {
     const { run } = this;
     if (this.healing.failed(run)) this.unhealed = true;
-    this.#note(run.broken ? BROKEN : run.empty ? EMPTY : this.unhealed ? UNHEALED : "");
+    this.#note(run.broken ? BROKEN : run.empty ? EMPTY : this.unhealed ? UNHEALED : this.refused);
     if (run.broken) this.pause();
     this.#paint();
   }
@@ -431,6 +447,7 @@ class Player {
     if (!text) this.unhealed = false;
     if (says.textContent !== text) says.textContent = text;
     notice.hidden = !text;
+    this.ui.act("anew").hidden = !this.run.model;
   }
 
   #countRates(now) {
