@@ -1,8 +1,8 @@
 """How an automaton works, as pictures and numbers: what experts see under How it works.
 
 States are float [H, W, C >= 4] or, over time, [T, H, W, C]: premultiplied RGBA, then hidden.
-Pictures are Pillow images, RGB, every cell a square of `scale` pixels. Signed values are blue
-below zero, white at zero, red above.
+Pictures are Pillow images, RGB unless said, every cell a square of `scale` pixels. Signed values
+are blue below zero, white at zero, red above.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from nca.fire import Seed, fire_mask, item_seeds
 from nca.model import NCA
-from nca.render import to_rgb8, upscale
+from nca.render import to_rgba8, upscale
 
 FILTERS = ("identity", "Sobel x", "Sobel y", "Laplacian")
 CHANNELS = ("red", "green", "blue", "alpha")
@@ -72,10 +72,10 @@ def perception(nca: NCA, target: Tensor, angle: float = 0.0) -> list[tuple[str, 
 def perception_pictures(
     nca: NCA, target: Tensor, scale: int = 3, angle: float = 0.0
 ) -> list[tuple[str, Image.Image]]:
-    """The response of each filter to the target: identity in colour, the others as mean of RGBA."""
+    """The response of each filter to the target: identity as RGBA, the others as mean of RGBA."""
     pictures = []
     for name, response in perception(nca, target, angle):
-        pixels = to_rgb8(response) if name == "identity" else diverging(response.mean(-1))
+        pixels = to_rgba8(response) if name == "identity" else diverging(response.mean(-1))
         pictures.append((name, Image.fromarray(upscale(pixels, scale))))
     return pictures
 

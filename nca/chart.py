@@ -88,12 +88,13 @@ def chart(
 
 
 def sheet(pictures: Sequence[Image.Image], columns: int = 2) -> Image.Image:
-    """Pictures of one size side by side, in rows of `columns`, on white."""
+    """Pictures of one size side by side, in rows of `columns`, on white: RGB or RGBA."""
     width, height = pictures[0].size
     rows = -(-len(pictures) // columns)
     page = Image.new("RGB", (width * min(columns, len(pictures)), height * rows), PAPER)
     for index, picture in enumerate(pictures):
-        page.paste(picture, (index % columns * width, index // columns * height))
+        at = (index % columns * width, index // columns * height)
+        page.paste(picture, at, picture if picture.mode == "RGBA" else None)
     return page
 
 

@@ -63,7 +63,8 @@ def test_perception_shows_edges_and_their_direction():
 def test_perception_pictures():
     pictures = dict(perception_pictures(NCA(NCAConfig(channels=6)), disc(), scale=2))
     assert all(p.size == (24, 24) for p in pictures.values())
-    assert pictures["identity"].getpixel((12, 12)) == (255, 128, 0)
+    assert pictures["identity"].getpixel((12, 12)) == (255, 128, 0, 255)
+    assert pictures["identity"].getpixel((0, 0)) == (0, 0, 0, 0)
     left, right = (pictures["Sobel x"].getpixel((x, 12)) for x in (6, 18))
     assert left[0] > left[2] and right[2] > right[0]  # red is a rise, blue a fall
 

@@ -44,6 +44,20 @@ def name(page: Visit, line: str):
     return page.page.locator("#inspect-traces .legend").get_by_role("button", name=line, exact=True)
 
 
+def glaring(page: Visit, selector: str) -> list[str]:
+    """The names of pictures that are mostly white as the window shows them."""
+    shown = np.asarray(Image.open(io.BytesIO(page.page.screenshot(full_page=True))).convert("L"))
+    boxes = page.page.locator(selector).evaluate_all(
+        """(all) => all.map((picture) => {
+          const { left, top, right, bottom } = picture.getBoundingClientRect();
+          return [picture.alt, ...[top + scrollY, bottom + scrollY, left, right].map(Math.round)];
+        })"""
+    )
+    assert len(boxes) > 10
+    inside = [(name, shown[t:b, left:r]) for name, t, b, left, r in boxes if left < shown.shape[1]]
+    return [name for name, pixels in inside if pixels.mean() > 140]
+
+
 def story(page: Visit, expression: str) -> object:
     """Something of the story, such as "chapter" or "toggle()"; None before it is there."""
     return page.page.evaluate(f"{STORY}?.{expression}")
@@ -229,6 +243,13 @@ def test_a_life_step_by_step(visit):
     page.until(lambda: 130 < shown_step(page) < 170)
     assert page.fits() and page.errors == [] and page.barriers() == []
 
+    # In dark mode no picture is a white box, on any screen.
+    page.page.emulate_media(color_scheme="dark")
+    for width, height in ((1920, 1080), (390, 844)):
+        page.page.set_viewport_size({"width": width, "height": height})
+        page.snap(f"inspect-{width}-dark")
+        assert glaring(page, "#inspect-tab .cells") == [] and page.fits()
+
 
 @pytest.mark.long
 def test_damage_on_a_phone(visit):
@@ -263,4 +284,6 @@ def test_the_healing_map_is_the_librarys(visit):
     assert f"{found.share:.0%} of them closed" in page.page.locator("#inspect-map").inner_text()
     assert page.page.locator("#inspect-map li").count() == 5
     assert page.page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.page.emulate_media(color_scheme="dark")
+    assert glaring(page, "#inspect-tab .cells") == []
     page.snap("inspect-map-390")

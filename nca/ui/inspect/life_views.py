@@ -32,6 +32,7 @@ from nca.ui.markup import count, figure, picture
 
 MOST_CELLS = 3  # chosen by the visitor, besides the default three
 COLUMNS = 11  # steps shown in the strips
+ON_WHITE = "on-white"  # the class of what is drawn on white; dark mode inverts it
 NOTHING = (
     '<div class="empty"><strong>One life, step by step</strong>'
     "Choose an automaton: it is grown here from its seed, and you can stop at any step.</div>"
@@ -69,19 +70,19 @@ def stage(life: Life, t: int, chosen: Sequence[Cell]) -> str:
     kinds = cell_kinds(life.nca, x)
     mature, growing = (count(int((kinds == kind).sum())) for kind in (2, 1))
     keys = "".join(
-        f'<span><i style="background:{KINDS[kind]}"></i>{kind}</span>'
+        f'<span><i class="on-white" style="background:{KINDS[kind]}"></i>{kind}</span>'
         for kind in ("mature", "growing")
     )
     living = figure(
-        pixels(cell_kinds_picture(life.nca, x, 1), "Mature and growing cells"),
+        pixels(cell_kinds_picture(life.nca, x, 1), "Mature and growing cells", ON_WHITE),
         f'<span class="keys">{keys}</span>',
     )
     fires = "".join(
-        figure(pixels(shown, f"Cells that fire at a rate of {rate}"), rate)
+        figure(pixels(shown, f"Cells that fire at a rate of {rate}", f"fires {ON_WHITE}"), rate)
         for rate, shown in fire_pictures(life.size, t, life.seed, scale=1)
     )
     channels = "".join(
-        figure(pixels(shown, f"Channel {name}"), name)
+        figure(pixels(shown, f"Channel {name}", ON_WHITE), name)
         for name, shown in channel_pictures(x[life.box])
     )
     return f"""
@@ -98,7 +99,7 @@ def stage(life: Life, t: int, chosen: Sequence[Cell]) -> str:
       <div class="around">
         <h3>Who lives, who fires</h3>
         <p>A cell is mature once its alpha is above {config.alive_threshold:g} and growing while
-          only a neighbour's is; at every step a new draw lets the dark cells update, here
+          only a neighbour's is; at every step a new draw lets the marked cells update, here
           {config.fire_rate:.0%} of them, and no clock keeps them in time.</p>
         <div class="row four">{living}{fires}</div>
         <h3>Every channel at this step</h3>
@@ -170,7 +171,7 @@ def strips(life: Life) -> str:
     head = "".join(f"<span>{step}</span>" for step in steps)
     rows = "".join(
         f'<div class="strip"><span><b>{name}</b> \u00b1{number(limit)}</span>'
-        f"{pixels(shown, f'Channel {name} over time')}</div>"
+        f"{pixels(shown, f'Channel {name} over time', ON_WHITE)}</div>"
         for name, limit, shown in channel_strips(states)
     )
     cut = f"; it is damaged at step {life.damaged_at}" if life.damaged_at else ""

@@ -12,14 +12,21 @@ from nca.evaluate import HEALED, Scores
 from nca.healing import MAP_STEPS, HealingMap
 from nca.model import NCA
 from nca.scorecard import lines, map_cells, map_legend
-from nca.ui.inspect.life_views import line_charts, number, pixels, section, short
+from nca.ui.inspect.life_views import ON_WHITE, line_charts, number, pixels, section, short
 from nca.ui.markup import count, figure
 
 
 def perceived(nca: NCA, target: Tensor) -> str:
     """The target through each of the perception filters."""
     figures = "".join(
-        figure(pixels(filtered, f"Seen through {name}"), f"{name[0].upper()}{name[1:]}")
+        figure(
+            pixels(
+                filtered,
+                f"Seen through {name}",
+                "checker" if filtered.mode == "RGBA" else ON_WHITE,
+            ),
+            f"{name[0].upper()}{name[1:]}",
+        )
         for name, filtered in perception_pictures(nca, target, scale=1)
     )
     return section(
@@ -34,7 +41,7 @@ def weights(nca: NCA) -> str:
     """Every layer as a picture."""
     layers = "".join(
         f'<figure style="width:{shown.width * 4}px">'
-        f"{pixels(shown, f'Weights of {name}')}<figcaption>{name}</figcaption></figure>"
+        f"{pixels(shown, f'Weights of {name}', ON_WHITE)}<figcaption>{name}</figcaption></figure>"
         for name, shown in weight_pictures(nca, scale=1)
     )
     total = sum(p.numel() for p in nca.parameters())
