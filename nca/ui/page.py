@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +68,8 @@ def build_ui(settings: Settings, queue: JobQueue, zero_gpu: ZeroGPU | None = Non
     page.queue(max_size=200, default_concurrency_limit=None, api_open=False)
     gradio_server.set_up_queue(page)
     gradio_server.refuse_missing_values(page)
-    if settings.mcp and has_mcp():
-        gradio_server.return_films_as_images(moments)
+    if settings.mcp:
+        set_up_mcp()
     return page
 
 
@@ -127,21 +127,26 @@ def launch_options(settings: Settings, queue: JobQueue) -> dict[str, Any]:
         "enable_monitoring": False,
         "ssr_mode": False,
         "pwa": False,
-        "mcp_server": settings.mcp and importlib.util.find_spec("mcp") is not None,
+        "mcp_server": settings.mcp and has_mcp(),
         "share": False,
     }
 
 
 def has_mcp() -> bool:
-    """Whether Gradio can serve MCP tools; logs what to install when it cannot."""
-    if importlib.util.find_spec("mcp"):
-        return True
+    """Whether Gradio can serve MCP tools."""
+    return find_spec("mcp") is not None
+
+
+def set_up_mcp() -> None:
+    """Let the tools return films as pictures; log what to install where there can be no tools."""
+    if has_mcp():
+        gradio_server.return_films_as_images(moments)
+        return
     # Not the extra gradio[mcp]: it requires an older pydantic than the one pinned here.
     log.warning(
         "NCA_GARDEN_MCP=1 needs one more package: pip install 'mcp>=1.21,<2'. "
         "The page is served without it."
     )
-    return False
 
 
 def what_is_kept(settings: Settings) -> str:

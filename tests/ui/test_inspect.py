@@ -159,16 +159,24 @@ def test_the_story_is_told_in_the_browser(visit):
         update = nca.layers[-1](hidden)
     assert perceptions == pytest.approx(perceived.tolist(), abs=1e-4)
     assert answers == pytest.approx(update.tolist(), abs=1e-4)
-    assert page.barriers() == []
+    assert page.barriers() == [] and page.fits_everywhere("story")
     # All of it without the server.
     assert page.requests[asked:] == [] and page.errors == []
 
 
 def test_the_story_on_a_phone_without_motion(visit):
-    page = in_story(visit, 390, has_touch=True, reduced_motion="reduce", color_scheme="dark")
+    page = visit(
+        390, 844, tab=None, query="#how-it-works/3",
+        has_touch=True, reduced_motion="reduce", color_scheme="dark",
+    )  # fmt: skip
+    page.until(lambda: story(page, "run.model.channels"))
+    assert story(page, "chapter") == 2  # every chapter has an address
+    page.page.evaluate("location.hash = '#how-it-works/6'")
+    page.until(lambda: story(page, "chapter") == 5)
     for chapter in range(8):
         page.page.get_by_role("button", name=f"Chapter {chapter + 1}: ").tap()
         page.until(lambda chapter=chapter: story(page, "chapter") == chapter)
+        assert page.page.evaluate("location.hash") == f"#how-it-works/{chapter + 1}"
         at = story(page, "run.t")
         assert at > 0 and not story(page, "playing")
         page.page.wait_for_timeout(150)

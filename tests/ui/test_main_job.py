@@ -37,7 +37,7 @@ def test_train_stop_resume_grow_damage_download(visit, server):
     page.until(lambda: line.get_attribute("d") != drawn)
     page.until(lambda: page.picture("#sheets") != sheet)
     page.page.locator("#portraits img").nth(2).wait_for()
-    page.snap("training-1280")
+    assert page.fits_everywhere("training")
 
     # Another visitor sees nothing of it and queues behind.
     other = visit(390, 844)
@@ -134,6 +134,7 @@ def test_train_stop_resume_grow_damage_download(visit, server):
     page.page.locator("#film-part").get_by_text("The last damage").click()
     svg = film_of(page, "Picture (SVG)", "lady-beetle-step-80.svg")
     assert svg.startswith(b"<svg") and page.page.locator("#film img").is_visible()
+    assert page.fits_everywhere("film")
     names = zipfile.ZipFile(io.BytesIO(download(page, "zip", "lady-beetle.zip"))).namelist()
     assert {"model.safetensors", "target.png"} <= set(names)
     assert b"mountPlayer" in download(page, "player", "lady-beetle.html")

@@ -29,10 +29,7 @@ def test_a_training_as_command_python_csv_and_curve(share_visit, trained):
     page.wait("#compared-losses", "are drawn here")
     box.check()
     losses.wait_for()
-    for width, height in ((1280, 800), (390, 844)):
-        page.page.set_viewport_size({"width": width, "height": height})
-        assert page.fits()
-        page.snap(f"researchers-{width}")
+    assert page.fits_everywhere("researchers")
 
     other = share_visit()  # somebody else sees no fold
     assert not other.page.get_by_text("For researchers").is_visible()

@@ -16,6 +16,7 @@ MACHINE_TOKEN = "hf_machine" + "m" * 24  # the server's own, which must never se
 AXE = Path(__file__).parents[2] / "nca/player/node_modules/axe-core/axe.min.js"
 # Gradio fills in what a fold holds a frame after it is shown.
 TWO_FRAMES = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+SCREENS = ((1920, 1080), (1280, 800), (390, 844))
 TINY = {
     "#size": 16, "#padding": 4, "#batch": 2, "#damage-count": 1, "#pool-size": 16,
     "#steps-min": 16, "#steps-max": 24, "#channels": 8,
@@ -25,14 +26,14 @@ TINY = {
 class Visit:
     """One visitor's page, with the requests it made and the errors it met."""
 
-    def __init__(self, page: Page, url: str, tab: str | None = "Train") -> None:
+    def __init__(self, page: Page, url: str, tab: str | None = "Train", query: str = "") -> None:
         self.page, self.url = page, url
         self.requests: list[str] = []
         self.errors: list[str] = []
         page.set_default_timeout(120_000)
         page.on("request", lambda request: self.requests.append(request.url))
         page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.open(tab=tab)
+        self.open(query, tab)
 
     def open(self, query: str = "", tab: str | None = "Train") -> None:
         """Open the page, and then a tab; None stays on the first screen."""
@@ -159,6 +160,22 @@ class Visit:
         """Nothing is wider than the window."""
         return self.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
+    def fits_everywhere(self, name: str) -> bool:
+        """Nothing is wider than the window on any screen, dark or light; as before afterwards."""
+        before = self.page.viewport_size
+        dark = self.page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
+        schemes = ("light", "dark") if dark else ("dark", "light")
+        fits = []
+        for width, height in SCREENS:
+            self.page.set_viewport_size({"width": width, "height": height})
+            for scheme in schemes:
+                self.page.emulate_media(color_scheme=scheme)
+                self.page.evaluate(TWO_FRAMES)
+                self.snap(f"{name}-{width}-{scheme}")
+            fits.append(self.fits())
+        self.page.set_viewport_size(before)
+        return all(fits)
+
     def snap(self, name: str) -> None:
         """Keep what the page looks like, if NCA_SCREENSHOTS names a folder."""
         if folder := os.environ.get("NCA_SCREENSHOTS"):
@@ -173,11 +190,15 @@ def visitors(server: Server, chromium: Browser) -> Iterator[Callable[..., Visit]
     contexts = []
 
     def come(
-        width: int = 1280, height: int = 900, tab: str | None = "Train", **options: object
+        width: int = 1280,
+        height: int = 900,
+        tab: str | None = "Train",
+        query: str = "",
+        **options: object,
     ) -> Visit:
         context = chromium.new_context(viewport={"width": width, "height": height}, **options)
         contexts.append(context)
-        return Visit(context.new_page(), server.url, tab)
+        return Visit(context.new_page(), server.url, tab, query)
 
     yield come
     for context in contexts:
