@@ -20,7 +20,6 @@ from nca.player.bundle import script
 from nca.player.models import player_model
 from nca.render import to_rgb8, to_rgba8
 from nca.ui.grow.films import _collect, _fine_scale
-from tests.browser import FLAGS, find_chromium
 from tests.player.player_cases import encode
 
 HERE = Path(__file__).parent
@@ -96,51 +95,54 @@ def test_webassembly_and_javascript_draw_what_python_draws(cases):
     check(cases, results)
 
 
-def test_the_shader_and_the_control(cases, tmp_path):
-    from playwright.sync_api import sync_playwright
-
+def test_the_shader_and_the_control(cases, tmp_path, chromium):
     source = checkpoint({}, DecoderConfig())
     (tmp_path / "fine.html").write_text(export_html(replace(source, decoder=None)))
-    flags = [*FLAGS, "--enable-unsafe-swiftshader"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_chromium(), args=flags)
-        page = browser.new_page()
-        page.evaluate(f"() => {{ window.kit = {script()}; }}")
-        draw = (HERE / "draw-case.js").read_text().replace("export ", "")
-        page.evaluate(
-            f"async () => {{ {draw}; window.drawCase = drawCase; "
-            "window.context = { wasm: await kit.compileWasm(kit.decodeBase64(kit.WASM)) }; }"
-        )
-        results = [
-            {"name": case["name"]}
-            | page.evaluate("(test) => drawCase(kit, kit.FineShader, context, test)", case)
-            for case, _ in cases
-        ]
-        check(cases, results)
+    (tmp_path / "with.html").write_text(export_html(source))
+    assert (tmp_path / "with.html").stat().st_size < 200_000
+    page = chromium.new_page()
+    page.evaluate(f"() => {{ window.kit = {script()}; }}")
+    draw = (HERE / "draw-case.js").read_text().replace("export ", "")
+    page.evaluate(
+        f"async () => {{ {draw}; window.drawCase = drawCase; "
+        "window.context = { wasm: await kit.compileWasm(kit.decodeBase64(kit.WASM)) }; }"
+    )
+    results = [
+        {"name": case["name"]}
+        | page.evaluate("(test) => drawCase(kit, kit.FineShader, context, test)", case)
+        for case, _ in cases
+    ]
+    check(cases, results)
 
-        page.goto((tmp_path / "fine.html").as_uri())
-        player = "document.querySelector('.nca-player').ncaPlayer"
-        page.wait_for_function("document.querySelector('.nca-player').ncaPlayer?.step > 3")
-        assert page.get_by_label("Detail").is_hidden()
-        # The decoder may come later; the run goes on.
-        page.evaluate(f"(sent) => {player}.setModel(sent)", player_model(source))
-        assert page.evaluate(f"{player}.detail.scale > 1 && {player}.step > 3")
-        fine = page.locator(".fine")
-        assert fine.is_visible()
-        assert page.evaluate(f"{player}.ui.fine.width / {player}.ui.picture.width") >= 2
-        page.get_by_label("Detail").select_option("4")
-        assert page.evaluate(f"{player}.ui.fine.width / {player}.ui.picture.width") == 4
-        page.locator(".picture").press("d")
-        assert fine.is_hidden()
-        # The inspector works in both.
-        for shown in ("0", "1"):
-            page.get_by_label("Detail").select_option(shown)
-            page.evaluate(f"{player}.inspect({{ x: 36, y: 36 }})")
-            assert "cell 36, 36" in page.locator(".traces").inner_text()
-        page.get_by_label("View").select_option("alpha")
-        page.get_by_label("Detail").select_option("0")
-        assert fine.is_hidden()  # only colours are drawn finer
-        browser.close()
+    page.goto((tmp_path / "fine.html").as_uri())
+    player = "document.querySelector('.nca-player').ncaPlayer"
+    page.wait_for_function("document.querySelector('.nca-player').ncaPlayer?.step > 3")
+    assert page.get_by_label("Detail").is_hidden()
+    # The decoder may come later; the run goes on.
+    page.evaluate(f"(sent) => {player}.setModel(sent)", player_model(source))
+    assert page.evaluate(f"{player}.detail.scale > 1 && {player}.step > 3")
+    fine = page.locator(".fine")
+    assert fine.is_visible()
+    assert page.evaluate(f"{player}.ui.fine.width / {player}.ui.picture.width") >= 2
+    page.get_by_label("Detail").select_option("4")
+    assert page.evaluate(f"{player}.ui.fine.width / {player}.ui.picture.width") == 4
+    page.locator(".picture").press("d")
+    assert fine.is_hidden()
+    # The inspector works in both.
+    side = page.locator(".picture").bounding_box()["width"] / 72
+    page.evaluate(f"{player}.setTool('look')")
+    for shown, x in (("0", 30), ("1", 40)):
+        page.get_by_label("Detail").select_option(shown)
+        page.locator(".picture").click(position={"x": (x + 0.5) * side, "y": 36.5 * side})
+        assert f"cell {x}, 36" in page.locator(".traces").inner_text()
+    page.get_by_label("View").select_option("alpha")
+    page.get_by_label("Detail").select_option("0")
+    assert fine.is_hidden()  # only colours are drawn finer
+    # What is exported with a decoder offers it from the beginning.
+    page.goto((tmp_path / "with.html").as_uri())
+    page.wait_for_function(f"{player}?.step > 3")
+    assert page.get_by_label("Detail").is_visible() and fine.is_visible()
+    page.close()
 
 
 def test_a_film_shows_what_the_player_showed():

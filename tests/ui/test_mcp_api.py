@@ -11,6 +11,7 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
@@ -18,7 +19,7 @@ from mcp import ClientSession
 from mcp.client.streamable_http import streamablehttp_client
 from PIL import Image
 
-from nca.ui.page import has_mcp
+from nca.ui.page import has_mcp, set_up_mcp
 
 NAMES = {"/train", "/job", "/grow", "/evaluate", "/list_checkpoints", "/pull"}
 
@@ -35,7 +36,7 @@ def test_six_documented_endpoints(client):
         assert about["description"], name
         for parameter in about["parameters"]:
             assert parameter["label"] == parameter["parameter_name"]
-            assert parameter["type"]["type"] in ("string", "integer")
+            assert parameter["type"]["type"] in ("string", "integer", "boolean")
             assert parameter["python_type"]["description"], parameter
         (answer,) = about["returns"]
         assert answer["type"]["type"] in ("object", "array") and "$ref" not in str(answer)
@@ -56,6 +57,13 @@ def test_train_grow_evaluate(client, trained):
     grown = client.predict(steps=20, damage="half-left", damage_at=10, **options)
     film = Image.open(io.BytesIO(base64.b64decode(grown["gif"])))
     assert film.format == "GIF" and grown["steps"] == 20 and -12 <= grown["log10_error"] <= 12
+    # Drawn as fine as its decoder can, where it has one.
+    shipped = {"checkpoint": "lizard-regenerating", "steps": 2, "scale": 3, "api_name": "/grow"}
+    cells, fine = (
+        np.asarray(Image.open(io.BytesIO(base64.b64decode(grown["gif"]))).convert("RGBA"))
+        for grown in (client.predict(**shipped), client.predict(**shipped, fine=True))
+    )
+    assert cells.shape == fine.shape == (216, 216, 4) and (cells != fine).any()
     scores = client.predict(trained["checkpoint"], key=trained["key"], api_name="/evaluate")
     assert "log10 error at step 96" in scores["brief"]
 
@@ -73,6 +81,8 @@ def test_refusals_are_sentences(client, trained, garden_server):
             mine | {"key": trained["key"], "steps": 10**9},
             "steps: it must be .* 1 to 600",
         ),
+        ("/grow", {"checkpoint": "lizard-regenerating", "scale": 999}, "scale: .* 1 to 16"),
+        ("/grow", {"checkpoint": "lizard-regenerating", "fine": "very"}, "fine as true or false"),
         (
             "/grow",
             mine | {"key": trained["key"], "seed": -1},
@@ -117,7 +127,7 @@ def test_a_call_with_too_few_values_is_told_which_there_are(client, garden_serve
             event = json.loads(answer.read())["event_id"]
         with urllib.request.urlopen(f"{url}/{event}") as answer:
             said = answer.read().decode()
-        assert "all 6 values of grow, in this order: checkpoint, steps, seed, damage" in said
+        assert "all 8 values of grow, in this order: checkpoint, steps, seed, damage" in said
     assert "enough input values" not in garden_server.log.read_text()
 
 
@@ -157,6 +167,7 @@ def test_a_language_model_gets_a_picture(garden_server, trained):
 
 def test_without_mcp_it_says_what_to_install(monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "mcp", None)
+    set_up_mcp()
     assert not has_mcp()
     assert "pip install 'mcp>=1.21,<2'" in caplog.text
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,8 @@ from nca.damage_shapes import check_shape
 from nca.damage_shapes import damage as damaged
 from nca.evaluate import log10_error
 from nca.model import NCA
-from nca.render import animation_bytes, to_rgba8
+from nca.picture import MOST_SCALE
+from nca.render import animation_bytes, fitting_scale, to_rgba8
 from nca.settings import Settings
 from nca.ui.api import values
 
@@ -37,6 +40,8 @@ class Growing:
         damage: str = "",
         damage_at: int = 100,
         key: str = "",
+        scale: int = 4,
+        fine: bool = False,
     ) -> dict[str, Any]:
         """Grow an automaton from one cell, damage it if asked, and return the growth as a GIF.
 
@@ -49,6 +54,8 @@ class Growing:
                 scrub, scatter.
             damage_at: the damage is applied just before this step.
             key: the visitor's key, needed for their own checkpoints.
+            scale: pixels per cell, 1 to 16; fewer where the GIF would be too large.
+            fine: draw it finer than its cells, if it has a decoder; the GIF is larger.
 
         Returns:
             gif as base64, one frame per step; alive, the share of living cells in the last state;
@@ -57,16 +64,22 @@ class Growing:
         most = self.settings.limits.export_frames
         steps = values.whole(steps, 1, most, "steps")
         seed = values.whole(seed, 0, 2**32 - 1, "seed")
+        scale = values.whole(scale, 1, MOST_SCALE, "scale")
+        fine = values.flag(fine, "fine")
         shape, cut = values.text(damage, "damage"), steps
         if shape:
             check_shape(shape)
             cut = values.whole(damage_at, 0, steps, "damage_at")
         ref = values.checkpoint(checkpoint, self.catalog)
         loaded = self.catalog.load(values.key_or_none(key), ref)
-        x, frames = _life(loaded.nca, loaded.nca.seed(1, loaded.size), seed, (cut, steps), shape)
+        x, draw, drawn = loaded.nca.seed(1, loaded.size), _cells, 1
+        if fine and loaded.decoder is not None:
+            drawn = scale = fitting_scale(steps * x[0, ..., 0].numel(), scale)
+            draw = partial(loaded.draw, scale=drawn)
+        x, frames = _life(loaded.nca, x, seed, (cut, steps), shape, draw)
         film = animation_bytes(
-            frames[-most:], "gif", fps=25, scale=4, limits=self.settings.limits
-        )  # fmt: skip
+            frames[-most:], "gif", fps=25, scale=scale // drawn, limits=self.settings.limits
+        )
         target = loaded.target_of(1)
         error = None if target is None else log10_error(x, target)[0]
         alive = float((x[..., 3] > loaded.nca.config.alive_threshold).float().mean())
@@ -97,12 +110,23 @@ def moments(gif: str) -> tuple[str, str]:
     return base64.b64encode(buffer.getvalue()).decode(), words
 
 
+def _cells(x: Tensor) -> Tensor:
+    """A pixel per cell."""
+    return x
+
+
 def _life(
-    nca: NCA, x: Tensor, seed: int, stops: tuple[int, int], shape: str
+    nca: NCA,
+    x: Tensor,
+    seed: int,
+    stops: tuple[int, int],
+    shape: str,
+    draw: Callable[[Tensor], Tensor],
 ) -> tuple[Tensor, np.ndarray]:
-    """Return the last state [1, H, W, C] and one frame per step, uint8 [T, H, W, 4].
+    """Return the last state [1, H, W, C] and one frame per step, uint8 [T, h, w, 4].
 
     `x` grows until step `stops[0]`, is damaged if `shape` is not empty, and grows until `stops[1]`.
+    `draw` makes pictures [B, h, w, 4] of states.
     """
     frames, t = [], 0
     for life, stop in enumerate(stops):
@@ -111,8 +135,8 @@ def _life(
         while t < stop:
             n = min(CHUNK, stop - t)
             states = nca.grow(x, n, seed, t0=t, all_steps=True)
-            frames.append(to_rgba8(states[:-1, 0]))
+            frames.append(to_rgba8(draw(states[:-1, 0])))
             x, t = states[-1], t + n
     if not bool(x.isfinite().all()):
         raise BadInput("This automaton grew beyond all bounds.")
-    return x, np.concatenate([*frames, to_rgba8(x)])
+    return x, np.concatenate([*frames, to_rgba8(draw(x))])

@@ -37,6 +37,19 @@ def whole(value: Any, low: int, high: int, name: str) -> int:
     return number
 
 
+def flag(value: Any, name: str) -> bool:
+    """True or false, as such or as text.
+
+    Raises:
+        BadInput: it is something else.
+    """
+    known = {"true": True, "false": False}
+    word = str(value).strip().lower() if isinstance(value, (bool, str)) else ""
+    if word not in known:
+        raise BadInput(f"Please give {name} as true or false.")
+    return known[word]
+
+
 def text(value: Any, name: str) -> str:
     """A text, stripped of white space at both ends; empty for None.
 
