@@ -17,6 +17,7 @@ from nca.config import NCAConfig
 from nca.engine import dense, rollout_while_erasing
 from nca.fire import item_seeds
 from nca.losses import picture_error
+from nca.player.bundle import script
 from nca.recipes import recipe
 from nca.target import emoji_target
 from nca.trainer import IterationReport, Trainer
@@ -100,13 +101,39 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
+@pytest.fixture(scope="module")
+def gradient_cases():
+    return {name: gradient_case(name, values) for name, values in CONFIGS.items()}
+
+
 @needs_node
-def test_gradients_agree_with_the_oracle_in_float64():
-    made = {name: gradient_case(name, values) for name, values in CONFIGS.items()}
-    results = in_node("node-train.js", [sent for sent, _, _ in made.values()])
-    assert len(results) % len(made) == 0 and results
+def test_gradients_agree_with_the_oracle_in_float64(gradient_cases):
+    results = in_node("node-train.js", [sent for sent, _, _ in gradient_cases.values()])
+    assert len(results) % len(gradient_cases) == 0 and results
+    compare(results, gradient_cases)
+
+
+def test_gradients_in_a_browser_with_relaxed_simd(gradient_cases, chromium):
+    """Node needs a flag for relaxed SIMD, browsers have it."""
+    page = chromium.new_page()
+    page.evaluate(f"() => {{ window.kit = {script('worker')}; }}")
+    run = (HERE / "train-cases.js").read_text().replace("export ", "")
+    results = page.evaluate(
+        f"""async (cases) => {{ {run}
+          const relaxed = await WebAssembly.compile(kit.decodeBase64(kit.RELAXED_WASM));
+          return trainCases(kit, {{ relaxed }}, cases);
+        }}""",
+        [sent for sent, _, _ in gradient_cases.values()],
+    )
+    page.close()
+    assert len(results) == len(gradient_cases)
+    compare(results, gradient_cases)
+
+
+def compare(results: list[dict[str, Any]], cases: dict[str, Any]) -> None:
+    """Losses and gradients are the oracle's."""
     for result in results:
-        _, loss, expected = made[result["name"]]
+        _, loss, expected = cases[result["name"]]
         found = torch.from_numpy(np.frombuffer(base64.b64decode(result["gradient"]), "<f4").copy())
         error = float((found.double() - expected).norm() / expected.norm())
         assert error < 1e-4, (result["module"], result["name"], error)

@@ -27,10 +27,19 @@ class Scene {
     return [Math.floor(cell / this.width), cell % this.width];
   }
 
-  // Cells within `radius` of any of the spots, (row, column).
-  discs(spots, radius) {
-    return this.where((y, x) =>
-      spots.some(([row, column]) => (y - row) ** 2 + (x - column) ** 2 <= radius ** 2));
+  // A map of the cells within `radius` of any of the discs' spots, (row, column).
+  discs(discs) {
+    const { height, width } = this;
+    const mask = new Uint8Array(height * width);
+    for (const { spot: [row, column], radius } of discs) {
+      const [top, left] = [row, column].map((at) => Math.max(0, Math.floor(at - radius)));
+      for (let y = top; y < height && y <= row + radius + 1; y++) {
+        for (let x = left; x < width && x <= column + radius + 1; x++) {
+          if ((y - row) ** 2 + (x - column) ** 2 <= radius ** 2) mask[y * width + x] = 1;
+        }
+      }
+    }
+    return mask;
   }
 }
 
@@ -91,7 +100,7 @@ const MASKS = {
   },
   hole(s) {
     const radius = s.chance.uniform(3, 9);
-    return s.discs([s.livingCell()], radius);
+    return s.discs([{ spot: s.livingCell(), radius }]);
   },
   cut(s) {
     const angle = s.chance.uniform(0, 2 * Math.PI);
@@ -128,25 +137,17 @@ export function drawDamage(chance, train, height, width, body) {
   if (shape === "half") shape = chance.choose(HALVES);
   if (!(shape in STROKES)) return [{ step: 0, mask: MASKS[shape](scene) }];
   const strokes = STROKES[shape](scene);
-  const spots = strokes.flatMap((stroke) =>
-    stroke.spots.map((spot) => ({ spot, radius: stroke.radius })));
-  const cells = (some) => {
-    const mask = new Uint8Array(height * width);
-    for (const { spot, radius } of some) {
-      scene.discs([spot], radius).forEach((erased, i) => (mask[i] |= erased));
-    }
-    return mask;
-  };
+  const discs = strokes.flatMap(({ spots, radius }) => spots.map((spot) => ({ spot, radius })));
   if (!train.damage_drawn || chance.uniform() >= train.damage_drawn) {
-    return [{ step: 0, mask: cells(spots) }];
+    return [{ step: 0, mask: scene.discs(discs) }];
   }
   const longest = Math.max(1, train.steps_min >> 1);
   const steps = chance.integer(Math.min(10, longest), longest + 1);
   // A few strokes of several steps each, as in nca/trainer.py.
   const stops = Math.min(steps, DRAWN_IN);
   return Array.from({ length: stops }, (_, k) => {
-    const first = Math.floor((k * spots.length) / stops);
-    const last = Math.max(first + 1, Math.floor(((k + 1) * spots.length) / stops));
-    return { step: Math.floor((k * steps) / stops), mask: cells(spots.slice(first, last)) };
+    const first = Math.floor((k * discs.length) / stops);
+    const last = Math.max(first + 1, Math.floor(((k + 1) * discs.length) / stops));
+    return { step: Math.floor((k * steps) / stops), mask: scene.discs(discs.slice(first, last)) };
   });
 }
