@@ -12,6 +12,7 @@ from PIL import Image
 from nca.checkpoint import load_checkpoint
 from nca.config import BadInput, TargetConfig
 from nca.files import write_atomic
+from nca.player import drawing_pad
 from nca.player.bundle import HERE, script
 from nca.player.models import player_model
 from nca.recipes import recipe
@@ -86,7 +87,10 @@ def site_files(checkpoints: Sequence[Path], emoji: Sequence[str] = EMOJI) -> dic
     }
     text = (HERE / "train" / "site.html").read_text(encoding="utf-8")
     data = json.dumps(site, ensure_ascii=False).replace("<", "\\u003c")
-    files["index.html"] = text.replace("%(site)s", data).encode()
+    parts = {"pad": drawing_pad.markup(), "draws": drawing_pad.script(), "site": data}
+    for name, part in parts.items():
+        text = text.replace(f"%({name})s", part)
+    files["index.html"] = text.encode()
     return files
 
 

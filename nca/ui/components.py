@@ -17,12 +17,7 @@ from typing import Any
 import gradio as gr
 
 from nca.config import BadInput
-
-COLOURS = {
-    "#1f2430": "black", "#ffffff": "white", "#d9473f": "red", "#f08c2e": "orange",
-    "#f5cf3d": "yellow", "#5aa845": "green", "#2c6e49": "dark green", "#3fa7d6": "sky blue",
-    "#3557a5": "blue", "#8e5bb5": "purple", "#f29dba": "pink", "#8a5a3b": "brown",
-}  # fmt: skip
+from nca.player import drawing_pad as pad
 
 
 class VisitorDropdown(gr.Dropdown):
@@ -51,28 +46,10 @@ def drawing_pad(elem_id: str) -> gr.HTML:
 
     The value is an empty string while nothing is drawn. `drawing_bytes` decodes it.
     """
-    swatches = "".join(
-        f'<button type="button" class="swatch" style="--colour:{code}" data-colour="{code}" '
-        f'title="{name}" aria-label="Colour {name}"></button>'
-        for code, name in COLOURS.items()
-    )
     return gr.HTML(
         value="",
-        html_template=f"""
-          <div class="pad">
-            <canvas width="256" height="256" role="img" aria-label="Drawing canvas"></canvas>
-            <div class="tools">
-              <div class="swatches" role="group" aria-label="Colours">{swatches}</div>
-              <label>Brush <input type="range" class="size" min="4" max="64" value="20"
-                aria-label="Brush size"></label>
-              <div class="actions">
-                <button type="button" class="erase" aria-pressed="false">Eraser</button>
-                <button type="button" class="undo">Undo</button>
-                <button type="button" class="clear">Clear</button>
-              </div>
-            </div>
-          </div>""",
-        js_on_load=script("train/drawing_pad.js"),
+        html_template=pad.markup(),
+        js_on_load=pad.script(),
         elem_id=elem_id,
         apply_default_css=False,
     )

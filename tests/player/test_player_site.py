@@ -48,6 +48,27 @@ def iteration(page) -> int:
     return page.evaluate(f"() => {TRAINER}.training?.iteration ?? 0")
 
 
+def draws(page) -> None:
+    """A blue stroke on the pad is the target."""
+    looks = "() => document.querySelector('#target').toDataURL()"
+    before = page.evaluate(looks)
+    page.click("#draw summary")
+    page.get_by_role("button", name="Colour blue").click()
+    page.locator(".pad canvas").scroll_into_view_if_needed()
+    box = page.locator(".pad canvas").bounding_box()
+    page.mouse.move(box["x"] + 60, box["y"] + 60)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 180, box["y"] + 180, steps=5)
+    page.mouse.up()
+    page.wait_for_function(f"(before) => ({looks})() !== before", arg=before)
+    middle = (
+        "() => [...document.querySelector('#target').getContext('2d')\n"
+        ".getImageData(7, 7, 1, 1).data]"
+    )
+    assert page.evaluate(middle)[:3] == [0x35, 0x57, 0xA5]
+    assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+
+
 def test_trains_stops_resumes_and_downloads(site, chromium, tmp_path):
     context = chromium.new_context(viewport={"width": 390, "height": 844}, accept_downloads=True)
     page = context.new_page()
@@ -59,6 +80,8 @@ def test_trains_stops_resumes_and_downloads(site, chromium, tmp_path):
     assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
     page.select_option("#size", "8")
     page.select_option("#iterations", "24")
+    draws(page)
+    page.locator("#emoji button").first.click()
     page.click("#start")
     page.wait_for_function(f"() => {TRAINER}.training?.iteration >= 3")
     page.evaluate(f"() => {TRAINER}.press('stop')")

@@ -12,12 +12,12 @@ const LIVE_MARKUP = `
 <section class="live" hidden>
   <h3 data-out="title"></h3>
   <p class="status" role="status" data-out="status"></p>
-  <progress max="1" value="0" aria-label="progress of the training"></progress>
+  <progress max="1" value="0" aria-label="Progress of the training"></progress>
   <dl>
-    <div><dt>iteration</dt><dd data-out="iteration"></dd></div>
-    <div><dt>per second</dt><dd data-out="speed"></dd></div>
-    <div><dt>time left</dt><dd data-out="left"></dd></div>
-    <div><dt>loss, log10</dt><dd data-out="loss"></dd></div>
+    <div><dt>Iteration</dt><dd data-out="iteration"></dd></div>
+    <div><dt>Iterations/s</dt><dd data-out="speed"></dd></div>
+    <div><dt>Time left</dt><dd data-out="left"></dd></div>
+    <div><dt>Loss, log10</dt><dd data-out="loss"></dd></div>
   </dl>
   <div class="actions">
     <button data-act="stop">Stop</button>
@@ -27,16 +27,16 @@ const LIVE_MARKUP = `
     <button data-act="remove">Delete</button>
   </div>
   <div class="pictures">
-    <figure><canvas data-out="target"></canvas><figcaption>target</figcaption></figure>
-    <figure><div class="preview" data-out="preview"></div><figcaption>as it grows now</figcaption>
+    <figure><canvas data-out="target"></canvas><figcaption>Target</figcaption></figure>
+    <figure><div class="preview" data-out="preview"></div><figcaption>As it grows now</figcaption>
     </figure>
-    <figure><canvas data-out="before"></canvas><figcaption>batch, before</figcaption></figure>
-    <figure><canvas data-out="after"></canvas><figcaption>batch, after</figcaption></figure>
-    <figure><canvas data-out="pool"></canvas><figcaption>pool</figcaption></figure>
+    <figure><canvas data-out="before"></canvas><figcaption>Batch, before</figcaption></figure>
+    <figure><canvas data-out="after"></canvas><figcaption>Batch, after</figcaption></figure>
+    <figure><canvas data-out="pool"></canvas><figcaption>Pool</figcaption></figure>
   </div>
-  <canvas class="loss" data-out="curve" aria-label="log10 of the loss by iteration"></canvas>
+  <canvas class="loss" data-out="curve" aria-label="Log10 of the loss by iteration"></canvas>
   <table hidden><tbody data-out="scores"></tbody></table>
-  <label><input type="checkbox" data-in="hidden" checked> go on while this tab is hidden</label>
+  <label><input type="checkbox" data-in="hidden" checked> Go on while this tab is hidden</label>
   <p class="soft" data-out="cost"></p>
 </section>
 <section class="shelf" hidden>

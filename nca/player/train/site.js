@@ -8,8 +8,9 @@ import { BadCheckpoint, fetchCheckpoint } from "./reader.js";
 const SITE_EMOJI = /\p{Extended_Pictographic}|\p{Regional_Indicator}/u;
 const byId = (id) => document.getElementById(id);
 
-// `site`: { shelf: [{ name, title }], emoji: [{ emoji, file }], recipe: { name, nca, train } }.
-export async function mountSite(site) {
+// `site`: { shelf: [{ name, title }], emoji: [{ emoji, file }], recipe: { name, nca, train } };
+// `drawingPad`: the function that nca/player/drawing_pad.py describes.
+export async function mountSite(site, drawingPad) {
   const player = await mountPlayer(document.querySelector(".nca-player"));
   const open = async (name) => {
     const answer = await fetch(`checkpoints/${name}.json`);
@@ -39,13 +40,13 @@ export async function mountSite(site) {
       document.querySelector(".nca-player").scrollIntoView({ behavior: "smooth" });
     },
   });
-  new Chooser(site, trainer);
+  new Chooser(site, trainer, drawingPad);
   await trainer.ready;
 }
 
 // The form: which picture, how large, for how long.
 class Chooser {
-  constructor(site, trainer) {
+  constructor(site, trainer, drawingPad) {
     Object.assign(this, { site, trainer, chosen: null });
     const row = site.emoji.map(({ emoji, file }) => {
       const button = document.createElement("button");
@@ -69,6 +70,13 @@ class Chooser {
       const [file] = target.files;
       if (file) this.choose(() => readPicture(file), file.name, { kind: "image" });
     };
+    const pad = byId("draw");
+    const drawing = {};
+    drawingPad(pad, drawing, () => {
+      if (!drawing.value) return this.say("Please draw a picture, or choose another.");
+      const drawn = pad.querySelector("canvas").getContext("2d").getImageData(0, 0, 256, 256);
+      this.choose(async () => drawn, "Drawing", { kind: "image" });
+    });
     byId("size").onchange = () => this.draw();
     byId("start").onclick = () => this.start();
     row[0].click();

@@ -24,9 +24,9 @@ from nca.jobs import JobSpec, Target
 from nca.jobs.initial import InitialCheckpoint
 from nca.player.bundle import script
 from nca.target import target_from_png
+from nca.ui.markup import count
 
 SERVER, BROWSER = "server", "browser"
-_CHOICES = [("on the server", SERVER), ("in this browser", BROWSER)]
 _STARTS = itertools.count(time.time_ns() // 1000)
 _LATER = {"Cache-Control": "public, max-age=31536000, immutable"}
 # The script is loaded by the first start, or when this browser may hold trainings.
@@ -43,10 +43,16 @@ watch('begin', () => {
 """
 
 
+def choices(queue_length: int | None = None) -> list[tuple[str, str]]:
+    """Where to train, as labels and values; the length of the server's queue where it is known."""
+    queue = "" if queue_length is None else f" (queue: {count(queue_length)})"
+    return [(f"On the server{queue}", SERVER), ("In this browser", BROWSER)]
+
+
 def build_choice() -> gr.Radio:
-    """Where to train."""
+    """The choice where to train."""
     return gr.Radio(
-        _CHOICES, value=SERVER, label="Where to train", elem_id="where",
+        choices(), value=SERVER, label="Where to train", elem_id="where",
         info="In this browser there is no queue; this device computes, at the cost of its battery.",
     )  # fmt: skip
 

@@ -188,7 +188,7 @@ def build(context: PageContext) -> Callable[[], None]:
     saved.success(None, panel.file, None, js=SAVE_FILE % "job-file", api_visibility="private")
     listen(context.loaded.then, handlers.attach, visitor, tab.outputs)
     for event in (context.loaded.then, context.items[ID].select):
-        listen(event, handlers.update_choices, visitor, tab.initial.selector)
+        listen(event, handlers.update_choices, visitor, [tab.initial.selector, tab.where])
 
     context.openers[ID] = Opener(
         handlers.train_further, [tab.recipe],
@@ -335,9 +335,15 @@ class Handlers:
         shown = {self.tab.form: gr.update(open=True)}
         return {selector: gr.update(choices=choices, value=name), **updates, **shown}
 
-    def update_choices(self, stored: Any) -> Any:
-        """Update the choices of initial checkpoints; the selected one is kept."""
-        return gr.update(choices=initial.choices(self.catalog, key_of(stored)))
+    def update_choices(self, stored: Any) -> Updates:
+        """Update the choices of initial checkpoints and places; the selected ones are kept."""
+        places = in_browser.choices(self.queue.health().queue_length)
+        return {
+            self.tab.initial.selector: gr.update(
+                choices=initial.choices(self.catalog, key_of(stored))
+            ),
+            self.tab.where: gr.update(choices=places),
+        }
 
     def describe(self, values: Values) -> Updates:
         """What each recipe does and how long it may take."""
