@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from nca.state import repaint, to_rgb
     from nca.target import emoji_target, image_target
     from nca.trainer import IterationReport, Trainer
-    from nca.zoo import cross
+    from nca.zoo import cross, together
 
 __all__ = [
     "BadInput",
@@ -48,6 +48,7 @@ __all__ = [
     "save_checkpoint",
     "save_gif",
     "to_rgb",
+    "together",
 ]
 _MODULES = {
     "checkpoint": (
@@ -82,7 +83,7 @@ _MODULES = {
         "IterationReport",
         "Trainer",
     ),
-    "zoo": ("cross",),
+    "zoo": ("cross", "together"),
 }
 __version__ = "0.1.0"
 

@@ -1,4 +1,4 @@
-"""Automata with kinds: crossing, and scores of each kind and of one that becomes another."""
+"""Automata with kinds: crossing, two automata as one, scores of each kind and of its changes."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import permutations
 from statistics import median
+from typing import cast
 
 import torch
 from pydantic import BaseModel, ConfigDict
-from torch import Tensor
+from torch import Tensor, nn
 
-from nca.config import BadInput, whole_number
+from nca.config import BadInput, NCAConfig, checked, whole_number
 from nca.evaluate import Plan, Scores, evaluate, log10_error
 from nca.fire import item_seeds
 from nca.healing import HEALED
@@ -112,6 +113,101 @@ def cross(nca: NCA, first: int, second: int, share: float = 0.5, kind: int | Non
     a, b = nca.genes[first - 1].double(), nca.genes[second - 1].double()
     child.genes[kind - 1] = ((1 - share) * a + share * b).float()
     return child
+
+
+# Added to a hidden unit of the other automaton, whose sum then is below 0 whatever a cell sees.
+_SILENT = -1000.0
+_EQUAL = (
+    "rule_channels", "perception", "step_size", "fire_rate", "alive_threshold", "alive_mask",
+    "padding", "seed_hidden",
+)  # fmt: skip
+
+
+def check_together(first: NCAConfig, second: NCAConfig) -> None:
+    """Refuse, with BadInput, two architectures that `together` cannot put on one grid."""
+    for name in _EQUAL:
+        one, other = getattr(first, name), getattr(second, name)
+        if one != other:
+            shown = name.removeprefix("rule_").replace("_", " ")
+            raise BadInput(
+                f"These two automata differ in {shown}, {one} and {other}; please choose two of "
+                "equal settings."
+            )
+    if len(first.hidden) != len(second.hidden):
+        raise BadInput(
+            f"These two automata differ in hidden layers, {len(first.hidden)} and "
+            f"{len(second.hidden)}; please choose two of equal settings."
+        )
+    if len({first.laplacian, second.laplacian} - {"none"}) > 1:
+        raise BadInput(
+            f"These two automata differ in the Laplacian, {first.laplacian} and "
+            f"{second.laplacian}; please choose two of equal settings."
+        )
+    if first.perception != "fixed":
+        raise BadInput("Automata with learned filters cannot share a grid with another.")
+    if first.rule_channels > 31:
+        raise BadInput("These automata have 32 channels, which leaves none for the kind.")
+    if max(_widths(first, second)) > 512:
+        raise BadInput("The hidden layers of these automata are too wide together, above 512.")
+
+
+def _widths(first: NCAConfig, second: NCAConfig) -> tuple[int, ...]:
+    return tuple(a + b + 2 for a, b in zip(first.hidden, second.hidden, strict=True))
+
+
+@torch.no_grad()
+def together(first: NCA, second: NCA) -> NCA:
+    """Two automata as one with a kind for each, so that both live on one grid.
+
+    Their networks stand side by side in one that is as wide as both. A kind's genes silence the
+    hidden units of the other automaton, and turn a unit on that carries the later biases of its
+    own. So a cell does what its own automaton does. Those of automata with kinds come one after
+    the other.
+
+    >>> from nca import NCA, NCAConfig, together
+    >>> nca = together(NCA(NCAConfig()), NCA(NCAConfig(), init_seed=1))
+    >>> nca.config.kinds, nca.config.hidden
+    (2, (258,))
+
+    Raises:
+        BadInput: they differ in more than hidden widths and in having a Laplacian.
+    """
+    a, b = first.config, second.config
+    check_together(a, b)
+    widths, channels = _widths(a, b), a.rule_channels
+    counts = max(1, a.kinds), max(1, b.kinds)
+    laplacian = a.laplacian if a.laplacian != "none" else b.laplacian
+    changes = {"channels": channels + 1, "hidden": widths, "kinds": sum(counts)}
+    changes |= {"laplacian": laplacian, "bias": True, "out_bias": False}
+    both = NCA(checked(NCAConfig, a.model_dump() | changes)).to(first.device)
+    for parameter in both.parameters():
+        parameter.zero_()
+    assert both.genes is not None
+    layers = cast("list[nn.Linear]", list(both.layers))
+    for place, (nca, kinds) in enumerate(
+        ((first, range(counts[0])), (second, range(counts[0], sum(counts))))
+    ):
+        before = [width * place for width in a.hidden]  # units of the first come first
+        units = [slice(n, n + width) for n, width in zip(before, nca.config.hidden, strict=True)]
+        genes = both.genes[kinds.start : kinds.stop]
+        genes.fill_(_SILENT)
+        genes[:, widths[0] - 2 :] = 0
+        genes[:, widths[0] - 2 + place] = 1
+        genes[:, units[0]] = 0 if nca.genes is None else nca.genes
+        own = cast("list[nn.Linear]", list(nca.layers))
+        for number, (layer, into) in enumerate(zip(own, layers, strict=True)):
+            rows = units[number] if number < len(units) else slice(0, channels)
+            columns = units[number - 1] if number else slice(0, layer.in_features)
+            into.weight[rows, columns] = layer.weight
+            if number:
+                carrier = widths[number - 1] - 2 + place
+                if layer.bias is not None:
+                    into.weight[rows, carrier] = layer.bias
+                if number < len(units):
+                    into.weight[widths[number] - 2 + place, carrier] = 1
+            elif layer.bias is not None:
+                into.bias[rows] = layer.bias
+    return both
 
 
 def work(plan: Plan, kinds: int) -> int:

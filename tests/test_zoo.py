@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -17,7 +18,8 @@ from nca.metrics import read_metrics
 from nca.model import NCA
 from nca.player.models import nca_from_player, player_model
 from nca.scorecard import record, score
-from nca.zoo import ZooScores, cross, work
+from nca.zoo import ZooScores, cross, together, work
+from tests.player.player_zoo import zoo_model
 
 PLAN = Plan(
     lives=2, births=4, born_by=2, growth=(4, 8), damage_at=4, healing=4, strokes=0, angles=(0,),
@@ -129,3 +131,61 @@ def test_genes_of_another_width_are_refused(tmp_path):
         nca_from_player(sent | {"config": sent["config"] | {"kinds": 3}})
     with pytest.raises(BadInput, match="no kind 3; this automaton has kinds 1 to 2"):
         nca.seed(kind=3)
+
+
+def wild(seed: int, **values) -> NCA:
+    """An automaton with random weights and biases."""
+    nca, draw = NCA(NCAConfig(**({"channels": 8} | values))), torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in nca.parameters():
+            parameter.normal_(std=0.3, generator=draw)
+    return nca
+
+
+@pytest.mark.parametrize(
+    ("values", "others"),
+    [
+        ({"hidden": (8,)}, {"hidden": (12,), "laplacian": "nine_point"}),
+        ({"hidden": (8, 6)}, {"hidden": (10, 8), "out_bias": False}),
+        ({"hidden": (8,), "channels": 9, "kinds": 2}, {"hidden": (8,)}),
+    ],
+)
+def test_two_automata_live_on_one_grid_as_alone(values, others):
+    first, second = wild(1, **values), wild(2, **others)
+    both = together(first, second)
+    count = max(1, first.config.kinds)
+    assert both.config.kinds == count + 1
+    for nca, kind in ((first, 1), (second, 1)):
+        own = kind + (count if nca is second else 0)
+        seen = torch.randn(5, nca.config.filters * nca.config.rule_channels)
+        padded = F.pad(seen, (0, both.layers[0].in_features - seen.shape[1]))
+        kinds = torch.full((5,), kind if nca.config.kinds else 0)
+        change = both.update(padded, torch.full((5,), own))
+        assert torch.allclose(change, nca.update(seen, kinds), atol=1e-5)
+
+
+def test_two_automata_grow_as_alone():
+    first = zoo_model(NCAConfig(channels=8, hidden=(20,)), seed=1)
+    second = zoo_model(NCAConfig(channels=8, hidden=(24,)), seed=2)
+    both = together(first, second)
+    alone = [nca.grow(nca.seed(1, 16), 6, 5)[..., :8] for nca in (first, second)]
+    for kind, grown in enumerate(alone, 1):
+        found = both.grow(both.seed(1, 16, kind), 6, 5)
+        assert torch.allclose(found[..., :8], grown, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "said"),
+    [
+        ({}, {"channels": 24}, "differ in channels, 16 and 24; please choose two of equal"),
+        ({}, {"fire_rate": 1.0}, "differ in fire rate, 0.5 and 1.0; please choose two of equal"),
+        ({}, {"hidden": (64, 64)}, "differ in hidden layers, 1 and 2; please choose two of equal"),
+        ({"laplacian": "nine_point"}, {"laplacian": "five_point"}, "differ in the Laplacian"),
+        ({"perception": "learned"}, {"perception": "learned"}, "learned filters"),
+        ({"channels": 32}, {"channels": 32}, "leaves none for the kind"),
+        ({"hidden": (300,)}, {"hidden": (300,)}, "too wide together"),
+    ],
+)
+def test_two_automata_that_cannot_share_a_grid(first, second, said):
+    with pytest.raises(BadInput, match=said):
+        together(NCA(NCAConfig(**first)), NCA(NCAConfig(**second)))

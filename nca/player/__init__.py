@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nca.player.component import NCAPlayer
     from nca.player.export import export_html
-    from nca.player.models import nca_from_player, player_model
+    from nca.player.models import nca_from_player, player_model, player_pair
     from nca.player.replays import Recording, read_recording, replay
 
 _MODULES = {
@@ -18,6 +18,7 @@ _MODULES = {
     "export_html": "export",
     "nca_from_player": "models",
     "player_model": "models",
+    "player_pair": "models",
     "read_recording": "replays",
     "replay": "replays",
 }
@@ -27,6 +28,7 @@ __all__ = [
     "export_html",
     "nca_from_player",
     "player_model",
+    "player_pair",
     "read_recording",
     "replay",
 ]

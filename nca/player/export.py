@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nca.config import NCAConfig, checked
 from nca.player.bundle import packed_script
-from nca.player.models import checked_children, player_model
+from nca.player.models import checked_children, player_model, player_pair
 
 if TYPE_CHECKING:
     from nca.checkpoint import Checkpoint
@@ -95,6 +96,7 @@ def export_html(
     bare: bool = False,
     home: str | None = None,
     children: Sequence[Sequence[float]] = (),
+    beside: Checkpoint | None = None,
 ) -> str:
     """A checkpoint, or the folder of one, as one self-contained HTML file.
 
@@ -104,10 +106,12 @@ def export_html(
         source: the checkpoint, or its folder.
         bare: show the picture without controls; `?bare` in the file's address does the same.
         home: address of a garden, linked to; None for no link.
+        beside: another checkpoint on the same grid.
         children: kinds that are crossed of others, as `nca.cross` takes them: first, second, share.
 
     Raises:
-        BadInput: the folder is not a checkpoint, or there are no such kinds to cross.
+        BadInput: the folder is not a checkpoint, there are no such kinds to cross, or the settings
+            of the two differ.
     """
     from nca.checkpoint import Checkpoint, load_checkpoint
 
@@ -115,7 +119,7 @@ def export_html(
     made = checkpoint.info.target
     emoji = made is not None and made.kind == "emoji" and made.style == "twemoji"
     credit = _CREDIT + (_TWEMOJI if emoji else "")
-    model = player_model(checkpoint)
+    model = player_model(checkpoint) if beside is None else player_pair(checkpoint, beside)
     if children:
-        model["children"] = checked_children(checkpoint.nca.config, children)
+        model["children"] = checked_children(checked(NCAConfig, model["config"]), children)
     return page(model, credit, bare, home)

@@ -17,6 +17,7 @@ from nca.config import BadInput, Limits, NCAConfig, checked
 from nca.decoder import Decoder
 from nca.fire import threshold
 from nca.model import NCA
+from nca.zoo import together
 
 if TYPE_CHECKING:
     from nca.checkpoint import Checkpoint
@@ -75,6 +76,27 @@ def player_model(
         "weights": base64.b64encode(weights).decode(),
         "decoder": None if isinstance(source, NCA) else player_decoder(source.decoder),
     }
+
+
+def player_pair(first: Checkpoint, second: Checkpoint) -> dict[str, Any]:
+    """A `player_model` of two automata on one grid, a kind or more for each, with room for both.
+
+    Raises:
+        BadInput: their settings differ, see `nca.together`.
+    """
+    nca = together(first.nca, second.nca)
+    side = min(MAX_SIDE, max(*first.size, *second.size) * 16 // 9)  # 72 becomes 128
+    title = f"{first.info.title}, {second.info.title}"
+    names = [name for each in (first, second) for name in _kind_names(each)]
+    # Genes of two automata do not mix: each silences the other's network.
+    return player_model(nca, side, title) | {"kinds": names, "crosses": False}
+
+
+def _kind_names(checkpoint: Checkpoint) -> list[str]:
+    """The emoji of each kind, of one where there are no kinds; empty texts for other pictures."""
+    made, count = checkpoint.info.target, max(1, checkpoint.nca.config.kinds)
+    alone = [made.emoji or ""] if made and count == 1 else []
+    return checkpoint.kind_names or alone or [""] * count
 
 
 def player_decoder(decoder: Decoder | None) -> dict[str, Any] | None:

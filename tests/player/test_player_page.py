@@ -18,6 +18,7 @@ from nca.player.export import page as export_page
 from nca.player.models import _brush, checked_children, player_model
 from nca.player.replays import read_recording, replay, replay_states
 from nca.render import animation_bytes, to_rgb8
+from nca.zoo import together
 from tests.player.player_zoo import zoo_model
 
 HOME = "https://player.test/"
@@ -527,6 +528,25 @@ def test_kinds_are_chosen_planted_painted_and_replayed(opened):
         list(replay_states(read_recording(recording)))
     page.evaluate(f"(sent) => {PLAYER}.setModel(sent)", model())
     assert ask(page, "tool") == "erase" and not page.locator(".kinds").is_visible()
+
+
+def test_two_automata_on_one_grid_are_planted_grafted_and_replayed(opened):
+    lively = {"laplacian": "nine_point"}
+    pair = together(*(zoo_model(NCAConfig(**lively), seed=seed) for seed in (1, 2)))
+    page = opened(player_model(pair, SIZE) | {"kinds": ["", "🐠"], "crosses": False})
+    assert page.locator(".kinds").inner_text().split() == ["1", "🐠"]
+    assert page.locator(".several").count() == 1 and not page.locator(".crossing").is_visible()
+    grown(page, 20)
+    page.locator("[data-act='kind:2']").click()
+    ask(page, "plant(4, 4)")
+    ask(page, "advance(10)")
+    ask(page, "setTool('genes')")
+    ask(page, "brushAt(16, 16)")
+    ask(page, "advance(10)")
+    found = np.array(ask(page, "run.engine.read()"), np.float32).reshape(SIZE, SIZE, -1)
+    assert {1, 2} <= set(found[..., -1].ravel())
+    *_, last = replay_states(read_recording(ask(page, "recording()")))
+    assert np.abs(last[0].numpy() - found).max() < 1e-3
 
 
 def test_a_player_that_does_not_know_kinds_says_so_and_goes_on(opened):

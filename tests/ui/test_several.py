@@ -1,5 +1,7 @@
 """Several pictures for one automaton, from the Train tab to the player."""
 
+from pathlib import Path
+
 import pytest
 from PIL import Image, ImageDraw
 
@@ -47,3 +49,25 @@ def test_a_visitor_trains_one_automaton_on_several_pictures(visit, tmp_path):
     page.get_by_role("button", name="Back to one picture").click()
     visitor.wait("#intents", "Quick")
     assert page.locator("#emoji-row [aria-pressed=true]").count() == 1
+
+
+@pytest.mark.long
+def test_another_automaton_is_put_on_the_same_grid(visit):
+    visitor = visit(tab="Grow")
+    page = visitor.page
+    visitor.grows(3)
+    page.locator("#beside input").click()
+    page.get_by_role("option", name="Butterfly").first.click()
+    visitor.until(lambda: visitor.player("run.model.kinds") == 2)
+    assert page.locator(".nca-player .kinds button").all_inner_texts() == ["🦎", "🦋"]
+    visitor.player("setKind(2)")
+    visitor.player("plant(100, 64)")
+    visitor.grows(20)
+    with page.expect_download() as download:
+        page.locator("#download-player").click()
+    text = Path(download.value.path()).read_text(encoding="utf-8")
+    assert '"kinds":["\\ud83e\\udd8e","\\ud83e\\udd8b"]' in text
+    page.locator("#beside input").click()
+    page.get_by_role("option", name="none").first.click()
+    visitor.until(lambda: visitor.player("run.model.kinds") == 0)
+    assert visitor.fits() and not visitor.errors

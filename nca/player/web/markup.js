@@ -136,6 +136,7 @@ export function buildPlayer(host) {
     fine: one(".fine"),
     detail: one(".detail"),
     kinds: one(".kinds"),
+    crossing: one(".crossing"),
     over: one(".over"),
     caption: one(".caption"),
     finger: one(".finger"),

@@ -513,6 +513,7 @@ class Player {
     const { ui, run } = this;
     ui.player.classList.toggle("several", kinds > 1);
     ui.kinds.hidden = !(kinds > 1);
+    ui.crossing.hidden = this.sent.crosses === false;
     this.namesShown = null;
     if (!(run.kind <= kinds)) run.kind = 1;
     if (!(kinds > 1) && this.tool === "genes") this.tool = "erase";

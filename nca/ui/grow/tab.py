@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,13 @@ import gradio as gr
 
 from nca.catalog import CheckpointRef, Kind
 from nca.checkpoint import WEIGHTS, save_checkpoint, zip_checkpoint
-from nca.config import BadInput
+from nca.config import BadInput, NCAConfig, checked
 from nca.jobs import JobView
 from nca.jobs.check_up import check_up_of
 from nca.jobs.sharpening import picture_to_fit
-from nca.player import NCAPlayer, export_html, player_model
+from nca.player import NCAPlayer, export_html, player_model, player_pair
 from nca.ui import shelf
+from nca.ui.components import VisitorDropdown
 from nca.ui.context import Opener, PageContext, Updates, Values
 from nca.ui.downloads import SAVE_FILE, cached, file_name
 from nca.ui.events import PLAYING, listen
@@ -31,6 +33,7 @@ from nca.ui.first_screen import served
 from nca.ui.grow import films
 from nca.ui.markup import count, note
 from nca.ui.visitor import key_of
+from nca.zoo import check_together
 
 ID, TITLE = "grow", "Grow"
 EVERY = 3  # seconds between polls of a training whose weights are updated in the player
@@ -38,6 +41,7 @@ HOW = (
     "Drag across it to damage it and watch it heal. A double click plants a second seed. "
     "The slider under Play goes back in time."
 )
+NOTHING = ("none", "")
 MOST_CHILDREN = 20_000  # characters: there are 255 kinds at most
 STOP_TIMER = "() => ({__type__: 'update', active: false})"  # without asking the server
 
@@ -69,6 +73,7 @@ class GrowTab:
         shelf: the checkpoints to choose from.
         about: a sentence about the training whose weights are shown.
         player: the automaton.
+        beside: another checkpoint on the same grid; empty for none.
         film: the form of a film.
         page: the button that downloads the player.
         checkpoint: the button that downloads the checkpoint.
@@ -84,6 +89,7 @@ class GrowTab:
     shelf: gr.HTML
     about: gr.HTML
     player: NCAPlayer
+    beside: VisitorDropdown
     film: films.FilmForm
     page: gr.Button
     checkpoint: gr.Button
@@ -102,7 +108,7 @@ class GrowTab:
     @property
     def weight_outputs(self) -> list[Any]:
         """The components that change with the weights."""
-        return [self.player, self.weights, self.timer, self.about, self.fine]
+        return [self.player, self.weights, self.timer, self.about, self.fine, self.beside]
 
 
 def build(context: PageContext) -> Callable[[], None]:
@@ -119,6 +125,10 @@ def build(context: PageContext) -> Callable[[], None]:
     )  # fmt: skip
     listen(tab.shelf.select, handlers.pick, visitor, tab.outputs, **PLAYING)
     listen(
+        tab.beside.input, handlers.together, [visitor, tab.chosen, tab.beside], tab.outputs,
+        **PLAYING,
+    )  # fmt: skip
+    listen(
         tab.timer.tick, handlers.follow, [visitor, tab.chosen, tab.weights], tab.weight_outputs,
         quiet=True, trigger_mode="once", concurrency_limit=4,
     )  # fmt: skip
@@ -128,11 +138,12 @@ def build(context: PageContext) -> Callable[[], None]:
     )  # fmt: skip
     films.attach(tab.film, context, tab.player, tab.chosen, handlers.film_file)
     once: dict[str, Any] = {"trigger_mode": "once", "show_progress": "minimal"} | PLAYING
-    with_children = f"(visitor, chosen) => [visitor, chosen, {tab.player.children_js()}]"
+    children = tab.player.children_js()
+    with_children = f"(visitor, chosen, beside) => [visitor, chosen, beside, {children}]"
     downloads = [
         listen(
-            tab.page.click, handlers.player, [visitor, tab.chosen, tab.children], tab.file,
-            show_progress_on=tab.page, js=with_children, **once,
+            tab.page.click, handlers.player, [visitor, tab.chosen, tab.beside, tab.children],
+            tab.file,            show_progress_on=tab.page, js=with_children, **once,
         ),
         listen(
             tab.checkpoint.click, handlers.package, [visitor, tab.chosen], tab.file,
@@ -174,11 +185,16 @@ def lay_out(context: PageContext) -> GrowTab:
                 "Draw it fine", size="md", min_width=60, visible=False, elem_id="draw-fine"
             )
         with gr.Column(elem_classes="beyond"):
+            beside = VisitorDropdown(
+                [NOTHING], value="", label="Another automaton on the same grid", visible=False,
+                info="A kind for each: plant both, or paint the genes of one into the other.",
+                filterable=False, elem_id="beside",
+            )  # fmt: skip
             film = films.lay_out(save)
     file = gr.DownloadButton(visible="hidden", elem_id="file")
     return GrowTab(
-        context.chosen, shelf_row, about, player, film, page, checkpoint, further, fine, file,
-        gr.Textbox("", visible=False), weights, timer,
+        context.chosen, shelf_row, about, player, beside, film, page, checkpoint, further, fine,
+        file, gr.Textbox("", visible=False), weights, timer,
     )  # fmt: skip
 
 
@@ -225,11 +241,38 @@ class Handlers:
             self.tab.chosen: name,
             self.tab.shelf: shelf.shelf_html(self.catalog.entries(key_of(stored)), name),
             self.tab.player: NCAPlayer.show(model),
+            self.tab.beside: self._others(stored, name),
             self.tab.weights: weights,
             self.tab.timer: gr.update(active=bool(view and view.active)),
             self.tab.about: _about(name, view),
             self.tab.fine: _offer(model, view),
         }
+
+    def together(self, stored: Any, chosen: str, other: str | None) -> Updates:
+        """Put another checkpoint on the same grid, or take it away again.
+
+        Raises:
+            BadInput: its settings are others.
+        """
+        if not other:
+            return self.choose(stored, chosen)
+        key = key_of(stored)
+        pair = player_pair(self.catalog.load(key, chosen), self.catalog.load(key, other))
+        # A training that goes on would replace its half of the weights only.
+        stopped = gr.update(active=False)
+        return {self.tab.player: NCAPlayer.show(pair), self.tab.timer: stopped}
+
+    def _others(self, stored: Any, name: str) -> Any:
+        """An update of the choice of another automaton: those with equal settings."""
+        key = key_of(stored)
+        choices: list[tuple[str, str]] = [NOTHING]
+        own = _architecture(self.catalog.folder(key, name))
+        entries = self.catalog.entries(key)
+        for entry in (entry for entry in entries if str(entry.ref) != name):
+            with suppress(BadInput):
+                check_together(own, _architecture(entry.folder))
+                choices.append((entry.title, str(entry.ref)))
+        return gr.update(choices=choices, value="", visible=len(choices) > 1)
 
     def follow(self, stored: Any, chosen: str, weights: ShownWeights | None) -> Updates:
         """Send a training's newest weights to the running player."""
@@ -282,14 +325,19 @@ class Handlers:
         path = self._file(stored, chosen, data, what, "-")
         return path, Path(path).name
 
-    def player(self, stored: Any, chosen: str, children: str = "") -> str:
-        """The automaton with its player, and the kinds crossed in it, as one HTML file."""
-        loaded = self.catalog.load(key_of(stored), chosen)
+    def player(
+        self, stored: Any, chosen: str, beside: str | None = None, children: str = ""
+    ) -> str:
+        """The automata with their player, and the kinds crossed in it, as one HTML file."""
+        key = key_of(stored)
+        loaded = self.catalog.load(key, chosen)
         try:
             kept = json.loads(str(children or "[]")[:MOST_CHILDREN])
         except (ValueError, RecursionError):
             kept = [()]  # which `export_html` refuses
-        data = export_html(loaded, home=self.catalog.hub.home, children=kept).encode()
+        other = self.catalog.load(key, beside) if beside else None
+        home = self.catalog.hub.home
+        data = export_html(loaded, home=home, children=kept, beside=other).encode()
         return self._file(stored, chosen, data, "html")
 
     def package(self, stored: Any, chosen: str) -> str:
@@ -330,6 +378,15 @@ def _weights(name: str, folder: Path) -> ShownWeights:
         return ShownWeights(name, (folder / WEIGHTS).stat().st_mtime_ns)
     except OSError:
         return ShownWeights(name, 0)
+
+
+def _architecture(folder: Path) -> NCAConfig:
+    """The architecture that a checkpoint folder names; BadInput where there is none."""
+    try:
+        about = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        return checked(NCAConfig, about["nca"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise BadInput("This checkpoint's config cannot be read.") from None
 
 
 def _offer(model: dict[str, Any], view: JobView | None) -> Any:
