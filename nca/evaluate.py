@@ -227,15 +227,15 @@ class Vitals(BaseModel):
                 f"{100 * share:.3g} %, on {100 * self.living[step]:.3g} % of the grid"
             )
         # Nobody knows what another program trained it on.
-        return shown | _healed(self.healing, as_trained=False)
+        return shown | _healed(self.healing, ours=False)
 
 
-def _healed(healing: dict[str, Healing], as_trained: bool = True) -> dict[str, str]:
-    """Families of damage in a summary; `as_trained` says which of them training may give."""
+def _healed(healing: dict[str, Healing], ours: bool = True) -> dict[str, str]:
+    """Families of damage in a summary; of ours it says which ones no recipe trains on."""
     shown = {}
     for name, found in healing.items():
-        where = " (never trained on)" if found.held_out else " (as trained)"
-        shown[f"{name}, healed{where if as_trained else ''}"] = (
+        unseen = " (never trained on)" if found.held_out and ours else ""
+        shown[f"{name}, healed{unseen}"] = (
             f"{100 * found.healed:.3g} % of {found.trials}, "
             f"worst tenth above {found.worst_tenth:.2f}"
         )

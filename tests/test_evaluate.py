@@ -179,7 +179,7 @@ def test_late_steps_and_families_of_damage_are_scored():
     shown = scores.summary()
     assert shown["at step 20"] == "-12.00"
     assert "% of 3, worst tenth above -" in shown["scatter, healed (never trained on)"]
-    assert "% of 3, worst tenth above -" in shown["swipe, healed (as trained)"]
+    assert "% of 3, worst tenth above -" in shown["swipe, healed"]
     assert Scores.model_validate_json(scores.model_dump_json()) == scores
 
 

@@ -379,7 +379,7 @@ def test_an_automaton_beyond_an_engine_is_handed_over(opened):
 def test_the_export_runs_from_disk_without_any_request(chromium, tmp_path):
     text = export_page(model())
     assert len(text.encode()) < 120_000
-    assert len(script().encode()) < 130_000
+    assert len(script().encode()) < 140_000  # compressed in the export
     assert "test <i>" not in text
     file = tmp_path / "automaton.html"
     file.write_text(text)
