@@ -208,6 +208,11 @@ class TrainConfig(_Frozen):
     weight_decay: float = Field(
         default=0.0, ge=0, le=0.1, description="Pull of the weights towards zero"
     )
+    train_only: Literal["all", "genes"] = Field(
+        default="all",
+        description="genes: those of the kinds alone, while the rule that they share stays",
+        exclude_if=lambda part: part == "all",  # other configs stay as they were
+    )
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -226,6 +231,11 @@ class TrainConfig(_Frozen):
 
     def check_kinds(self, kinds: int) -> None:
         """Refuse, with BadInput, an automaton of so many kinds that cannot be trained like this."""
+        if self.train_only == "genes" and not kinds:
+            raise BadInput(
+                "This automaton has no genes; please begin with one that has kinds, or leave out "
+                "train_only."
+            )
         if "mutation" in self.damage_shapes and self.damage_count and kinds < 2:
             raise BadInput(
                 "Mutation, one kind that becomes another, needs at least two kinds; please give at "

@@ -153,6 +153,25 @@ class NCA(nn.Module):
                 raise BadInput(f"There is no kind {one!r:.40}; this automaton has {has}.")
         return [int(one) for one in kinds]
 
+    @torch.no_grad()
+    def with_kinds(self, count: int) -> NCA:
+        """A copy with so many new kinds, whose genes are all the mean of these: to learn others.
+
+        >>> from nca import NCA, NCAConfig
+        >>> NCA(NCAConfig(kinds=10)).with_kinds(1).genes.shape
+        torch.Size([1, 128])
+
+        Raises:
+            BadInput: this automaton has no kinds, or the number is not from 1 to 255.
+        """
+        if self.genes is None:
+            raise BadInput("This automaton has no kinds; please begin with one that has.")
+        count = whole_number("count", count, 1, 255)
+        other = NCA(self.config.model_copy(update={"kinds": count})).to(self.device)
+        genes = self.genes.mean(0, keepdim=True).repeat(count, 1)
+        other.load_state_dict(self.state_dict() | {"genes": genes})
+        return other
+
     def rotated_filters(self, angle: float = 0.0) -> Tensor:
         """The filters, the second and third rotated by `angle` radians, [K, C, 3, 3]."""
         if angle == 0.0:

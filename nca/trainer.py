@@ -154,7 +154,9 @@ class Trainer:
         device: "auto", "cpu", "cuda" or "cuda:N".
         seed: of the initial weights and every draw, 0 to 2**32 - 1.
         clock: seconds, for iterations per second only.
-        initial: an automaton of this architecture; training begins with a copy of its weights.
+        initial: an automaton of this architecture; training begins with a copy of its weights. Of
+            one with another number of kinds the rule is kept, and the mean of its genes is where
+            those of the new kinds begin.
         loss: judges states in place of the RGBA mean squared error against the target: a callable
             from float32 [K, B, H, W, C] to float [K, B], on the device of the states, with
             gradients. K are the steps that `loss_at` and `loss_window` choose, ascending; the
@@ -193,11 +195,17 @@ class Trainer:
         self.seed = seed
         self.nca = NCA(nca_config, init_seed=seed).to(self.device)
         if initial is not None:
+            if nca_config.kinds and initial.config.kinds not in (0, nca_config.kinds):
+                initial = initial.with_kinds(nca_config.kinds)
             if initial.config != nca_config:
                 raise BadInput("The automaton to begin with is of another architecture.")
             self.nca.load_state_dict(initial.state_dict())
         self.engine: Engine = choose(nca_config, self.device)
-        self.optimiser = Optimiser(self.nca.parameters(), train_config)
+        if train_config.train_only == "genes":
+            for name, parameter in self.nca.named_parameters():
+                parameter.requires_grad_(name == "genes")
+        trained = (p for p in self.nca.parameters() if p.requires_grad)
+        self.optimiser = Optimiser(trained, train_config)
         self.seeds = self.goal.seeds(self.nca)  # [K, H, W, C], one for each kind
         self.pool = None
         if train_config.start == "pool":

@@ -86,6 +86,30 @@ def test_a_zoo_is_trained_by_one_command(tmp_path):
     assert all(torch.equal(value, again[name]) for name, value in saved.nca.state_dict().items())
 
 
+def test_a_new_picture_begins_with_the_rule_of_a_zoo(tmp_path, capsys):
+    torch.manual_seed(0)
+    zoo = wild(3, hidden=(8,), kinds=3)
+    save_checkpoint(tmp_path / "zoo", zoo, target=torch.rand(3, 12, 12, 4).sort(-1).values)
+    small = ["--size", "8", "--padding", "2", "--device", "cpu", "--iterations", "2"]
+    for setting in ("batch=2", "pool_size=4", "steps_min=4", "steps_max=4"):
+        small += ["--set", setting]
+    small += ["--from", str(tmp_path / "zoo"), "--emoji", "🐳"]
+    genes = ["--set", "train_only=genes", "--out", str(tmp_path / "whale")]
+    assert main(["train", *small, *genes]) == 0
+    whale = load_checkpoint(tmp_path / "whale").nca
+    assert whale.config.kinds == 1
+    for name, value in whale.state_dict().items():
+        assert torch.equal(value, zoo.state_dict()[name]) == (name != "genes"), name
+    moved = (whale.genes - zoo.with_kinds(1).genes).detach().abs().max()
+    assert 0 < float(moved) < 0.1, "from the mean, by two updates"
+    assert main(["train", *small, "--out", str(tmp_path / "all")]) == 0
+    first = load_checkpoint(tmp_path / "all").nca.state_dict()["layers.0.weight"]
+    assert not torch.equal(first, zoo.state_dict()["layers.0.weight"])
+    alone = ["--emoji", "🐳", "--set", "train_only=genes", "--out", str(tmp_path / "alone")]
+    assert main(["train", *alone]) == 2
+    assert "This automaton has no genes; please begin with one" in capsys.readouterr().err
+
+
 def test_as_many_pictures_as_kinds(tmp_path, capsys):
     assert train(tmp_path / "a", "--emoji", "🦎", "--emoji", "🐠", "--set", "kinds=5") == 2
     assert "has 5 kinds and there are 2 pictures; please give one" in capsys.readouterr().err

@@ -60,7 +60,11 @@ def _train(options: argparse.Namespace) -> int:
     # Validate everything that can be validated before rendering or downloading anything.
     emoji, images = options.emoji or [], options.image or []
     picture = target_config(options, emoji, images)
-    job(target=Target(picture or TargetConfig(), b"", "", max(1, len(emoji), len(images))))
+    known = dict(changes)
+    if options.begin:  # whether that has genes to train is not known yet
+        known.pop("train_only", None)
+    count = max(1, len(emoji), len(images))
+    job(target=Target(picture or TargetConfig(), b"", "", count), changes=known)
     on_hub_jobs.check_options(options)
     check_folder_out(folder)
     if options.begin and folder.resolve() == Path(options.begin).resolve():

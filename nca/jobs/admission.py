@@ -45,7 +45,10 @@ def check_initial(initial: bytes | None, spec: JobSpec, limits: Limits) -> None:
     if initial is not None:
         from nca.checkpoint import weights_from_bytes  # torch takes seconds to import
 
-        if weights_from_bytes(initial, limits)[0].config != spec.nca:
+        begun = weights_from_bytes(initial, limits)[0].config
+        if begun.kinds and spec.nca.kinds:  # their number may be another
+            begun = begun.model_copy(update={"kinds": spec.nca.kinds})
+        if begun != spec.nca:
             raise BadInput("A training that begins with a checkpoint keeps its architecture.")
 
 

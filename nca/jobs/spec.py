@@ -175,7 +175,8 @@ class JobSpec(BaseModel):
             target: the target; it gives the title.
             seed: of the initial weights and all random draws.
             device: auto, cpu, cuda or cuda:N.
-            initial: the initial checkpoint; its architecture replaces the recipe's.
+            initial: the initial checkpoint; its architecture replaces the recipe's. Where it has
+                kinds, the training has one for each picture.
             changes: settings that replace the recipe's, by their names in `NCAConfig` and
                 `TrainConfig`.
             sharpen: iterations of fitting a decoder at the end; 0 for none.
@@ -191,6 +192,9 @@ class JobSpec(BaseModel):
             raise BadInput(no_such_setting(name, known))
         train = {name: changes.pop(name) for name in TrainConfig.model_fields if name in changes}
         nca = initial.nca if initial else base.nca
+        if initial and nca.kinds:
+            nca = nca.model_copy(update={"kinds": target.pictures})
+        own = nca
         if not initial and (nca.kinds or target.pictures > 1):
             changes.setdefault("kinds", target.pictures)
         spec = checked(
@@ -207,7 +211,7 @@ class JobSpec(BaseModel):
                 "initial": initial and initial.source,
             },
         )
-        if initial and spec.nca != initial.nca:
+        if initial and spec.nca != own:
             raise BadInput(
                 f"{initial.source.title} keeps its architecture when it is trained further; "
                 f"please leave out {', '.join(changes)}."
