@@ -11,6 +11,7 @@ It prints one JSON object and ends with 1 when one of these does not hold.
 from __future__ import annotations
 
 import argparse
+import http.client
 import json
 import os
 import random
@@ -158,7 +159,7 @@ class Visitor(threading.Thread):
                         return
                     self.act(client)
                     time.sleep(self.draw.uniform(1, 4))
-            except (OSError, ValueError, KeyError) as error:
+            except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
                 # Nobody can answer while the server is killed.
                 if self.garden.up.is_set() and killed == len(self.garden.restarts):
                     self.record.error(f"{type(error).__name__}: {error}")
