@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nca.config import BadInput
 
 if TYPE_CHECKING:
+    from nca.jobs.hub_executor import HubExecutor
     from nca.jobs.hub_job import Offer
     from nca.jobs.progress import Progress
     from nca.jobs.spec import JobSpec
@@ -19,14 +20,20 @@ if TYPE_CHECKING:
 HOURS = 24.0
 
 
-def add_options(train: Any) -> None:
-    """Add the options to the parser of `train`."""
+PLACES = {
+    "here": "this machine",
+    "ray": "a Ray cluster, see RAY_ADDRESS",
+    "jobs": "Hugging Face Jobs, which is billed to your account there after you agreed to a price",
+}
+
+
+def add_options(train: Any, places: Sequence[str] = ("here", "jobs")) -> None:
+    """Add the options to a parser; `places` are some of `PLACES`."""
     train.add_argument(
         "--on",
-        choices=("here", "jobs"),
+        choices=places,
         default="here",
-        help="where: on this machine, or on Hugging Face Jobs, which is billed to your account "
-        "there after you agreed to a price",
+        help="where: " + "; ".join(f"{name}, {PLACES[name]}" for name in places),
     )
     train.add_argument("--flavor", default="cpu-basic", help="hardware of Jobs, such as t4-small")
     train.add_argument("--hours", type=float, default=2.0, help="on Jobs: it may run, at most")
@@ -85,6 +92,35 @@ def train(
             lambda offer: _agree(offer, options.spend, bar.write),
             picture,
         )
+
+
+def sweep_executor(
+    options: argparse.Namespace, trainings: int, at_once: int, say: Callable[[str], object]
+) -> HubExecutor:
+    """What runs a sweep's trainings on Hugging Face Jobs, once their price has been agreed to.
+
+    Args:
+        options: of the command line.
+        trainings: how many there are to run.
+        at_once: how many at a time.
+        say: called with sentences that the user should read.
+
+    Raises:
+        BadInput: nobody agreed, or the Hub refuses the account.
+    """
+    from nca.hub import Hub, account
+    from nca.hub import jobs as hub_jobs
+    from nca.hub.client import writing_token
+    from nca.jobs.hub_executor import HubExecutor
+    from nca.jobs.hub_job import Offer
+
+    hub, token, seconds = Hub(options.endpoint), writing_token(None), options.hours * 3600
+    if trainings:
+        owner = account(hub, token=token)
+        hardware = hub_jobs.flavor(hub, options.flavor, token=token)
+        if not _agree(Offer(hardware, seconds, owner, trainings), options.spend, print):
+            raise BadInput("Nothing was started, and nothing is billed.")
+    return HubExecutor(hub, options.flavor, seconds, at_once, say)
 
 
 def _agree(offer: Offer, spend: float | None, say: Callable[..., object]) -> bool:

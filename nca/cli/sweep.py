@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from nca.cli import on_hub_jobs
 from nca.cli.arguments import check_folder_out, text
 from nca.cli.training_options import (
     add_setting_options,
@@ -24,6 +25,7 @@ from nca.config import BadInput, TargetConfig
 from nca.files import file_title, write_atomic
 
 if TYPE_CHECKING:
+    from nca.jobs.executor import Executor
     from nca.jobs.spec import Target
     from nca.jobs.sweep import SweepRun
 
@@ -54,21 +56,26 @@ def add_commands(commands: Any) -> None:
     )
     sweep.add_argument("--seeds", type=int, default=1, help="how many seeds, from --seed on")
     add_setting_options(sweep)
-    sweep.add_argument("--jobs", type=int, default=1, help="trainings at a time on this machine")
+    sweep.add_argument(
+        "--jobs",
+        type=int,
+        help="trainings at a time; when not given, as many as a Ray cluster holds, elsewhere one",
+    )
+    on_hub_jobs.add_options(sweep, tuple(on_hub_jobs.PLACES))
     sweep.add_argument("--out", type=Path, required=True, help="the folder of all of them")
     sweep.set_defaults(run=_sweep)
 
 
 def _sweep(options: argparse.Namespace) -> int:
-    from nca.jobs.executor import LocalProcess, find_devices
     from nca.jobs.sweep import plan, run_all
 
     varied = dict(_varied(words) for words in options.vary)
     changes = dict(setting(words) for words in options.set)
     if options.iterations is not None:
         changes["iterations"] = options.iterations
-    if not 1 <= options.seeds <= 1000 or not 1 <= options.jobs <= 64:
+    if not 1 <= options.seeds <= 1000 or options.jobs not in (None, *range(1, 65)):
         raise BadInput("Please choose 1 to 1000 --seeds and 1 to 64 --jobs.")
+    on_hub_jobs.check_options(options)
     check_folder_out(options.out)
     first = initial_from(options.begin) if options.begin else None
     targets = _targets(options) or ([first.target()] if first else [])
@@ -85,16 +92,42 @@ def _sweep(options: argparse.Namespace) -> int:
         initial=first,
         sharpen=options.sharpen,
     )
-    device = "cuda" if options.device.startswith("cuda") else "cpu"
-    if options.device == "auto":
-        device = find_devices()[0]
-    executor = LocalProcess((device,), options.jobs)
-    with signals() as received, _bar(runs) as show:
-        done = run_all(runs, executor, device, options.jobs, lambda: bool(received), show)
+    executor, device = _executor(options, runs)
+    try:
+        with signals() as received, _bar(runs) as show:
+            at_once = options.jobs or executor.slots[device]
+            done = run_all(runs, executor, device, at_once, lambda: bool(received), show)
+    finally:
+        executor.close()
     if not done:
         print(f"Stopped and saved in {options.out}; the same command goes on from here.")
         return 128 + received[0]
     return _report(options.out, runs)
+
+
+def _executor(options: argparse.Namespace, runs: list[SweepRun]) -> tuple[Executor, str]:
+    """Where the sweep runs, and on which of its devices."""
+    from nca.jobs.executor import LocalProcess, executor_named, find_devices
+
+    if options.on == "jobs":
+        waiting = sum(not run.finished for run in runs)
+
+        def say(sentence: str) -> None:
+            tqdm.write(sentence, file=sys.stderr)
+
+        executor = on_hub_jobs.sweep_executor(options, waiting, options.jobs or 1, say)
+        return executor, next(iter(executor.slots))
+    device = "cuda" if options.device.startswith("cuda") else "cpu"
+    if options.on == "ray":
+        executor = executor_named("ray")
+        if options.device == "auto":
+            device = next(iter(executor.slots))
+        if device not in executor.slots:
+            raise BadInput("No node of this Ray cluster has a graphics card; use --device cpu.")
+        return executor, device
+    if options.device == "auto":
+        device = find_devices()[0]
+    return LocalProcess((device,), options.jobs or 1), device
 
 
 @contextmanager

@@ -28,7 +28,8 @@ from nca.jobs.local import prepare
 from nca.jobs.lock import FileLock
 from nca.jobs.metrics import MetricsWriter
 from nca.jobs.progress import Progress, read_progress, read_result, write_progress
-from nca.jobs.spec import LOCK, METRICS, SPEC, TARGET, JobSpec, read_json, to_json
+from nca.jobs.sharpening import SHARPENING
+from nca.jobs.spec import FINE, LOCK, METRICS, SPEC, TARGET, JobSpec, read_json, to_json
 from nca.metrics import Metrics, parse_line
 
 STATE = "hub-job.json"  # which job trains in this folder
@@ -65,29 +66,34 @@ exec "$environment/bin/python" -c "$NCA_BOOT"
 
 @dataclass(frozen=True)
 class Offer:
-    """What a training may cost.
+    """What a training, or each of several, may cost.
 
     Attributes:
         flavor: the hardware.
-        seconds: that it may run there, at most.
+        seconds: that each may run there, at most.
         owner: the account that pays.
+        trainings: how many.
     """
 
     flavor: hub_jobs.Flavor
     seconds: float
     owner: str
+    trainings: int = 1
 
     @property
     def dollars(self) -> float:
-        """The most it can cost, in whole cents, rounded up."""
-        return -(-self.flavor.dollars_per_hour * self.seconds / 36 // 1) / 100
+        """The most that all of it can cost, in whole cents, rounded up."""
+        seconds = self.seconds * self.trainings
+        return -(-self.flavor.dollars_per_hour * seconds / 36 // 1) / 100
 
     def __str__(self) -> str:
         price, hours = self.flavor.dollars_per_hour, self.seconds / 3600
+        what = f"This training may run there for {hours:g} h and so costs"
+        if self.trainings > 1:
+            what = f"{self.trainings} trainings may run there for {hours:g} h each and so cost"
         return (
-            f"{self.flavor.name} costs ${price:.2f} an hour. This training may run there for "
-            f"{hours:g} h and so costs ${self.dollars:.2f} at most, billed to {self.owner} by "
-            "Hugging Face."
+            f"{self.flavor.name} costs ${price:.2f} an hour. {what} ${self.dollars:.2f} at most, "
+            f"billed to {self.owner} by Hugging Face."
         )
 
 
@@ -242,6 +248,8 @@ class HubTraining:
             raise BadInput(result.message or "Training failed; the last snapshot is kept.")
         finished = result is not None and result.outcome == "finished"
         if finished:
+            for name in (SHARPENING, FINE):  # what a fitting that was stopped had saved
+                (self.folder / name).unlink(missing_ok=True)
             try:
                 hub_jobs.delete_repo(self.hub, repo, token=self.token)
             except BadInput as problem:

@@ -28,7 +28,7 @@ from nca.jobs.spec import LOCK, OWNER, STOP, Exit
 CORES = 2  # of a training without a card
 SEND_SECONDS = 1.0  # between two looks at what has changed
 HERE = (LOCK, OWNER, STOP)  # files that stay where they are
-Files = dict[str, bytes]
+Files = Mapping[str, bytes | None]  # by path; None for a file that is gone
 
 
 class RayExecutor:
@@ -141,7 +141,7 @@ class _Flag:
 
 
 def train_files(files: Files, device: str, flag: Any) -> Generator[tuple[Files, int | None]]:
-    """Train on a node; yields files that are new or changed, and at last how it ended.
+    """Train on a node; yields files that are new, changed or gone, and at last how it ended.
 
     Args:
         files: of the job's folder, by path.
@@ -165,16 +165,17 @@ def train_files(files: Files, device: str, flag: Any) -> Generator[tuple[Files, 
                     running.stop()
                 now = _stamps(folder)
                 changed = [name for name, stamp in now.items() if sent.get(name) != stamp]
+                gone = dict.fromkeys(sent.keys() - now.keys())
                 sent = now
-                if changed or ended is not None:
-                    yield read_files(folder, changed), ended
+                if changed or gone or ended is not None:
+                    yield read_files(folder, changed) | gone, ended
         finally:
             running.kill()
 
 
-def read_files(folder: Path, names: list[str] | None = None) -> Files:
+def read_files(folder: Path, names: list[str] | None = None) -> dict[str, bytes | None]:
     """Files of a job's folder, by path; all of them when `names` is None."""
-    found: Files = {}
+    found: dict[str, bytes | None] = {}
     for name in _stamps(folder) if names is None else names:
         with contextlib.suppress(FileNotFoundError):  # replaced or thinned out meanwhile
             found[name] = (folder / name).read_bytes()
@@ -184,9 +185,12 @@ def read_files(folder: Path, names: list[str] | None = None) -> Files:
 def write_files(folder: Path, files: Files) -> None:
     """Put files into a job's folder; the resume file first, as a worker does."""
     for name in sorted(files, key=lambda name: (not name.startswith("resume"), name)):
-        path = folder / name
+        path, data = folder / name, files[name]
+        if data is None:
+            path.unlink(missing_ok=True)
+            continue
         path.parent.mkdir(exist_ok=True)
-        write_atomic(path, files[name])
+        write_atomic(path, data)
 
 
 def _stamps(folder: Path) -> dict[str, int]:

@@ -20,10 +20,11 @@ from nca.jobs.executor import Executor, Running
 from nca.jobs.initial import InitialCheckpoint
 from nca.jobs.local import prepare
 from nca.jobs.progress import RESULT, read_progress, read_result
-from nca.jobs.spec import SHARPEN_ITERATIONS, STOP, JobSpec, Target
+from nca.jobs.spec import SHARPEN_ITERATIONS, STOP, Exit, JobSpec, Target
 
 MOST = 500  # trainings of one sweep
 POLL_SECONDS = 0.2
+LOSSES = 3  # of its machine, after which a training is not started again
 _ENDED_BADLY = "Its process ended unexpectedly; the same command goes on from the last save."
 
 
@@ -126,6 +127,8 @@ def run_all(
 ) -> bool:
     """Train all that have not finished; a training that fails does not end the others.
 
+    One whose machine was lost goes on, at most twice.
+
     Args:
         runs: from `plan`.
         executor: where they train.
@@ -144,25 +147,32 @@ def run_all(
     for run in runs:
         run.folder.mkdir(parents=True, exist_ok=True)
         prepare(run.folder, run.spec, run.png, run.weights, run.picture)
-    running: dict[str, Running] = {}
+    running: dict[str, tuple[SweepRun, Running]] = {}
+    lost: list[str] = []
     try:
         while waiting or running:
-            for name in [name for name, one in running.items() if one.poll() is not None]:
-                del running[name]
             stopping = stop()
+            for name, (run, one) in list(running.items()):
+                if (code := one.poll()) is None:
+                    continue
+                del running[name]
+                if code == Exit.LOST and not stopping:  # goes on from what came back
+                    lost.append(name)
+                    if lost.count(name) < LOSSES:
+                        waiting.append(run)
             while waiting and len(running) < at_once and not stopping:
                 run = waiting.pop(0)
                 for left in (RESULT, STOP):
                     (run.folder / left).unlink(missing_ok=True)
-                running[run.name] = executor.start(run.folder, device)
+                running[run.name] = run, executor.start(run.folder, device)
             if stopping:
                 waiting.clear()
-                for one in running.values():
+                for _, one in running.values():
                     one.stop()
             on_poll()
             time.sleep(POLL_SECONDS if running else 0)
     except BaseException:
-        for one in running.values():
+        for _, one in running.values():
             one.stop()
         raise
     return not stop()

@@ -9,14 +9,17 @@ import pytest
 
 from nca.checkpoint import load_checkpoint
 from nca.cli import main
+from nca.cli.training_options import initial_from
 from nca.config import BadInput
 from nca.hub import Hub
 from nca.hub import jobs as hub_jobs
 from nca.jobs.elsewhere import MARK
+from nca.jobs.hub_executor import DEVICE, HubExecutor
 from nca.jobs.hub_job import NEEDS, STATE, HubTraining, pins_of_here, read_line
 from nca.jobs.progress import read_progress
 from nca.jobs.run import Stop, run_folder
 from nca.jobs.spec import RESUME, SPEC, TARGET, Exit
+from nca.jobs.sweep import plan, run_all
 from tests.hub_jobs import JobsHub
 from tests.hub_server import status
 from tests.jobs_kit import LONG, ROOT, tiny_png, tiny_spec, wait_for
@@ -70,6 +73,13 @@ def command(hub, tmp_path, monkeypatch, token, *more):
     return main(["train", "--on", "jobs", "--out", str(tmp_path / "out"), *TINY, *more])
 
 
+def sweep(hub, tmp_path, monkeypatch, token, *more):
+    monkeypatch.setenv("HF_TOKEN", token)
+    said = SimpleNamespace(ENDPOINT=hub.endpoint, HF_HUB_CACHE=str(tmp_path / "cache"))
+    monkeypatch.setattr("nca.hub.client.constants", said)
+    return main(["sweep", "--on", "jobs", "--out", str(tmp_path / "sweep"), *TINY, *more])
+
+
 def test_nothing_is_started_before_its_price_is_agreed_to(hub, tmp_path, monkeypatch, capsys):
     token = hub.user("ann")
     for more, sentence in (
@@ -84,6 +94,14 @@ def test_nothing_is_started_before_its_price_is_agreed_to(hub, tmp_path, monkeyp
         assert sentence in capsys.readouterr().err
     assert hub.jobs == [] and hub.repos == {}
     assert not any("/api/jobs/ann" in seen.path for seen in hub.requests)
+
+
+def test_the_price_of_a_sweep_is_that_of_all_its_trainings(hub, tmp_path, monkeypatch, capsys):
+    token = hub.user("ann")
+    assert sweep(hub, tmp_path, monkeypatch, token, "--seeds", "3") == 2
+    error = capsys.readouterr().err
+    assert "3 trainings may run there for 2 h each and so cost $0.07 at most" in error
+    assert "agree with --spend 0.07" in error and hub.jobs == []
 
 
 @pytest.mark.parametrize(
@@ -142,6 +160,25 @@ def test_a_training_there_ends_as_one_here_and_leaves_nothing_there(hub, tmp_pat
     assert token not in json.dumps(job.spec["environment"]) + "".join(text for _, text in job.log)
     assert hub.repos == {} and not (folder / STATE).exists()
     assert not any(token.encode() in p.read_bytes() for p in folder.rglob("*") if p.is_file())
+
+
+@pytest.mark.long
+def test_a_sweep_there_and_its_decoders(hub, tmp_path, monkeypatch, capsys):
+    token, lizard = hub.user("ann"), initial_from("lizard-regenerating")
+    runs = plan(
+        tmp_path, [lizard.target()], {}, range(1), recipe="quick", initial=lizard, sharpen=6,
+        changes={"iterations": 2, "learning_rate": 1e-6},
+    )  # fmt: skip
+    client = Hub(hub.endpoint, cache=tmp_path / "cache")
+    executor = HubExecutor(client, "cpu-basic", 3600.0, 2, token=token, every=0.3)
+    assert run_all(runs, executor, DEVICE, 2, lambda: False)
+    for run in runs:
+        assert run.finished, run.problem
+        assert load_checkpoint(run.folder).decoder is not None
+    tiny = ["--seeds", "2", "--jobs", "2", "--no-sharpen", "--spend", "1"]
+    assert sweep(hub, tmp_path, monkeypatch, token, *tiny) == 0
+    assert "lady_beetle-seed=1" in capsys.readouterr().out
+    assert len(hub.jobs) == 3 and hub.repos == {}
 
 
 @pytest.mark.long

@@ -7,11 +7,16 @@ import pytest
 import torch
 
 from nca.checkpoint import load_checkpoint
+from nca.cli import main
+from nca.cli.training_options import initial_from
 from nca.config import BadInput, Limits
 from nca.jobs import JobQueue, executor_named
+from nca.jobs.ray_executor import read_files, write_files
+from nca.jobs.sweep import plan, run_all
 from nca.jobs.threads import thread_count
 from nca.trainer import Trainer
 from tests.jobs_kit import ROOT, tiny_png, tiny_spec, tiny_target, wait_for
+from tests.test_sweep import TINY
 
 JOBS, ITERATIONS = 16, 150
 
@@ -22,6 +27,14 @@ def test_without_ray_or_a_cluster_it_is_one_sentence(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     with pytest.raises(BadInput, match=r"pip install 'nca-garden\[ray\]'"):
         executor_named("ray")
+
+
+def test_files_that_are_gone_there_go_here(tmp_path):
+    write_files(tmp_path, {"fine.webp": b"so far", "snapshots/7.safetensors": b"seven"})
+    write_files(tmp_path, {"fine.webp": None, "never.webp": None, "model.safetensors": b"made"})
+    assert read_files(tmp_path) == {
+        "snapshots/7.safetensors": b"seven", "model.safetensors": b"made",
+    }  # fmt: skip
 
 
 @pytest.fixture
@@ -86,3 +99,30 @@ def test_sixteen_trainings_end_although_a_node_is_lost(tmp_path, cluster):
         pass
     found = load_checkpoint(tmp_path / "jobs" / lost[0].id).nca
     assert all(map(torch.equal, found.parameters(), trainer.nca.parameters()))
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1500)
+def test_a_sweep_and_its_decoders_on_the_cluster(tmp_path, cluster, capsys):
+    """One begun from a grown lizard is fine enough for a decoder; one node goes in the middle."""
+    lizard = initial_from("lizard-regenerating")
+    runs = plan(
+        tmp_path, [lizard.target()], {}, range(2), recipe="quick", initial=lizard, sharpen=6,
+        changes={"iterations": 4, "learning_rate": 1e-6},
+    )  # fmt: skip
+    executor = executor_named("ray")
+
+    def lose_one():
+        started = sum((run.folder / "progress.json").exists() for run in runs)
+        if started == len(runs) and cluster.second in cluster.worker_nodes:
+            cluster.remove_node(cluster.second, allow_graceful=False)
+
+    assert run_all(runs, executor, "cpu", 4, lambda: False, lose_one)
+    executor.close()
+    for run in runs:
+        assert run.finished, run.problem
+        assert load_checkpoint(run.folder).decoder is not None
+        assert not (run.folder / "fine.webp").exists()
+    command = ["sweep", "--on", "ray", "--emoji", "🐞", "--emoji", "🦎", "--no-sharpen", *TINY]
+    assert main([*command, "--out", str(tmp_path / "tiny")]) == 0
+    assert "lady_beetle" in capsys.readouterr().out

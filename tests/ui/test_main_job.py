@@ -261,6 +261,7 @@ def test_train_in_the_browser_and_grow_it(visit):
         "document.querySelector('#browser-trainer .nca-trainer').ncaTrainer",
     )
     someone.tiny(iterations=12)
+    someone.wait("#where", r"On the server \(queue: \d+\)")
     page.locator("#where").get_by_label("in this browser").check()
     page.locator("#start").click()
     page.locator("#browser-trainer").get_by_text("Finished after").wait_for()
