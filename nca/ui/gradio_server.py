@@ -6,6 +6,7 @@ small, and statistics that nobody reads must not be collected.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
@@ -32,25 +33,30 @@ def set_up_queue(page: gr.Blocks) -> None:
     queue.pending_messages_per_session = _Recent(SESSIONS)
 
 
-def refuse_missing_values(page: gr.Blocks) -> None:
-    """Answer a call with too few values in a sentence that names all of them.
+def fill_missing_values(page: gr.Blocks) -> None:
+    """Let a call leave out values at the end of its list that have defaults.
 
-    Gradio raises an error about event handlers, and writes its traceback into the log.
+    Gradio knows defaults only of values that are sent by name. Where a value without a default is
+    missing, the answer is a sentence that names all of them; Gradio raises an error about event
+    handlers, and writes its traceback into the log.
     """
     check = page.validate_inputs
 
-    def refuse(block_fn: Any, inputs: list[Any]) -> None:
+    def fill(block_fn: Any, inputs: list[Any]) -> None:
         wanted = block_fn.inputs
         if block_fn.api_visibility == "public" and len(inputs) < len(wanted):
-            names = ", ".join(block.label for block in wanted)
-            raise gr.Error(
-                f"Please send all {len(wanted)} values of {block_fn.api_name}, in this order: "
-                f"{names}; or send them by name to /gradio_api/call/v2/{block_fn.api_name}.",
-                print_exception=False,
-            )
+            missing = [*inspect.signature(block_fn.fn).parameters.values()][len(inputs) :]
+            if any(value.default is inspect.Parameter.empty for value in missing):
+                names = ", ".join(block.label for block in wanted)
+                raise gr.Error(
+                    f"Please send the values of {block_fn.api_name} in this order: {names}; or by "
+                    f"name to /gradio_api/call/v2/{block_fn.api_name}.",
+                    print_exception=False,
+                )
+            inputs += [value.default for value in missing]
         check(block_fn, inputs)
 
-    page.validate_inputs = refuse
+    page.validate_inputs = fill
 
 
 def return_films_as_images(picture: Callable[[str], tuple[str, str]]) -> None:

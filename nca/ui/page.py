@@ -67,7 +67,7 @@ def build_ui(settings: Settings, queue: JobQueue, zero_gpu: ZeroGPU | None = Non
             context.private_link.render()
     page.queue(max_size=200, default_concurrency_limit=None, api_open=False)
     gradio_server.set_up_queue(page)
-    gradio_server.refuse_missing_values(page)
+    gradio_server.fill_missing_values(page)
     if settings.mcp:
         set_up_mcp()
     return page

@@ -119,15 +119,17 @@ def test_pull_by_script(client, hub, trained, garden_server):
     assert theirs == client.predict(trained["checkpoint"], key=trained["key"], **options)
 
 
-def test_a_call_with_too_few_values_is_told_which_there_are(client, garden_server):
-    for data in ([], ["lizard-regenerating"]):
+def test_a_list_of_values_may_end_early(client, garden_server):
+    """As scripts send it that were written when there were fewer; what has no default is named."""
+    named = "the values of grow in this order: checkpoint, steps, seed, damage"
+    for data, expected in (([], named), (["lizard-regenerating", 5], '"gif":')):
         body = json.dumps({"data": data}).encode()
         url, kind = f"{client.src}gradio_api/call/grow", {"Content-Type": "application/json"}
         with urllib.request.urlopen(urllib.request.Request(url, body, kind)) as answer:
             event = json.loads(answer.read())["event_id"]
         with urllib.request.urlopen(f"{url}/{event}") as answer:
             said = answer.read().decode()
-        assert "all 8 values of grow, in this order: checkpoint, steps, seed, damage" in said
+        assert expected in said.replace('": ', '":')
     assert "enough input values" not in garden_server.log.read_text()
 
 
