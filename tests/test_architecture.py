@@ -28,6 +28,7 @@ LAYERS = (
     ("trainer",),
     ("sharpen",),
     ("recipes", "healing", "render"),
+    ("scores",),
     ("evaluate",),
     ("zoo",),
     ("card", "anatomy", "film", "life", "preview"),
