@@ -75,6 +75,9 @@ def test_a_zoo_is_trained_by_one_command(tmp_path):
     assert train(folder, *emoji, "--iterations", "3") == 0, "the same command goes on"
     saved = load_checkpoint(folder)
     assert saved.nca.config.kinds == 2 and saved.target.shape == (2, 12, 12, 4)
+    film = tmp_path / "fish.gif"
+    assert main(["grow", str(folder), "--kind", "2", "--steps", "2", "--out", str(film)]) == 0
+    assert main(["grow", str(folder), "--kind", "3", "--steps", "2", "--out", str(film)]) == 2
     assert saved.kind_names == ["🦎", "🐠"] and saved.info.title == "🦎🐠"
     assert saved.info.iteration == 3 and (folder / "preview.gif").is_file()
     assert all(len(row.kinds) == 2 for row in read_metrics(folder))

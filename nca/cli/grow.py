@@ -23,6 +23,7 @@ class Film(BaseModel):
 
     steps: int = Field(default=200, ge=0, le=1_000_000)
     seed: int = Field(default=0, ge=0, lt=2**32)
+    kind: int = Field(default=1, ge=1, le=255)
     size: int | None = Field(default=None, ge=3, le=256)
     angle: float = 0.0
     samples: int = Field(default=1, ge=1, le=16)
@@ -41,6 +42,7 @@ def add_commands(commands: Any) -> None:
         "--damage", action="append", default=[], metavar="SHAPE@STEP", help="half-left@100"
     )
     grow.add_argument("--seed", type=int, default=made.seed, help="of fire mask and random damage")
+    grow.add_argument("--kind", type=int, default=made.kind, help="of the seed, if it has kinds")
     grow.add_argument("--size", type=int, help="side of the grid; as trained when not given")
     grow.add_argument("--angle", type=float, default=made.angle, help="degrees cells are turned by")
     grow.add_argument("--samples", type=int, default=made.samples, help="lives, side by side")
@@ -69,7 +71,7 @@ def _grow(options: argparse.Namespace) -> int:
     _check_out(options.out, film, limits)
     checkpoint = load_checkpoint(find_checkpoint(options.checkpoint).folder, limits)
     nca, angle = checkpoint.nca, math.radians(film.angle)
-    x = nca.seed(film.samples, film.size or checkpoint.size)
+    x = nca.seed(film.samples, film.size or checkpoint.size, film.kind)
     fine = checkpoint.decoder is not None and not options.cells
     count = film.steps // film.every + 1
     scale = fitting_scale(count * x[..., 0].numel(), film.scale) if fine else 1

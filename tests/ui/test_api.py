@@ -25,6 +25,7 @@ FORGED = [
     {"source": "upload", "upload": {"path": "../../etc/passwd"}}, {"source": "upload"},
     {"source": "draw", "drawing": "data:image/png;base64,!!"}, {"source": "draw", "drawing": 7},
     {"source": "draw", "drawing": "data:image/svg+xml;base64,PHN2Zy8+"}, {"source": "nothing"},
+    {"several": 7}, {"several": "{"}, {"several": "[]"}, {"several": '[{"source":"emoji"}]'},
     {"damage-count": 64}, {"device": "cuda:7"}, {"seed-of-training": -1},
 ]  # fmt: skip
 
@@ -70,7 +71,10 @@ def test_nobody_touches_another_visitors_job(client, server):
         assert "it is not yours" in said, said
     assert "it is not yours" in client.call("grow-it", [thief, job])
     assert "it is not yours" in client.call("download-zip", [thief, f"job:{job}"])
-    assert "it is not yours" in client.call("download-player", [thief, f"job:{job}", "[]"])
+    assert "it is not yours" in client.call("download-player", [thief, f"job:{job}", "", "[]"])
+    pair = [thief, "shipped:lizard-regenerating", f"job:{job}"]
+    assert "it is not yours" in client.call("download-player", [*pair, "[]"])
+    assert "it is not yours" in client.call("beside", pair, event="input")
     for name in (f"shipped:../{job}", "shipped:/etc", f"../{job}", "job:../../x", "job:"):
         said = client.call("download-zip", [KEY, name])
         assert "not yours" in said or "choose an automaton" in said, said

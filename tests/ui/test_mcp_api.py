@@ -93,6 +93,12 @@ def test_refusals_are_sentences(client, trained, garden_server):
         ("/grow", {"checkpoint": f"kept:../{thief}", "key": thief}, "not yours"),
         ("/evaluate", mine | {"key": thief}, "not yours"),
         ("/train", {"emoji": "two"}, "emoji"),
+        ("/train", {"emoji": "🦎 " * 13}, "at most 12 emoji"),
+        (
+            "/grow",
+            {"checkpoint": "lizard-regenerating", "kind": 2},
+            "no kind 2; this automaton has",
+        ),
         ("/train", {"size": 10**6}, "size"),
         ("/train", {"iterations": 10**9}, "iterations"),
         ("/train", {"recipe": "../x"}, "recipe"),

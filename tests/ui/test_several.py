@@ -40,8 +40,8 @@ def test_a_visitor_trains_one_automaton_on_several_pictures(visit, tmp_path):
     assert "a row for each picture" in page.locator("#sheets").inner_text()
     assert visitor.fits()
     page.locator("#grow-it").click()
+    visitor.until(lambda: visitor.player("run.model.kinds") == 3)
     visitor.grows(3)
-    assert visitor.player("run.model.kinds") == 3
     assert page.locator(".nca-player .kinds button").count() == 3 and not visitor.errors
 
     visitor.tab("Train")

@@ -42,6 +42,7 @@ class Growing:
         key: str = "",
         scale: int = 4,
         fine: bool = False,
+        kind: int = 1,
     ) -> dict[str, Any]:
         """Grow an automaton from one cell, damage it if asked, and return the growth as a GIF.
 
@@ -57,6 +58,8 @@ class Growing:
             scale: pixels per cell, 1 to 16; fewer where the GIF would be too large.
             fine: draw it finer than its cells, if it has a decoder; the GIF is larger.
 
+            kind: which of its pictures grows, from 1, if it was trained on several.
+
         Returns:
             gif as base64, one frame per step; alive, the share of living cells in the last state;
             log10_error of the last state against the target it was trained on, or None.
@@ -65,14 +68,14 @@ class Growing:
         steps = values.whole(steps, 1, most, "steps")
         seed = values.whole(seed, 0, 2**32 - 1, "seed")
         scale = values.whole(scale, 1, MOST_SCALE, "scale")
-        fine = values.flag(fine, "fine")
+        fine, kind = values.flag(fine, "fine"), values.whole(kind, 1, 255, "kind")
         shape, cut = values.text(damage, "damage"), steps
         if shape:
             check_shape(shape)
             cut = values.whole(damage_at, 0, steps, "damage_at")
         ref = values.checkpoint(checkpoint, self.catalog)
         loaded = self.catalog.load(values.key_or_none(key), ref)
-        x, draw, drawn = loaded.nca.seed(1, loaded.size), _cells, 1
+        x, draw, drawn = loaded.nca.seed(1, loaded.size, kind), _cells, 1
         if fine and loaded.decoder is not None:
             drawn = scale = fitting_scale(steps * x[0, ..., 0].numel(), scale)
             draw = partial(loaded.draw, scale=drawn)
@@ -80,7 +83,7 @@ class Growing:
         film = animation_bytes(
             frames[-most:], "gif", fps=25, scale=scale // drawn, limits=self.settings.limits
         )
-        target = loaded.target_of(1)
+        target = loaded.target_of(kind)
         error = None if target is None else log10_error(x, target)[0]
         alive = float((x[..., 3] > loaded.nca.config.alive_threshold).float().mean())
         gif = base64.b64encode(film).decode()

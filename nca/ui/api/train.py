@@ -7,11 +7,12 @@ from typing import Any
 
 from nca.catalog import Catalog, CheckpointRef, Kind
 from nca.checkpoint import WEIGHTS
-from nca.config import TrainConfig
+from nca.config import BadInput, TrainConfig
 from nca.jobs import JobQueue, JobSpec, Target
 from nca.settings import Settings
 from nca.ui.api import values
 
+MOST_PICTURES = 12  # as on the page
 MOST_ITERATIONS: int = TrainConfig.model_json_schema()["properties"]["iterations"]["maximum"]
 
 
@@ -36,8 +37,10 @@ class Training:
         """Queue the training of a cellular automaton that grows an emoji or a picture.
 
         Args:
-            emoji: one emoji; by default the lizard, unless a picture or a checkpoint is given.
-            recipe: quick, growing, persistent, regenerating or another recipe of the page.
+            emoji: one emoji; by default the lizard, unless a picture or a checkpoint is given. Up
+                to 12 with spaces between them train one automaton with a kind for each.
+            recipe: quick, growing, persistent, regenerating or another recipe of the page; zoo is
+                for several emoji.
             size: longest side of the picture, 8 to 128 cells.
             padding: empty cells on each side, 0 to 64.
             iterations: updates of the weights; 0 for the recipe's own number.
@@ -53,16 +56,18 @@ class Training:
             job and key, for the endpoint job; checkpoint, for grow once there are weights.
         """
         data = values.picture(picture, self.settings.limits.upload_bytes)
-        key, symbol = values.key_or_new(key), values.text(emoji, "emoji")[:64]
+        key, symbols = values.key_or_new(key), values.text(emoji, "emoji").split()
+        if len(symbols) > MOST_PICTURES:
+            raise BadInput(f"Please give at most {MOST_PICTURES} emoji.")
         longer = values.whole(iterations, 0, MOST_ITERATIONS, "iterations")
         initial = None
         if checkpoint:
             initial = self.catalog.initial(key, values.checkpoint(checkpoint, self.catalog))
-        if initial and not (data or symbol):
+        if initial and not (data or symbols):
             target = initial.target()
         else:
-            symbol = symbol or "🦎"
-            kind = {"kind": "image"} if data else {"emoji": symbol}
+            symbol, *more = [symbol[:64] for symbol in symbols] or ["🦎"]
+            kind = {"kind": "image"} if data else {"emoji": symbol, "more": more}
             config = {"size": size, "padding": padding} | kind
             target = Target.make(config, data, limits=self.settings.limits, fine=True)
         spec = JobSpec.from_recipe(

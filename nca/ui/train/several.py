@@ -62,7 +62,7 @@ def parse(text: str) -> list[Chosen]:
     if not text:
         return []
     try:
-        chosen = _LIST.validate_json(text)
+        chosen = _LIST.validate_json(str(text))
     except ValidationError:
         raise BadInput("These pictures cannot be read; please choose them again.") from None
     if len(chosen) > MOST:
