@@ -41,6 +41,9 @@ def test_every_kind_is_scored_against_its_own_picture(tmp_path):
     assert isinstance(found, ZooScores)
     first, second = found.kinds
     assert first.growth[8] > -2 and second.growth[8] == -12
+    sent = player_model(load_checkpoint(tmp_path))
+    assert sent["kinds"] == [] and len(set(sent["faces"])) == 2
+    assert all(face.startswith("data:image/png;base64,") for face in sent["faces"])
     assert found.morphs == ((1, 2, -12.0), (2, 1, first.growth[8])) and found.morphed == 1
     assert found.beside == (first.growth[8], -12)
     record(tmp_path, found)
@@ -84,7 +87,7 @@ def test_a_zoo_is_trained_by_one_command(tmp_path):
     with Image.open(folder / POOL) as sheet:  # a row for each kind, the picture first
         assert sheet.size == (8 * 13 - 1, 2 * 13 - 1)
     sent = player_model(saved)
-    assert sent["kinds"] == ["🦎", "🐠"]
+    assert sent["kinds"] == ["🦎", "🐠"] and sent["faces"] == []
     again = nca_from_player(sent).state_dict()
     assert all(torch.equal(value, again[name]) for name, value in saved.nca.state_dict().items())
 

@@ -17,6 +17,7 @@ from nca.config import BadInput, Limits, NCAConfig, checked
 from nca.decoder import Decoder
 from nca.fire import threshold
 from nca.model import NCA
+from nca.target import target_to_png
 from nca.zoo import together
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ def player_model(
         series: a job's id: newer weights of the same series replace those of the running
             automaton; any other model starts from a seed.
 
-    `kinds` names the kinds, where the checkpoint's emoji say what they are.
+    `kinds` names the kinds, where the checkpoint's emoji say what they are; else `faces` holds a
+    picture of each, as a data URL.
 
     `decoder`, where the checkpoint has one, is what the player draws it with; see
     `player_decoder`. `brush` is the eraser's initial radius in cells.
@@ -72,6 +74,7 @@ def player_model(
         "width": min(width, MAX_SIDE),
         "config": config,
         "kinds": [] if isinstance(source, NCA) else source.kind_names,
+        "faces": [] if isinstance(source, NCA) else _faces(source),
         "fire_threshold": threshold(nca.config.fire_rate),
         "weights": base64.b64encode(weights).decode(),
         "decoder": None if isinstance(source, NCA) else player_decoder(source.decoder),
@@ -88,8 +91,30 @@ def player_pair(first: Checkpoint, second: Checkpoint) -> dict[str, Any]:
     side = min(MAX_SIDE, max(*first.size, *second.size) * 16 // 9)  # 72 becomes 128
     title = f"{first.info.title}, {second.info.title}"
     names = [name for each in (first, second) for name in _kind_names(each)]
+    faces = [face for each in (first, second) for face in _faces(each, also_one=True)]
     # Genes of two automata do not mix: each silences the other's network.
-    return player_model(nca, side, title) | {"kinds": names, "crosses": False}
+    return player_model(nca, side, title) | {
+        "kinds": names,
+        "faces": faces,
+        "crosses": False,
+    }
+
+
+def _faces(checkpoint: Checkpoint, also_one: bool = False) -> list[str]:
+    """A picture of each kind as a data URL, an empty text where it has a name; or no such list.
+
+    Args:
+        checkpoint: whose pictures they are.
+        also_one: also of an automaton without kinds.
+    """
+    count = max(1, checkpoint.nca.config.kinds)
+    if count == 1 and not also_one:
+        return []
+    target, named = checkpoint.target, any(_kind_names(checkpoint))
+    if named or target is None:
+        return [""] * count if also_one else []
+    pngs = (target_to_png(one) for one in target.reshape(count, *target.shape[-3:]))
+    return [f"data:image/png;base64,{base64.b64encode(png).decode()}" for png in pngs]
 
 
 def _kind_names(checkpoint: Checkpoint) -> list[str]:

@@ -533,8 +533,11 @@ def test_kinds_are_chosen_planted_painted_and_replayed(opened):
 def test_two_automata_on_one_grid_are_planted_grafted_and_replayed(opened):
     lively = {"laplacian": "nine_point"}
     pair = together(*(zoo_model(NCAConfig(**lively), seed=seed) for seed in (1, 2)))
-    page = opened(player_model(pair, SIZE) | {"kinds": ["", "🐠"], "crosses": False})
-    assert page.locator(".kinds").inner_text().split() == ["1", "🐠"]
+    face = "data:image/png;base64,iVBORw0KGgo="
+    about = {"kinds": ["", "🐠"], "faces": [face, ""], "crosses": False}
+    page = opened(player_model(pair, SIZE) | about)
+    assert page.locator(".kinds").inner_text().split() == ["🐠"]
+    assert page.locator("[data-act='kind:1'] img").get_attribute("src") == face
     assert page.locator(".several").count() == 1 and not page.locator(".crossing").is_visible()
     grown(page, 20)
     page.locator("[data-act='kind:2']").click()

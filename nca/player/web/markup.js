@@ -17,13 +17,15 @@ const tool = (name, label, path) =>
 
 const escaped = (text) => text.replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);
 
-// A button for each kind; `names`: one for each, the last ones those of children.
-export const kindButtons = (names, children) =>
+// A button for each kind; `names`: one for each, the last ones those of children; `faces`: pictures
+// that are shown in place of names.
+export const kindButtons = (names, children, faces = []) =>
   names.map(escaped).map((name, k) => {
     const said = name === String(k + 1) ? "" : `, ${name}`;
     const child = k >= names.length - children ? 'class="child"' : "";
     const label = `Kind ${k + 1}${said}: plant it`;
-    return button(`kind:${k + 1}`, label, name, `${child} aria-pressed="false"`);
+    const shown = faces[k] ? `<img src="${escaped(faces[k])}" alt="">` : name;
+    return button(`kind:${k + 1}`, label, shown, `${child} aria-pressed="false"`);
   }).join("");
 
 // The kinds that can be crossed, as options.

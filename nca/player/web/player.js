@@ -532,7 +532,7 @@ class Player {
     const key = JSON.stringify([names, parents]);
     if (this.namesShown !== key) {
       this.namesShown = key;
-      ui.kinds.innerHTML = kindButtons(names, run.mixes.size);
+      ui.kinds.innerHTML = kindButtons(names, run.mixes.size, this.sent.faces);
       for (const [name, usual] of [["first", "1"], ["second", "2"]]) {
         const select = ui.input(name);
         const chosen = Number(select.value) <= parents && select.value ? select.value : usual;

@@ -372,7 +372,7 @@ export class Run {
       cells: encodeBase64(frame.packed.cells),
       values: encodeBase64(frame.packed.values),
       events,
-      models: Object.fromEntries([...used].map((v) => [v, { ...this.models.get(v).sent, decoder: null }])),
+      models: Object.fromEntries([...used].map((v) => [v, { ...this.models.get(v).sent, decoder: null, faces: [] }])),
     };
   }
 }
