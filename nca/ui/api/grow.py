@@ -57,7 +57,6 @@ class Growing:
             key: the visitor's key, needed for their own checkpoints.
             scale: pixels per cell, 1 to 16; fewer where the GIF would be too large.
             fine: draw it finer than its cells, if it has a decoder; the GIF is larger.
-
             kind: which of its pictures grows, from 1, if it was trained on several.
 
         Returns:
