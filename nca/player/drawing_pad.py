@@ -37,10 +37,11 @@ def markup() -> str:
 
 
 def script() -> str:
-    """What makes it draw: the body of a function of (element, props, trigger).
+    """What makes it draw: the body of a function of (element, props, trigger, watch).
 
     After each stroke `props.value` is the drawing as a data URL, an empty string when nothing is
-    drawn, and trigger("change") is called.
+    drawn, and trigger("change") is called. The function given to watch("value", ...) is to be
+    called when `props.value` was emptied from outside.
     """
     text = (HERE / "train" / "drawing_pad.js").read_text(encoding="utf-8")
     return re.sub(r"^\s*//.*\n|^\s+", "", text, flags=re.MULTILINE)

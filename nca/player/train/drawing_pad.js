@@ -1,5 +1,5 @@
 // The drawing pad: pointer events (mouse, pen, touch) on a transparent canvas of 256 x 256 pixels.
-// The body of a function of (element, props, trigger); see nca/player/drawing_pad.py.
+// The body of a function of (element, props, trigger, watch); see nca/player/drawing_pad.py.
 const canvas = element.querySelector('canvas');
 const pen = canvas.getContext('2d');
 const undo = [];

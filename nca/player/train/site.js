@@ -76,7 +76,7 @@ class Chooser {
       if (!drawing.value) return this.say("Please draw a picture, or choose another.");
       const drawn = pad.querySelector("canvas").getContext("2d").getImageData(0, 0, 256, 256);
       this.choose(async () => drawn, "Drawing", { kind: "image" });
-    });
+    }, () => {}); // nothing else here changes the drawing
     byId("size").onchange = () => this.draw();
     byId("start").onclick = () => this.start();
     row[0].click();
