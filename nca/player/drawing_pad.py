@@ -43,5 +43,5 @@ def script() -> str:
     drawn, and trigger("change") is called. The function given to watch("value", ...) is to be
     called when `props.value` was emptied from outside.
     """
-    text = (HERE / "train" / "drawing_pad.js").read_text(encoding="utf-8")
+    text = (HERE / "drawing_pad.js").read_text(encoding="utf-8")
     return re.sub(r"^\s*//.*\n|^\s+", "", text, flags=re.MULTILINE)

@@ -61,7 +61,7 @@ GOOD = {
     "job": (st.text("0123456789abcdef", min_size=32, max_size=32), KEYS),
     "grow": (
         NAMES, st.integers(0, 12), st.integers(-1, 5),
-        SHAPES, st.integers(-1, 12), KEYS, st.integers(-1, 20), st.booleans(),
+        SHAPES, st.integers(-1, 12), KEYS, st.integers(-1, 20), st.booleans(), st.integers(0, 2),
     ),
     "evaluate": (NAMES.filter(lambda name: "lizard-" not in name), st.just(0), KEYS),
     "list_checkpoints": (st.sampled_from(["here", "hub", "there"]), st.text(max_size=9), KEYS),

@@ -193,7 +193,7 @@ def test_the_address_opens_a_checkpoint(share_visit, hub, trained, garden_server
         {name: (folder / name).read_bytes() for name in ("model.safetensors", "target.png")}
     )
     page = share_visit()
-    page.open("?checkpoint=cy/beetle")
+    page.open("?checkpoint=cy/beetle", tab=None)
     page.grows()
     assert (
         page.page.get_by_role("tab", name="Grow", exact=True).get_attribute("aria-selected")
