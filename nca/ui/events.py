@@ -7,11 +7,14 @@ import html
 import inspect
 import itertools
 import logging
+import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import gradio as gr
 from gradio.context import LocalContext
+from gradio.utils import LRUCache
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nca.config import BadInput
 
@@ -21,6 +24,9 @@ log = logging.getLogger(__name__)
 PLAYING: dict[str, Any] = {"concurrency_limit": 2, "concurrency_id": "playing"}
 LIVES: dict[str, Any] = {"concurrency_limit": 2, "concurrency_id": "lives"}
 NETWORK: dict[str, Any] = {"concurrency_limit": 4, "concurrency_id": "hub"}
+
+ARRIVED = "nca_garden.arrived"  # in an ASGI scope: the number of a request
+VISITS = 1000  # open pages of which `newest` remembers the last call
 
 APOLOGY = "Something went wrong here, and it is not your fault. Nothing is lost; please try again."
 
@@ -67,28 +73,42 @@ def guarded(handler: Callable[..., Any], quiet: bool = False) -> Callable[..., A
     return safely_all if inspect.isgeneratorfunction(handler) else safely
 
 
+class NumberRequests:
+    """ASGI middleware that numbers the requests in the order of their arrival, for `newest`."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app, self.numbers = app, itertools.count()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let `app` respond."""
+        scope[ARRIVED] = next(self.numbers)
+        await self.app(scope, receive, send)
+
+
 def newest(handler: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap a handler: it changes nothing once the same visit has called it again.
 
     Two components that one answer changes call it twice at once, which Gradio's "always_last" does
     not prevent: the browser counts a call only when the server has taken it. Whichever ended last
-    would be shown, also the older one.
+    would be shown, also the older one. Of two calls the one whose request arrived later is newer;
+    on a busy machine its handler may begin before that of the other.
     """
-    calls = itertools.count()
-    newest_call: dict[str | None, int] = {}  # session -> number, while one runs
+    begun = itertools.count()
+    newest_call: LRUCache[str | None, int] = LRUCache(VISITS)  # by session
+    guard = threading.Lock()
 
     @functools.wraps(handler)
     def latest(*values: Any) -> Any:
         request = LocalContext.request.get(None)
         session = request.session_hash if request else None
-        call = newest_call[session] = next(calls)
-        try:
-            answer = handler(*values)
-        finally:
-            superseded = newest_call.get(session) != call
-            if not superseded:
-                del newest_call[session]
-        return gr.skip() if superseded else answer
+        http = request.request if request else None
+        call = http.scope[ARRIVED] if http and ARRIVED in http.scope else next(begun)
+        with guard:
+            if newest_call.get(session, call) > call:
+                return gr.skip()
+            newest_call[session] = call
+        answer = handler(*values)
+        return answer if newest_call.get(session, call) == call else gr.skip()
 
     return latest
 

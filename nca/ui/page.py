@@ -19,7 +19,7 @@ from nca.settings import Settings
 from nca.ui import api, gradio_server, health, link_preview, theme
 from nca.ui.api.grow import moments
 from nca.ui.context import PageContext
-from nca.ui.events import listen
+from nca.ui.events import NumberRequests, listen
 from nca.ui.first_screen import served as first_screen
 from nca.ui.first_screen.served import FirstScreen
 from nca.ui.grow import tab as grow
@@ -110,7 +110,11 @@ def launch_options(settings: Settings, queue: JobQueue) -> dict[str, Any]:
                 *in_browser.routes(),
                 *share.routes(settings),
             ],
-            "middleware": [Middleware(PageCache, edit=preview), Middleware(FirstScreen, first)],
+            "middleware": [
+                Middleware(NumberRequests),
+                Middleware(PageCache, edit=preview),
+                Middleware(FirstScreen, first),
+            ],
             "lifespan": gradio_server.lifespan,
             "exception_handlers": {RequestValidationError: api.refuse_body},
         },

@@ -5,6 +5,7 @@ import io
 import json
 import re
 import secrets
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
@@ -81,6 +82,12 @@ def arguments(draw, name):
     if draw(st.integers(0, 19)) == 0:
         values += draw(st.lists(JUNK, max_size=3))
     return values
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_training_goes_on(attacker: Attacker) -> Iterator[None]:
+    yield
+    attacker.end_trainings()
 
 
 def is_sentence(words: str) -> bool:

@@ -259,7 +259,7 @@ def test_a_hundred_visitors_leave_nothing_behind(attacker: Attacker):
             assert attacker.call("grow", ["kept:" + "0" * 32, 1, 1, "", 0, key]).refusal
 
     visits()
-    attacker.wait_for_trainings()
+    attacker.end_trainings()
     home, process = attacker.server.home, attacker.server.process.pid
     before, kept = memory(process), len(files(home))
     visits()

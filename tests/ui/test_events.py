@@ -1,5 +1,6 @@
 """The page's handlers: of two calls at once, the newer one is shown."""
 
+import asyncio
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -7,12 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 import gradio as gr
 import pytest
 from gradio.context import LocalContext
+from starlette.requests import Request
 
 from nca.config import BadInput
 from nca.jobs import JobQueue
 from nca.settings import Settings
 from nca.ui import build_ui
-from nca.ui.events import newest
+from nca.ui.events import NumberRequests, newest
 
 pytestmark = pytest.mark.quick
 
@@ -43,6 +45,22 @@ def test_an_older_answer_never_replaces_a_newer_one(ends_first):
             answers[name].result(10)
     assert answers["other"].result() == "other" and answers["new"].result() == "new"
     assert answers["old"].result() == gr.skip()
+
+
+def test_the_request_that_arrived_later_is_newer_whichever_begins_first():
+    async def app(scope, receive, send):
+        requests.append(Request(scope))
+
+    requests: list[Request] = []
+    numbered = NumberRequests(app)
+    for _ in range(2):
+        asyncio.run(numbered({"type": "http"}, None, None))
+    handler = newest(str.upper)
+    for request, word, answer in zip(
+        requests[::-1], ("new", "old"), ("NEW", gr.skip()), strict=True
+    ):
+        LocalContext.request.set(gr.Request(request, session_hash="a"))
+        assert handler(word) == answer
 
 
 def test_a_refusal_is_raised_and_forgotten():
