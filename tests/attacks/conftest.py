@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack
 
 import pytest
 
@@ -16,10 +15,7 @@ LIMITS = {"queue_length": 1, "export_frames": 40, "collection_length": 2, "colle
 
 @pytest.fixture(scope="session")
 def attacker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attacker]:
-    with HubServer() as hub, ExitStack() as stack:
-        # Only while it starts: the servers of other tests have the usual limits.
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("HF_ENDPOINT", hub.endpoint)
-            patch.setenv("NCA_GARDEN_LIMITS", json.dumps(LIMITS))
-            running = stack.enter_context(serve(tmp_path_factory.mktemp("attacked")))
-        yield Attacker(running, hub)
+    with HubServer() as hub:
+        variables = {"HF_ENDPOINT": hub.endpoint, "NCA_GARDEN_LIMITS": json.dumps(LIMITS)}
+        with serve(tmp_path_factory.mktemp("attacked"), **variables) as running:
+            yield Attacker(running, hub)

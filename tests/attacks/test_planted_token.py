@@ -18,13 +18,9 @@ BEARER = "planted-" + "bearer" * 4
 @pytest.fixture(scope="module")
 def attacked(tmp_path_factory):
     """A server that has a token of its own, offline."""
-    folder = tmp_path_factory.mktemp("attacked")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HF_TOKEN", "hf_" + "machine" * 5)
-        patch.setenv("HF_HUB_OFFLINE", "1")
-        patch.setenv("NCA_GARDEN_LOG", "json")
-        with serve(folder) as server:
-            yield server
+    variables = {"HF_TOKEN": "hf_" + "machine" * 5, "HF_HUB_OFFLINE": "1", "NCA_GARDEN_LOG": "json"}
+    with serve(tmp_path_factory.mktemp("attacked"), **variables) as server:
+        yield server
 
 
 def ask(url: str, body: bytes | None = None, **headers: str) -> str:

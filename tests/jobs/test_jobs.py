@@ -231,6 +231,7 @@ print(reached)
 """
 
 
+@pytest.mark.long
 def test_killed_at_any_moment_of_saving_everything_still_loads(tmp_path):
     environment = os.environ | {"PYTHONPATH": f"{ROOT}"}
     folder = tmp_path / "jobs" / "one"

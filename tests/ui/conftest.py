@@ -38,13 +38,9 @@ def hub() -> Iterator[HubServer]:
 @pytest.fixture(scope="session")
 def garden_server(hub: HubServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server whose Hub is on loopback; the machine it runs on has a token of its own."""
-    folder = tmp_path_factory.mktemp("garden")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HF_ENDPOINT", hub.endpoint)
-        patch.setenv("HF_TOKEN", MACHINE_TOKEN)
-        patch.setenv("NCA_GARDEN_MCP", "1")
-        with serve(folder) as running:
-            yield running
+    variables = {"HF_ENDPOINT": hub.endpoint, "HF_TOKEN": MACHINE_TOKEN, "NCA_GARDEN_MCP": "1"}
+    with serve(tmp_path_factory.mktemp("garden"), **variables) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

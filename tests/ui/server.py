@@ -35,8 +35,8 @@ class Server:
 
 
 @contextmanager
-def serve(folder: Path, port: int = 0) -> Iterator[Server]:
-    """`python app.py` with its home in `folder`, until the block ends."""
+def serve(folder: Path, port: int = 0, **variables: str) -> Iterator[Server]:
+    """`python app.py` with its home in `folder` and `variables` set, until the block ends."""
     with socket.socket() as free:
         free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         free.bind(("127.0.0.1", port))
@@ -46,6 +46,7 @@ def serve(folder: Path, port: int = 0) -> Iterator[Server]:
         "NCA_GARDEN_HOME": str(home),
         "GRADIO_SERVER_PORT": str(port),
         "GRADIO_TEMP_DIR": str(folder / "cache"),
+        **variables,
     }
     with log.open("ab") as output:
         process = subprocess.Popen(

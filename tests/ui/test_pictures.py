@@ -117,7 +117,7 @@ def huge() -> bytes:
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("width", [pytest.param(1280, marks=pytest.mark.long), 390])
 def test_drawing(visit, width):
     page = visit(width, 844)
     good = page.picture("#target")
