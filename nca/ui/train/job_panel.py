@@ -15,7 +15,6 @@ from nca.jobs import BATCH, HEALING, POOL, PREVIEW, TARGET, JobView, snapshots
 from nca.jobs.check_up import KEPT, check_up_of
 from nca.jobs.spec import FINE, read_json
 from nca.preview import PREVIEW as FILM
-from nca.trainer import log10_loss
 from nca.ui.components import VisitorDropdown
 from nca.ui.context import Updates
 from nca.ui.markup import (
@@ -224,8 +223,6 @@ def status(view: JobView) -> str:
             facts.append(f"{duration(view.seconds_left)} left")
     if view.initial:
         facts.append(f"began with {view.initial}")
-    if view.loss:
-        facts.append(f"log₁₀ loss {loss_plot.number(log10_loss(view.loss))}")
     if view.deleted_at is not None:
         facts.append(f"kept until {time.strftime('%d %B', time.gmtime(view.deleted_at))}")
     return (
