@@ -85,7 +85,7 @@ ZOO_TRAIN = TrainConfig(
 _RECIPES = (
     Recipe(
         "quick",
-        "Grows, keeps and heals soonest: a seed and a damaged state each time, updated by Muon.",
+        "Grows, keeps and heals soonest: a seed and a damaged state in each batch; optimiser Muon.",
         NCAConfig(laplacian="nine_point"),
         TrainConfig(
             iterations=4000,
@@ -136,7 +136,7 @@ _RECIPES = (
     ),
     Recipe(
         "cax",
-        "Judged at a moment that nobody can foresee, in the second half of 128 steps.",
+        "The loss is taken at a random step in the second half of 128.",
         NCAConfig(seed_hidden=False),
         TrainConfig(
             iterations=8192,
@@ -156,7 +156,7 @@ _RECIPES = (
     ),
     Recipe(
         "jax-nca",
-        "Every cell at every step, a deeper and narrower network, judged over the last 8 steps.",
+        "All cells update every step; two hidden layers of 64; mean loss of the last 8 steps.",
         NCAConfig(channels=20, hidden=(64, 64), fire_rate=1.0, out_bias=False),
         TrainConfig(
             iterations=100_000,
@@ -197,7 +197,7 @@ _RECIPES = (
     ),
     Recipe(
         "studying-growth",
-        "32 channels, cells that rarely rest, and seeds for what turned out worst.",
+        "32 channels, a fire rate of 0.8; a seed replaces the worst state after each rollout.",
         NCAConfig(channels=32, fire_rate=0.8),
         TrainConfig(
             iterations=12_000,

@@ -71,7 +71,7 @@ def shelf_html(entries: Sequence[CatalogEntry], chosen: CheckpointRef | str) -> 
     if not entries:
         return (
             '<div class="empty"><strong>Nothing to grow yet</strong>'
-            "Train an automaton on the first tab; it appears here as soon as it has begun.</div>"
+            "Train an automaton on the Train tab; it appears here as soon as it has weights.</div>"
         )
     buttons = []
     for entry in entries:

@@ -3,7 +3,6 @@ import { realGPU } from "./engine-webgl.js";
 import { FineShader } from "./fine-webgl.js";
 import { FinePainter, SCALES } from "./fine.js";
 
-export const PAINTERS = { webgl2: FineShader, cpu: FinePainter };
 const BUDGET_MS = 20; // of one picture on the CPU while it runs
 const LATE = 5; // pictures in a row that take longer, before fewer pixels per cell are drawn
 const RISE_MS = 4000; // between attempts at more

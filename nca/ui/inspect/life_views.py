@@ -97,14 +97,15 @@ def stage(life: Life, t: int, chosen: Sequence[Cell]) -> str:
           Click a cell to follow it.</figcaption>
       </figure>
       <div class="around">
-        <h3>Who lives, who fires</h3>
-        <p>A cell is mature once its alpha is above {config.alive_threshold:g} and growing while
-          only a neighbour's is; at every step a new draw lets the marked cells update, here
-          {config.fire_rate:.0%} of them, and no clock keeps them in time.</p>
+        <h3>Which cells live, which fire</h3>
+        <p>A cell is mature when its alpha is above {config.alive_threshold:g}, and growing when
+          only a neighbour's is. At every step a random part of the cells fires, that is, updates:
+          here {config.fire_rate:.0%}, the fire rate. The marked cells fire at this step, at three
+          rates.</p>
         <div class="row four">{living}{fires}</div>
         <h3>Every channel at this step</h3>
-        <p>Only red, green, blue and alpha are painted; the others are what cells tell each other,
-          red above zero, blue below.</p>
+        <p>Red, green, blue and alpha make the picture; the hidden channels pass information
+          between cells. Red is above zero, blue below.</p>
         <div class="row eight">{channels}</div>
       </div>
     </div>"""
@@ -149,10 +150,10 @@ def traces(life: Life, t: int, chosen: Sequence[Cell]) -> str:
         for number, (name, (row, column)) in enumerate(followed(life, chosen), 1)
     ]
     return section(
-        "What single cells go through",
-        "The same rule runs in all of them: a cell's numbers settle into those of its place once "
-        "its neighbours have, and are shaken up again by damage. Click a name to hide its line, "
-        "double-click it (or hold Shift) to see it alone; click in a chart to go to that step.",
+        "Channels of single cells",
+        "Every cell runs the same rule. Its values settle as the body does, and change again "
+        "after damage. Click a name to hide its line, double-click it (or hold Shift) to see it "
+        "alone; click in a chart to go to that step.",
         line_charts(
             name="traces",
             series=series,
@@ -177,8 +178,8 @@ def strips(life: Life) -> str:
     cut = f"; it is damaged at step {life.damaged_at}" if life.damaged_at else ""
     return section(
         "Hidden channels over time",
-        "What no picture asks for turns into a map that says where head and tail are: watch a "
-        f"channel divide the body long before the body is there{cut}.",
+        "Training does not say what the hidden channels hold. Many come to differ between parts "
+        f"of the body, and so tell a cell where it is{cut}.",
         '<div class="strips" tabindex="0" role="group" aria-label="Channels over time">'
         f'<div class="strip head"><span>step</span><div>{head}</div></div>{rows}</div>',
     )
@@ -214,7 +215,7 @@ def ranges(reaches: Sequence[ChannelRange]) -> str:
         for r in reaches
     )
     return section(
-        "How far the numbers go",
+        "Range of each channel",
         _verdict(reaches),
         f'<table class="ranges"><thead><tr><th>channel</th><th>lowest</th><th></th><th>highest'
         f"</th></tr></thead><tbody>{rows}</tbody></table>",
@@ -239,10 +240,10 @@ def wild(reaches: Sequence[ChannelRange]) -> str:
 def _verdict(reaches: Sequence[ChannelRange]) -> str:
     low, high = min(r.low for r in reaches), max(r.high for r in reaches)
     if wild(reaches):
-        return f"Only training keeps numbers small, and here it does not: red rows leave {HUGE:g}."
+        return f"The channels in red go beyond {HUGE:g}: the automaton may be close to diverging."
     return (
-        f"Over the whole life every number stays between {number(low)} and {number(high)}: "
-        f"nothing holds them there but training. Trouble starts beyond {HUGE:g}."
+        f"Over the whole life every value is between {number(low)} and {number(high)}. Nothing "
+        f"but training limits them; beyond {HUGE:g} the automaton may be close to diverging."
     )
 
 

@@ -31,8 +31,9 @@ def perceived(nca: NCA, target: Tensor) -> str:
     )
     return section(
         "What a cell perceives",
-        "No cell sees the picture: it knows its own values and how those around it rise (red) or "
-        "fall (blue) from left to right and from top to bottom, and that is all.",
+        "The target through each of the filters: a cell's own values, how the values around it "
+        "rise (red) or fall (blue) from left to right and from top to bottom, and, with a "
+        "Laplacian, how its own differ from those. A cell perceives nothing else.",
         f'<div class="row filters">{figures}</div>',
     )
 
@@ -46,9 +47,9 @@ def weights(nca: NCA) -> str:
     )
     total = sum(p.numel() for p in nca.parameters())
     return section(
-        "All that it has learned",
-        f"These {count(total)} numbers are the whole automaton, shared by every cell: a row per "
-        "output, a column per input, red for what excites and blue for what holds back.",
+        "Weights",
+        f"All {count(total)} trained numbers, the same in every cell: a row per output, a column "
+        "per input; red is above zero, blue below.",
         f'<div class="weights">{layers}</div>',
     )
 
@@ -68,9 +69,8 @@ def curves(scores: Scores) -> str:
         )  # fmt: skip
     return section(
         "How it heals",
-        "How far it is from its picture, as log10 of the mean squared error, median of "
-        f"{scores.lives} lives: below the line at {number(HEALED)} damage counts as healed, "
-        "which an automaton that was never damaged in training rarely reaches.",
+        "log10 of the mean squared error against the target, median of "
+        f"{scores.lives} lives. Below the line at {number(HEALED)} damage counts as healed.",
         f'<div class="curves">{shown}</div>',
     )
 
@@ -100,6 +100,6 @@ def healing_map(found: HealingMap) -> str:
 
 def unscored(may: bool) -> str:
     """The text shown while there are no curves."""
-    words = "Nobody has scored this automaton yet: let it be cut in five ways and watch the error."
-    missing = "It came without the picture it was trained on, so there is nothing to compare with."
+    words = "This automaton is not scored yet; scoring damages it in five ways, for some seconds."
+    missing = "This automaton came without its picture, so it cannot be scored."
     return section("How it heals", words if may else missing, "")

@@ -16,7 +16,7 @@ from nca.ui.components import VisitorDropdown
 from nca.ui.markup import arranged, count, picture
 
 NEW = ""
-NEW_CHOICE = ("A new automaton, which knows nothing yet", NEW)
+NEW_CHOICE = ("A new automaton, not trained yet", NEW)
 
 
 @dataclass(frozen=True)
@@ -81,9 +81,8 @@ def initial_html(checkpoint: InitialCheckpoint) -> str:
     png = b"" if target is None else arranged(target_to_png(target))
     image = picture(png, "", "image/png", "checker") if png else ""
     words = (
-        f"has {count(checkpoint.source.iteration)} iterations behind it. Its {nca.channels} "
-        "channels and its network stay as they are; what it has learned is where this training "
-        "begins."
+        f"was trained for {count(checkpoint.source.iteration)} iterations. This training begins "
+        f"with its weights and keeps its architecture, with {nca.channels} channels."
     )
     title = html.escape(checkpoint.source.title)
     return f'<div class="begun">{image}<p class="note"><strong>{title}</strong> {words}</p></div>'

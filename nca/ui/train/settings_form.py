@@ -262,11 +262,11 @@ def seconds(spec: JobSpec, cuda: bool, pace: float | None = None) -> tuple[float
 
 def expected(spec: JobSpec, cuda: bool, pace: float | None = None) -> str:
     """How long a training may take, in words; the arguments are those of `seconds`."""
-    number, time = f"{count(spec.train.iterations)} iterations", between(*seconds(spec, cuda, pace))
+    number, found = f"{count(spec.train.iterations)} iterations", seconds(spec, cuda, pace)
     if pace:
-        return f"{number}, about {time} on this computer, as measured."
+        return f"{number}, {duration(found[0])} on this server, as measured."
     where = "" if cuda and spec.device != "cpu" else " on two processor cores"
-    return f"{number}, roughly {time}{where}."
+    return f"{number}, roughly {between(*found)}{where}."
 
 
 def between(fast: float, slow: float) -> str:

@@ -40,7 +40,7 @@ def build(context: PageContext, selector: gr.Dropdown) -> None:
     with gr.Accordion("Train on a graphics card (ZeroGPU)", open=False, elem_id="zero-gpu"):
         gr.HTML(note(ABOUT))
         with gr.Row():
-            start = gr.Button("Go on on the GPU", size="sm", elem_id="zero-gpu-start")
+            start = gr.Button("Continue on the GPU", size="sm", elem_id="zero-gpu-start")
             end = gr.Button("Back to the CPU", size="sm", elem_id="zero-gpu-end")
         status = gr.HTML("", elem_id="zero-gpu-status")
     handler = Handler(context.queue, context.zero_gpu)
@@ -56,7 +56,7 @@ def build(context: PageContext, selector: gr.Dropdown) -> None:
         trigger_mode="once",
     )
     end.click(
-        lambda: note("The training goes on on the CPU after this part."),
+        lambda: note("After this part the training continues on the CPU."),
         None,
         status,
         cancels=[running],
