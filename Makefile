@@ -15,7 +15,7 @@ test: test-env lint
 
 # What needs no browser, no training and no server, in under a minute.
 quick: .venv/.pytest-installed
-	$(PY) -m pytest -q -n 2 --dist loadfile -m quick
+	$(PY) -m pytest -q -n 2 --dist loadfile -m "quick and not long"
 
 # The wheel, installed into an empty environment.
 package: .venv/.pytest-installed

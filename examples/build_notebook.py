@@ -129,7 +129,7 @@ sheet([*views, cell_kinds_picture(regenerating, life[12], scale=8)], columns=4)"
 steps = [0, 5, 10, 20, 40]
 channels_over_time(life[steps], steps, scale=2)""",
     """\
-from nca.trainer import log10_loss
+from nca.metrics import log10_loss
 
 curves = {"grow": losses, "persist": more, "regenerate": last}
 chart("log10 loss", {name: [(i, log10_loss(v)) for i, v in enumerate(line)]

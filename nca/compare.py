@@ -12,7 +12,7 @@ from typing import Any
 
 from nca.chart import Points
 from nca.checkpoint import Checkpoint, load_checkpoint
-from nca.metrics import Metrics, read_metrics, thinned
+from nca.metrics import Metrics, csv_names, csv_values, read_metrics, thinned
 from nca.scorecard import recorded
 from nca.wording import plain_text
 
@@ -107,11 +107,14 @@ def loss_lines(runs: Sequence[Run]) -> dict[str, Points]:
 
 
 def losses_csv(runs: Sequence[Run]) -> bytes:
-    """The metrics of all runs as one CSV file: the run's name, then the columns of `Metrics`."""
+    """The metrics of all runs as one CSV file: the run's name, then as in `metrics_csv`."""
     text = io.StringIO()
+    names = csv_names(row for run in runs for row in run.rows)
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("run", *Metrics._fields))
-    writer.writerows((run.name, *row) for run in runs for row in run.rows)
+    writer.writerow(("run", *names))
+    for run in runs:
+        for values in map(csv_values, run.rows):
+            writer.writerow((run.name, *values, *[""] * (len(names) - len(values))))
     return text.getvalue().encode()
 
 

@@ -66,7 +66,8 @@ def _title(value: object) -> object:
     return plain_text(value) or "automaton" if isinstance(value, str) else value
 
 
-Title = Annotated[str, BeforeValidator(_title), Field(min_length=1, max_length=80)]
+TITLE_LENGTH = 80  # characters
+Title = Annotated[str, BeforeValidator(_title), Field(min_length=1, max_length=TITLE_LENGTH)]
 
 
 class NCAConfig(_Frozen):
@@ -230,7 +231,7 @@ class TrainConfig(_Frozen):
         return self
 
     def check_kinds(self, kinds: int) -> None:
-        """Refuse, with BadInput, an automaton of so many kinds that cannot be trained like this."""
+        """Raise BadInput if an automaton with this number of kinds cannot be trained like this."""
         if self.train_only == "genes" and not kinds:
             raise BadInput(
                 "This automaton has no genes; please begin with one that has kinds, or leave out "

@@ -8,11 +8,16 @@ import tempfile
 from pathlib import Path
 
 
-def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
+def write_atomic(path: str | os.PathLike[str], data: bytes, mode: int = 0o666) -> None:
     """Replace the file at `path` by `data`, completely or not at all, also across a power cut.
 
     The bytes are written to a temporary file in the same folder, flushed to disk and renamed into
     place. If anything fails, the old file is unchanged and the temporary file is removed.
+
+    Args:
+        path: of the file.
+        data: its new content.
+        mode: its permissions, from the start, less what the process's umask takes away.
 
     Raises:
         OSError: the folder is missing, not writable or full.
@@ -22,7 +27,7 @@ def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
     # A long name is cut, so that it does not become too long for the file system.
     beside = path.with_name(f".{path.name[:64]}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
-        with open(beside, "xb") as file:
+        with open(beside, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

@@ -12,13 +12,13 @@ import io
 import itertools
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 METRICS = "metrics.jsonl"
 METRICS_CSV = "metrics.csv"  # in a finished training's folder and in a checkpoint's zip
-_LEAST_LOSS = 1e-12  # below this, and where it is not finite, a loss is shown as 1e-12
+_LEAST_LOSS = 1e-12
 
 
 class Metrics(NamedTuple):
@@ -43,8 +43,8 @@ class Metrics(NamedTuple):
 
     @property
     def log10_loss(self) -> float:
-        """log10 of the loss, limited so that a perfect or a broken loss can still be plotted."""
-        return log10_limited(self.loss)
+        """`log10_loss` of the loss."""
+        return log10_loss(self.loss)
 
     @classmethod
     def from_values(cls, values: Any) -> Self | None:
@@ -76,8 +76,11 @@ class Metrics(NamedTuple):
 _NUMBERS = Metrics._fields[:5]
 
 
-def log10_limited(loss: float) -> float:
-    """log10 of a loss, of the least that is shown where it is smaller or not finite."""
+def log10_loss(loss: float) -> float:
+    """log10 of a loss, so limited that a perfect or a broken one can still be plotted.
+
+    Of a loss below 1e-12, or one that is not finite, it is -12.
+    """
     usable = math.isfinite(loss) and loss > _LEAST_LOSS
     return math.log10(loss) if usable else math.log10(_LEAST_LOSS)
 
@@ -109,14 +112,13 @@ def parse_line(line: bytes) -> Metrics | None:
 def read_metrics(folder: Path) -> list[Metrics]:
     """The metrics in a training's folder or a checkpoint's, oldest first; empty without any."""
     try:
-        lines = (folder / METRICS).read_bytes().splitlines(True)
-        found = map(parse_line, lines)
+        found = [*map(parse_line, (folder / METRICS).read_bytes().splitlines(True))]
     except OSError:
         try:
             text = (folder / METRICS_CSV).read_text(encoding="utf-8")
-        except (OSError, ValueError):
+            found = [*map(Metrics.from_values, csv.DictReader(io.StringIO(text)))]
+        except (OSError, ValueError, csv.Error):
             return []
-        found = map(Metrics.from_values, csv.DictReader(io.StringIO(text)))
     return [metrics for metrics in found if metrics is not None]
 
 
@@ -127,19 +129,32 @@ def metrics_csv(rows: Iterable[Metrics]) -> bytes:
     """
     text, rows = io.StringIO(), list(rows)
     writer = csv.writer(text, lineterminator="\n")
-    kinds = max((len(row.kinds) for row in rows), default=0)
-    writer.writerow([*_NUMBERS, *map(_column, range(1, kinds + 1))])
-    writer.writerows([*row[:5], *row.kinds] for row in rows)
+    writer.writerow(csv_names(rows))
+    writer.writerows(map(csv_values, rows))
     return text.getvalue().encode()
+
+
+def csv_names(rows: Iterable[Metrics]) -> list[str]:
+    """The names of the columns that `csv_values` fills."""
+    kinds = max((len(row.kinds) for row in rows), default=0)
+    return [*_NUMBERS, *map(_column, range(1, kinds + 1))]
+
+
+def csv_values(row: Metrics) -> list[float | None]:
+    """The values of a line of CSV, the losses of kinds last."""
+    return [*row[:5], *row.kinds]
 
 
 def thinned(rows: list[Metrics], points: int = 300) -> list[tuple[int, float]]:
     """(iteration, log10 loss), oldest first; means of neighbours when there are too many."""
-    shown = min(len(rows), max(1, points))
-    result, start = [], 0
-    for end in (len(rows) * k // shown for k in range(1, shown + 1)):
-        part = rows[start:end]
-        mean = sum(row.log10_loss for row in part) / len(part)
-        result.append((part[-1].iteration, round(mean, 4)))
-        start = end
+    result: list[tuple[int, float]] = []
+    for start, end in parts(len(rows), points):
+        mean = sum(row.log10_loss for row in rows[start:end]) / (end - start)
+        result.append((rows[end - 1].iteration, round(mean, 4)))
     return result
+
+
+def parts(count: int, points: int) -> Iterator[tuple[int, int]]:
+    """Start and end of at most `points` parts, about equally long, of a list of `count`."""
+    shown = min(count, max(1, points))
+    return itertools.pairwise(count * k // shown for k in range(shown + 1)) if shown else iter(())

@@ -17,8 +17,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from nca.config import BadInput, Limits, checked
-from nca.files import own_temp_folder as user_temp_folder
-from nca.files import write_atomic
+from nca.files import own_temp_folder, write_atomic
 from nca.jobs.lock import FileLock, holder
 from nca.jobs.spec import HOME_NAME, default_home, is_disk_full
 from nca.jobs.store import Store
@@ -28,6 +27,7 @@ log = logging.getLogger(__name__)
 
 DATA = Path("/data")  # where a Space has its persistent storage, if any
 PROXIES = ("http", "https", "socks5", "socks5h")
+SECRET_LENGTH = 16  # characters, at least
 PASSING_SECONDS = 2 * 3600.0  # how long the page keeps uploads and downloads
 
 
@@ -51,7 +51,7 @@ class Settings(BaseModel):
 
     home: Path
     checkpoints: Path = Field(default_factory=lambda: shipped_checkpoints())
-    secret: str = Field(min_length=16, repr=False)
+    secret: str = Field(min_length=SECRET_LENGTH, repr=False)
     limits: Limits = Limits()
     space: str | None = None
     lasting: bool = True
@@ -70,6 +70,12 @@ class Settings(BaseModel):
             BadInput: a variable cannot be used, or the home cannot be written; the sentence names
                 the variable to change.
         """
+        secret = environ.get("NCA_GARDEN_SECRET")
+        if secret and len(secret) < SECRET_LENGTH:
+            raise BadInput(
+                f"Please let NCA_GARDEN_SECRET have at least {SECRET_LENGTH} characters, or leave "
+                "it out: then one is made and kept."
+            )
         space, given = environ.get("SPACE_ID") or None, environ.get("NCA_GARDEN_HOME")
         lasting = True
         on_disk = data / HOME_NAME
@@ -82,7 +88,7 @@ class Settings(BaseModel):
         real = space is not None and environ.get("SYSTEM") == "spaces"
         return cls(
             home=home,
-            secret=environ.get("NCA_GARDEN_SECRET") or stored_secret(home),
+            secret=secret or stored_secret(home),
             limits=read_limits(environ),
             space=space,
             lasting=lasting and (space is None or home.is_relative_to(data)),
@@ -118,7 +124,7 @@ def usable_home(environ: Mapping[str, str]) -> tuple[Path, bool]:
     except BadInput:
         if environ.get("NCA_GARDEN_HOME"):
             raise
-    home = user_temp_folder() / "home"
+    home = own_temp_folder() / "home"
     make_home(home)
     log.warning(
         "This user has no home folder that can be written, so trainings are kept in %s and may be "
@@ -156,7 +162,7 @@ def make_home(home: Path) -> None:
         ) from error
 
 
-def own_temp_folder(home: Path, environ: MutableMapping[str, str]) -> None:
+def keep_uploads_in(home: Path, environ: MutableMapping[str, str]) -> None:
     """Make Gradio keep uploads and downloads in the home, unless GRADIO_TEMP_DIR is set.
 
     Gradio's default, /tmp/gradio, is shared by all users of a machine and belongs to the first.
@@ -259,7 +265,8 @@ def stored_secret(home: Path) -> str:
     """
     path = home / "secret"
     try:
-        if secret := path.read_text(encoding="utf-8").strip():
+        secret = path.read_text(encoding="utf-8").strip()
+        if len(secret) >= SECRET_LENGTH:  # a shorter one, cut by a full disk, is replaced
             return secret
     except FileNotFoundError:
         pass
@@ -269,8 +276,7 @@ def stored_secret(home: Path) -> str:
         ) from None
     secret = secrets.token_hex(16)
     try:
-        write_atomic(path, secret.encode())
-        path.chmod(0o600)
+        write_atomic(path, secret.encode(), mode=0o600)
     except OSError as error:
         raise BadInput(
             f"{path} cannot be written ({error.strerror}); please make room there, set "

@@ -25,6 +25,7 @@ from nca.engine import Engine, choose, rollout_while_erasing
 from nca.fire import item_seeds
 from nca.goal import Goal
 from nca.losses import Loss
+from nca.metrics import log10_loss
 from nca.model import NCA
 from nca.optimiser import Optimiser
 from nca.pool import Pool
@@ -41,7 +42,10 @@ DECLINE = 0.4  # how much worse than at their best all of them must be for one
 
 
 class Diverged(RuntimeError):
-    """Training broke down and three rollbacks did not help. The message is for a person."""
+    """Training broke down and three rollbacks did not help. The message is for a person.
+
+    The trainer then holds the last good state.
+    """
 
 
 @dataclass(frozen=True)
@@ -102,9 +106,10 @@ def pick_device(device: str = "auto") -> tuple[torch.device, str | None]:
     Raises:
         BadInput: it is none of these.
     """
+    device = str(device)  # torch.device too
     if device == "mps":
         return torch.device("cpu"), "There is no engine for a Mac's graphics; training on the CPU."
-    if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", str(device)):
+    if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", device):
         raise BadInput("Please let the device be auto, cpu, cuda, or a card such as cuda:0.")
     if device == "cpu" or (device == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu"), None
@@ -483,13 +488,13 @@ class Trainer:
 
     def _roll_back(self) -> str:
         attempt, speed = self.attempt + 1, self._speed
-        if attempt >= ATTEMPTS:
-            raise Diverged(
-                "Training broke down three times, each time a little later with half the learning "
-                "rate. Try a smaller learning rate or fewer steps; the last good state was kept."
-            )
         self.load_state_dict(self._guard)
         self.attempt, self._speed = attempt, speed
+        if attempt >= ATTEMPTS:
+            raise Diverged(
+                "Training broke down again after three rollbacks, each with half the learning "
+                "rate. Try a smaller learning rate or fewer steps; the last good state was kept."
+            )
         return (
             f"Training broke down; going on from iteration {self.iteration} with fresh draws "
             "and half the learning rate."
@@ -534,8 +539,3 @@ def _taking_turns(draw: np.random.Generator, kinds: int, count: int) -> np.ndarr
         return np.ones(count, np.int64)
     rounds = [draw.permutation(kinds) for _ in range(-(-count // kinds))]
     return np.concatenate(rounds)[:count] + 1
-
-
-def log10_loss(loss: float) -> float:
-    """log10 of the loss, limited so that a perfect or a broken loss can still be plotted."""
-    return math.log10(loss) if math.isfinite(loss) and loss > 1e-12 else -12.0

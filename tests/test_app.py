@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from nca.config import BadInput
-from nca.settings import PASSING_SECONDS, check_proxies, own_temp_folder
+from nca.settings import PASSING_SECONDS, check_proxies, keep_uploads_in
 
 ROOT = Path(__file__).parents[1]
 PLAIN = {k: v for k, v in os.environ.items() if not k.startswith(("NCA_", "GRADIO_"))}
@@ -47,17 +47,17 @@ def test_proxies_that_can_be_used():
 
 def test_the_temp_folder_is_ours_unless_one_is_given(tmp_path):
     environ = {"GRADIO_TEMP_DIR": "/somewhere"}
-    own_temp_folder(tmp_path, environ)
+    keep_uploads_in(tmp_path, environ)
     assert environ == {"GRADIO_TEMP_DIR": "/somewhere"} and not any(tmp_path.iterdir())
     environ = {}
-    own_temp_folder(tmp_path, environ)
+    keep_uploads_in(tmp_path, environ)
     folder = Path(environ["GRADIO_TEMP_DIR"])
     assert folder.is_relative_to(tmp_path)
     for name, age in (("old", PASSING_SECONDS + 60), ("new", 60)):
         (folder / name).mkdir()
         (folder / name / "film.gif").touch()
         os.utime(folder / name, (time.time() - age, time.time() - age))
-    own_temp_folder(tmp_path, {})
+    keep_uploads_in(tmp_path, {})
     assert [path.name for path in folder.iterdir()] == ["new"]
 
 

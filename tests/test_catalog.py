@@ -82,6 +82,13 @@ def test_an_upload_opens_for_its_owner_alone(catalog, tmp_path):
     assert catalog.fetched(ANN) == []
 
 
+def test_what_another_upload_has_just_deleted_is_no_full_disk(catalog, tmp_path):
+    data = zip_checkpoint(tmp_path / "shipped/zebra")
+    catalog.collection.root.mkdir()
+    (catalog.collection.root / ".new-0").symlink_to("gone")  # listed, and not there
+    assert catalog.upload(ANN, data) in [entry.ref for entry in catalog.fetched(ANN)]
+
+
 def test_the_shipped_index_names_every_shipped_checkpoint():
     root = Settings.model_fields["checkpoints"].get_default(call_default_factory=True)
     order = json.loads((root / "index.json").read_text())["order"]

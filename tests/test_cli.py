@@ -4,6 +4,7 @@ import io
 import json
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -152,12 +153,18 @@ def test_grow_shows_the_damage_at_its_step(trained, tmp_path):
         ("grow {trained} --steps 100000 --out {tmp}/a.gif", "frames"),
         ("grow {trained} --damage axe@3 --out {tmp}/a.gif", "half-left"),
         ("grow {trained} --damage half-left@999 --out {tmp}/a.gif", "SHAPE@STEP"),
+        ("grow {trained} --damage half-left@" + "0" * 5000 + " --out {tmp}/a.gif", "SHAPE@STEP"),
+        ("train --emoji 🦎 --out {shipped}", "holds a checkpoint, which training there would"),
     ],
 )
 def test_bad_input_is_one_sentence(arguments, sentence, trained, tmp_path, capsys):
     (tmp_path / "file").touch()
-    words = arguments.format(tmp=tmp_path, trained=trained).split()
+    shutil.copytree(ROOT / "checkpoints/lizard-growing", shipped := tmp_path / "lizard")
+    before = {path.name: path.read_bytes() for path in shipped.iterdir()}
+    words = arguments.format(tmp=tmp_path, trained=trained, shipped=shipped).split()
     assert main(words) == 2
+    (shipped / "worker.lock").unlink(missing_ok=True)
+    assert {path.name: path.read_bytes() for path in shipped.iterdir()} == before
     said = capsys.readouterr().err.strip().splitlines()[-1]
     assert sentence.format(tmp=tmp_path) in said and said.endswith(".")
     assert not (tmp_path / "x").exists() and not (tmp_path / "a.gif").exists()

@@ -43,6 +43,17 @@ def test_without_a_home_folder_it_is_in_the_temp_folder(monkeypatch, tmp_path, c
         Settings.from_environment(os.environ | {"NCA_GARDEN_HOME": "/proc/nobody/x"})
 
 
+def test_a_secret_that_is_too_short_is_not_shown(tmp_path):
+    home = {"NCA_GARDEN_HOME": str(tmp_path)}
+    with pytest.raises(BadInput, match="at least 16 characters") as refusal:
+        Settings.from_environment(home | {"NCA_GARDEN_SECRET": "too-short"})
+    assert "too-short" not in str(refusal.value)
+    (tmp_path / "secret").write_text("0123")  # cut by a full disk
+    made = Settings.from_environment(home).secret
+    assert len(made) == 32 and made == Settings.from_environment(home).secret
+    assert (tmp_path / "secret").stat().st_mode & 0o077 == 0 or os.name == "nt"
+
+
 def test_the_temp_folder_is_not_somebody_elses(monkeypatch, tmp_path):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     ours = own_temp_folder()

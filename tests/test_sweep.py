@@ -4,14 +4,18 @@ import csv
 import re
 
 import pytest
+import torch
 from PIL import Image
 
+from nca.checkpoint import save_checkpoint
 from nca.cli import main
-from nca.config import TargetConfig
+from nca.config import NCAConfig, TargetConfig
 from nca.jobs.progress import read_result
 from nca.jobs.spec import Target
 from nca.jobs.sweep import plan
+from nca.jobs.sweep_results import look_at, sheet
 from nca.metrics import read_metrics
+from nca.model import NCA
 
 TINY = (
     "--size 10 --padding 3 --iterations 3 --set hidden=[8] --set channels=6 --set batch=3 "
@@ -30,7 +34,9 @@ def test_a_sweep_trains_all_and_goes_on(tmp_path, capsys):
     with (out / "sweep.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["training"] for row in rows] == names and float(rows[0]["healed"]) < 0
-    assert (out / "losses.csv").read_text().count("\n") == 1 + 2 * 3
+    lines = (out / "losses.csv").read_text().splitlines()
+    assert lines[0] == "run,iteration,loss,learning_rate,iterations_per_second,seconds"
+    assert len(lines) == 1 + 2 * 3 and all(line.count(",") == 5 for line in lines)
     with Image.open(out / "sheet.png") as sheet:
         assert sheet.size == (2 * 312, 120)
 
@@ -47,6 +53,18 @@ def test_a_sweep_trains_all_and_goes_on(tmp_path, capsys):
     # With other settings the finished ones would not be what the table says.
     assert main([*command, "--set", "channels=7"]) == 2
     assert "other settings" in capsys.readouterr().err
+
+
+def test_an_automaton_of_several_kinds_is_looked_at_kind_by_kind(tmp_path):
+    nca = NCA(NCAConfig(channels=6, hidden=(4,), kinds=2))
+    pictures = torch.zeros(2, 8, 8, 4)
+    pictures[1, 2:6, 2:6] = 1
+    save_checkpoint(tmp_path / "zoo", nca, target=pictures, preview=False)
+    found = look_at(tmp_path / "zoo", "zoo")
+    assert found.states.shape == (3, 8, 8, 4) and torch.equal(found.states[0], pictures[0])
+    grown = nca.grow(nca.seed(2, 8, (1, 2)), 200, seed=0)[..., :4]
+    assert found.grown == pytest.approx(float((grown - pictures).square().mean().log10()))
+    assert sheet([found]).size == (312, 120)
 
 
 def test_every_target_setting_and_seed_has_a_name_of_its_own(tmp_path):

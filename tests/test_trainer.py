@@ -13,10 +13,11 @@ from nca.config import BadInput, NCAConfig, TrainConfig
 from nca.engine import rollout
 from nca.fire import item_seeds
 from nca.goal import Goal
+from nca.metrics import log10_loss
 from nca.pool import Pool
 from nca.recipes import RECIPES, recipe
 from nca.resume import load_resume, save_resume
-from nca.trainer import Diverged, Trainer, log10_loss, pick_device
+from nca.trainer import Diverged, Trainer, pick_device
 
 TINY = NCAConfig(channels=6, hidden=(16,))
 QUICK = dict(batch=4, pool_size=12, steps_min=8, steps_max=12, iterations=20)
@@ -39,7 +40,7 @@ def weights(t):
 
 
 def test_a_device_that_is_not_here_is_replaced_with_a_sentence():
-    assert pick_device("cpu") == (torch.device("cpu"), None)
+    assert pick_device("cpu") == pick_device(torch.device("cpu")) == (torch.device("cpu"), None)
     for device in ("mps", *([] if torch.cuda.is_available() else ["cuda", "cuda:3"])):
         device, sentence = pick_device(device)
         assert device == torch.device("cpu") and sentence.endswith("training on the CPU.")
@@ -437,9 +438,11 @@ def test_three_rollbacks_then_a_plain_message():
     for _ in range(3):
         break_it()
         assert "broke down" in t.train_step().message
+    good = weights(t)
     break_it()
     with pytest.raises(Diverged, match="smaller learning rate"):
         t.train_step()
+    assert all(torch.equal(value, good[name]) for name, value in weights(t).items())
 
 
 def test_a_dead_pool_is_a_collapse():

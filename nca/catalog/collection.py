@@ -12,6 +12,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,7 +105,8 @@ class Collection:
 
     def forget(self, key: str) -> None:
         """Delete all that a visitor keeps here."""
-        shutil.rmtree(self.root / self._owner(key), ignore_errors=True)
+        with self._guard:
+            shutil.rmtree(self.root / self._owner(key), ignore_errors=True)
 
     # ------------------------------------------------------------------ within
 
@@ -148,8 +150,9 @@ class Collection:
         """Delete what is too old, and the oldest beyond the limits on number and bytes."""
         now, entries = time.time(), []
         for path in self.root.glob(".new-*"):  # left by a server that was killed
-            if now - path.stat().st_mtime > 3600:
-                shutil.rmtree(path, ignore_errors=True)
+            with suppress(FileNotFoundError):  # another thread has just deleted its own
+                if now - path.stat().st_mtime > 3600:
+                    shutil.rmtree(path, ignore_errors=True)
         for folder in self.root.glob("[0-9a-f]*"):
             known = self._entries(folder.name)
             mine = known[: self.limits.collection_length] if folder.name == owner else known

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,7 @@ def _damage(text: str, steps: int) -> tuple[int, str]:
     from nca.damage_shapes import check_shape
 
     shape, at, step = text.partition("@")
-    if not at or not (step.isascii() and step.isdecimal()) or int(step[:20]) > steps:
+    if not at or not re.fullmatch("[0-9]{1,7}", step) or int(step) > steps:
         raise BadInput(f"Please write --damage as SHAPE@STEP, at most {steps}; not {text!r}.")
     check_shape(shape)
     return int(step), shape

@@ -47,7 +47,7 @@ def add_options(train: Any, places: Sequence[str] = ("here", "jobs")) -> None:
 
 
 def check_options(options: argparse.Namespace) -> None:
-    """BadInput when the options for Jobs cannot be meant."""
+    """Raise BadInput when an option for Jobs is out of range."""
     if not 0.05 <= options.hours <= HOURS:
         raise BadInput(f"Please choose --hours from 0.05 to {HOURS:g}.")
     if options.spend is not None and not (math.isfinite(options.spend) and options.spend >= 0):
@@ -135,4 +135,8 @@ def _agree(offer: Offer, spend: float | None, say: Callable[..., object]) -> boo
             f"{offer} Please agree with --spend {offer.dollars:.2f}; nothing was started."
         )
     say(str(offer), file=sys.stderr)
-    return input(f"Start it for at most ${offer.dollars:.2f}? [y/N] ").strip().lower() == "y"
+    try:
+        answer = input(f"Start it for at most ${offer.dollars:.2f}? [y/N] ")
+    except EOFError:  # Ctrl-D
+        return False
+    return answer.strip().lower() == "y"

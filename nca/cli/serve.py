@@ -51,13 +51,13 @@ def serve(host: str | None = None, port: int | None = None, browser: bool = Fals
 
     from nca.jobs import JobQueue, executor_named, warm_up
     from nca.logs import set_up_logging
-    from nca.settings import Settings, check_proxies, keep_compiled, own_temp_folder
+    from nca.settings import Settings, check_proxies, keep_compiled, keep_uploads_in
 
     set_up_logging()
     check_proxies(os.environ)
     settings = Settings.from_environment()
     keep_compiled(settings, os.environ)
-    own_temp_folder(settings.home, os.environ)
+    keep_uploads_in(settings.home, os.environ)
     from nca.ui import build_ui, launch_options  # Gradio reads the environment when it is imported
 
     torch.set_num_threads(1)  # trainings run in their own processes; the page must stay responsive

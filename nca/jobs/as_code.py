@@ -48,8 +48,10 @@ def as_python(spec: JobSpec) -> str:
     """
     drawn = bool(spec.target.emoji)
     made = spec.target.model_dump(exclude_defaults=True)
-    names = ["NCAConfig", *(["TargetConfig"] if drawn else []), "TrainConfig", "Trainer"]
-    names += [*(["load_checkpoint"] if spec.initial else []), "save_checkpoint"]
+    public = spec.initial is not None and spec.initial.repo is not None
+    names = ["NCA"] if public else []
+    names += ["NCAConfig", *(["TargetConfig"] if drawn else []), "TrainConfig", "Trainer"]
+    names += [*(["load_checkpoint"] if spec.initial and not public else []), "save_checkpoint"]
     lines = [
         f"from nca import {', '.join(names)}",
         f"from nca.target import {'make_target' if drawn else 'target_from_png'}",
@@ -64,8 +66,11 @@ def as_python(spec: JobSpec) -> str:
         lines.append(f"target = target_from_png({PICTURE!r}{kinds})  # in the checkpoint's zip")
     initial = ""
     if spec.initial is not None:
-        lines.append(f"# It began with {_comment(spec.initial.title)}; name its folder here.")
-        lines.append(f"first = load_checkpoint({_initial_name(spec)!r}).nca")
+        began, name = f"# It began with {_comment(spec.initial.title)}", _initial_name(spec)
+        if public:
+            lines += [f"{began}.", f"first = NCA.from_pretrained({name!r})"]
+        else:
+            lines += [f"{began}; name its folder here.", f"first = load_checkpoint({name!r}).nca"]
         initial = ", initial=first"
     lines += [
         f"trainer = Trainer(nca, train, target, {spec.device!r}, seed={spec.seed}{initial})",

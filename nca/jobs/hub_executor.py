@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,7 +12,9 @@ from nca.config import BadInput
 from nca.hub import Hub
 from nca.jobs.hub_job import HubTraining
 from nca.jobs.progress import Result, write_result
-from nca.jobs.spec import TARGET, Exit, read_initial, read_spec
+from nca.jobs.spec import TARGET, Exit, is_disk_full, read_initial, read_spec
+
+log = logging.getLogger(__name__)
 
 DEVICE = "jobs"
 
@@ -84,3 +87,6 @@ class HubRunning:
             self._code = int(Exit.FINISHED if done else Exit.PAUSED)
         except BadInput as problem:
             write_result(folder, Result(outcome="failed", message=str(problem)))
+        except OSError as problem:  # of the folder here; what was trained is on the Hub
+            log.warning("The files of a job could not be written: %s", problem)
+            self._code = int(Exit.DISK_FULL if is_disk_full(problem) else Exit.FAILED)

@@ -277,12 +277,14 @@ class JobQueue:
         A worker that is running writes it with its next save. Snapshots keep theirs.
         """
         self._check_lead()
-        row = self._owned(key, job_id)
-        folder = self._supervisor.folders / row.id
-        spec = checked(JobSpec, read_spec(folder).model_dump() | {"title": title})
         with explained():
-            write_atomic(folder / SPEC, spec.model_dump_json(indent=1).encode())
-            self._store.update(row.id, title=spec.title)
+            # Together, or a `resume` in between would lose its number of iterations.
+            with self._store.transaction():
+                row = self._owned(key, job_id)
+                folder = self._supervisor.folders / row.id
+                spec = checked(JobSpec, read_spec(folder).model_dump() | {"title": title})
+                write_atomic(folder / SPEC, spec.model_dump_json(indent=1).encode())
+                self._store.update(row.id, title=spec.title)
             lock = FileLock(folder / LOCK)
             if row.state not in ACTIVE and lock.acquire():
                 from nca.checkpoint import retitle  # torch takes seconds to import
@@ -303,7 +305,8 @@ class JobQueue:
             self._store.update(row.id, requested="delete")
         except sqlite3.Error as error:
             if not is_disk_full(error):
-                raise
+                with explained():
+                    raise
             self._supervisor.end_worker(row.id)
             shutil.rmtree(self._supervisor.folders / row.id, ignore_errors=True)
             with explained():

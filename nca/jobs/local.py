@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from nca.checkpoint import WEIGHTS
 from nca.config import BadInput
 from nca.files import write_atomic
 from nca.jobs.lock import FileLock, LocksUnsupported
@@ -27,8 +28,9 @@ from nca.jobs.spec import (
     state_folder,
 )
 from nca.jobs.training import Training
+from nca.metrics import log10_loss
 from nca.sharpen import SharpenReport
-from nca.trainer import Diverged, IterationReport, log10_loss
+from nca.trainer import Diverged, IterationReport
 
 FITTING = "Fitting the decoder"
 
@@ -120,11 +122,18 @@ def prepare(
         picture: its fine picture, if that is an upload or a drawing.
 
     Raises:
-        BadInput: the folder holds a training with other settings.
+        BadInput: the folder holds a training with other settings, or a checkpoint that cannot be
+            trained further there.
     """
     if (folder / RESUME).exists() and not _continues(folder, spec, initial):
         raise BadInput(
             f"{folder} holds a training with other settings; repeat those, or choose another --out."
+        )
+    trained_here = any((folder / name).exists() for name in (SPEC, RESUME))
+    if (folder / WEIGHTS).exists() and not trained_here:
+        raise BadInput(
+            f"{folder} holds a checkpoint, which training there would replace; please choose "
+            "another --out."
         )
     write_atomic(folder / SPEC, spec.model_dump_json(indent=2).encode())
     write_atomic(folder / TARGET, png)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
 import threading
@@ -10,7 +9,7 @@ from array import array
 from pathlib import Path
 
 from nca.files import write_atomic
-from nca.metrics import Metrics, log10_limited, parse_line
+from nca.metrics import Metrics, log10_loss, parse_line, parts
 
 LINES = 20_000  # a longer training writes every n-th iteration
 
@@ -83,25 +82,20 @@ class MetricsReader:
         """(iteration, log10 loss), oldest first; means of neighbours when there are too many."""
         with self._guard:
             self._catch_up()
-            n = len(self._iterations)
-            shown = min(n, max(1, points))
-            result, start = [], 0
-            for end in (n * k // shown for k in range(1, shown + 1)):
+            result: list[tuple[int, float]] = []
+            for start, end in parts(len(self._iterations), points):
                 mean = sum(self._losses[start:end]) / (end - start)
                 result.append((self._iterations[end - 1], round(mean, 4)))
-                start = end
             return result
 
     def read_kinds(self, points: int = 60) -> list[list[tuple[int, float]]]:
         """The same of every kind's own loss; empty where there are no kinds."""
         with self._guard:
             self._catch_up()
-            n, result = len(self._iterations), []
-            shown = min(n, max(1, points))
-            ends = [n * k // shown for k in range(1, shown + 1)]
+            result: list[list[tuple[int, float]]] = []
             for losses in self._kinds:
-                line = []
-                for start, end in itertools.pairwise((0, *ends)):
+                line: list[tuple[int, float]] = []
+                for start, end in parts(len(self._iterations), points):
                     known = [loss for loss in losses[start:end] if not math.isnan(loss)]
                     if known:
                         mean = round(sum(known) / len(known), 4)
@@ -133,4 +127,4 @@ class MetricsReader:
             before = len(self._losses) - 1
             self._kinds = [array("f", [math.nan]) * before for _ in losses]
         for line, loss in zip(self._kinds, losses, strict=True):
-            line.append(math.nan if loss is None else log10_limited(loss))
+            line.append(math.nan if loss is None else log10_loss(loss))

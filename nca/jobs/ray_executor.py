@@ -87,7 +87,11 @@ class RayTraining:
         until = time.monotonic() + 1  # `holder` takes it for a moment
         if not self._lock.acquire(lambda: time.monotonic() > until):
             raise OSError("another process uses the folder")
-        self._stream = remote.remote(read_files(folder), device, flag)
+        try:
+            self._stream = remote.remote(read_files(folder), device, flag)
+        except BaseException:
+            self._lock.release()
+            raise
         self._thread = threading.Thread(target=self._follow, name="ray", daemon=True)
         self._thread.start()
 

@@ -20,6 +20,7 @@ import platformdirs
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from nca.config import (
+    TITLE_LENGTH,
     BadInput,
     InitialSource,
     Limits,
@@ -105,7 +106,7 @@ class Target:
         Args:
             config: size, padding, and the emoji where there is no picture.
             picture: bytes, a path or a drawing, see `nca.target.image_target`; or a list of such.
-            title: the emoji, or "Picture", when None.
+            title: the emoji, or "Picture", when None or empty; cut if it is too long.
             limits: of uploads.
             fine: also make the fine picture of `picture`, for the training's decoder.
 
@@ -126,7 +127,8 @@ class Target:
         target = make_target(config, picture, limits)
         emoji = "".join((config.emoji or "", *config.more))
         count = len(target) if target.ndim == 4 else 1
-        return cls(config, target_to_png(target), title or emoji or "Picture", count, kept)
+        title = (title or emoji or "Picture")[:TITLE_LENGTH]
+        return cls(config, target_to_png(target), title, count, kept)
 
 
 class JobSpec(BaseModel):

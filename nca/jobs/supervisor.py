@@ -34,7 +34,7 @@ STUCK_SECONDS = IDLE + 30.0  # a thread that has not polled for so long hangs
 ORPHAN_SECONDS = 3.0  # how long a dead server's worker may go on saving
 START_SECONDS = 300.0  # how long a worker may take to start before its turn counts anyway
 STEADY_SECONDS = 600.0  # a crash after so long does not repeat the one before
-BUSY_LIMIT = 5  # starts in a row that find another process in the job's folder
+BUSY_LIMIT = 5  # starts in a row that find another process in the folder, or lose their machine
 ONCE_MORE = "The training process ended unexpectedly; it goes on from the last snapshot."
 TAKEN = "Another process keeps this training's folder in use; end that process, then press Resume."
 LOST = "The machine that it trained on was lost; it goes on from the last snapshot."
@@ -86,7 +86,7 @@ class Supervisor:
         self._children: dict[str, _Child] = {}  # by job
         self._lent: set[str] = set()  # jobs that somebody else trains for now, see `lend`
         self._orphans: dict[str, float] = {}  # by job: when the wait for its worker began
-        self._busy: dict[str, int] = {}  # by job: starts in a row that ended with Exit.BUSY
+        self._busy: dict[str, int] = {}  # by job: starts in a row that ended BUSY or LOST
         self._new_in_a_row: Counter[str] = Counter()  # by device: turns that new jobs had
         self._wake, self._closing = threading.Event(), threading.Event()
         self._looked = time.monotonic()  # when the thread last polled
@@ -165,8 +165,8 @@ class Supervisor:
     def _hand_over(self, job: str) -> bool:
         """Whether nothing of ours trains a lent job any more; a worker is asked to end."""
         with self._store.guard:
-            row = self._store.row(job)
-            if row.state not in ACTIVE or row.requested in ("stop", "delete"):
+            row = self._store.get(job)  # none if it was deleted while this waited
+            if row is None or row.state not in ACTIVE or row.requested in ("stop", "delete"):
                 raise BadInput("This training does not run; please resume it first.")
             if job in self._children or not self._is_free(row):
                 if row.requested is None:
@@ -281,7 +281,8 @@ class Supervisor:
         result = read_result(self.folders / row.id)
         outcome, message = (result.outcome, result.message) if result else (None, None)
         again = code in (Exit.BUSY, Exit.LOST)
-        busy = self._busy.pop(row.id, 0) + 1 if again else 0
+        before = 0 if code is None else self._busy.pop(row.id, 0)
+        busy = before + 1 if again else 0
         if row.requested == "delete":
             return
         if outcome == "finished":

@@ -15,10 +15,9 @@ from torch import Tensor
 from nca.chart import INK, PAPER
 from nca.checkpoint import Checkpoint, load_checkpoint
 from nca.damage_shapes import damage
-from nca.metrics import read_metrics
+from nca.metrics import log10_loss, read_metrics
 from nca.picture import MOST_SCALE
 from nca.render import image
-from nca.trainer import log10_loss
 
 STEPS = 200  # it grows for so long, and heals for so long from losing its left half
 LIVES = 4
@@ -36,9 +35,10 @@ class SweepResult:
         iteration: updates done.
         seconds: of training; None if unknown.
         loss: log10, mean of the last iterations; None if no metrics were kept.
-        grown: log10 RGBA error at step 200, mean over four lives.
+        grown: log10 RGBA error at step 200, mean over four lives, or over one life of each kind.
         healed: the same 200 steps after the left half was erased.
-        states: target, grown and healed, [3, H, W, 4]; finer than the cells if it has a decoder.
+        states: target, grown and healed, [3, H, W, 4], of the first kind where there are several;
+            finer than the cells if it has a decoder.
     """
 
     name: str
@@ -56,7 +56,9 @@ def look_at(folder: Path, name: str) -> SweepResult:
     checkpoint, rows = load_checkpoint(folder), read_metrics(folder)
     nca, target = checkpoint.nca, checkpoint.target
     assert target is not None  # a training's folder has one
-    grown = nca.grow(nca.seed(LIVES, checkpoint.size), STEPS, seed=0)
+    count = nca.config.kinds or LIVES
+    kinds = range(1, count + 1) if nca.config.kinds else 1
+    grown = nca.grow(nca.seed(count, checkpoint.size, kinds), STEPS, seed=0)
     healed = nca.grow(damage(grown, "half-left"), STEPS, seed=0, t0=STEPS)
     last = [row.log10_loss for row in rows[-_LAST:]]
     errors = [log10_loss(float((x[..., :4] - target).square().mean())) for x in (grown, healed)]
@@ -73,7 +75,7 @@ def look_at(folder: Path, name: str) -> SweepResult:
 
 def _drawn(checkpoint: Checkpoint, x: Tensor) -> Tensor:
     """The target and states [N, H, W, C] as pictures, [1 + N, h, w, 4], fine where they can be."""
-    target, scale = checkpoint.target, 1
+    target, scale = checkpoint.target_of(1), 1
     if checkpoint.decoder is not None and checkpoint.picture_png is not None:
         scale = min(MOST_SCALE, 2 * -(-_SIDE // max(checkpoint.size)))
         target = checkpoint.picture_at(scale)

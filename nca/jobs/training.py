@@ -47,7 +47,7 @@ from nca.jobs.spec import (
     snapshots,
 )
 from nca.jobs.threads import thread_count
-from nca.metrics import METRICS_CSV, Metrics, metrics_csv, read_metrics
+from nca.metrics import METRICS_CSV, Metrics, log10_loss, metrics_csv, read_metrics
 from nca.model import NCA
 from nca.render import (
     before_after,
@@ -58,11 +58,12 @@ from nca.render import (
     save_webp,
     side_by_side,
     small_webp,
+    to_rgba8,
 )
 from nca.resume import load_resume, save_resume
 from nca.sharpen import SCALE, Sharpener, SharpenReport
 from nca.target import target_from_png
-from nca.trainer import IterationReport, Trainer, log10_loss, pick_device
+from nca.trainer import IterationReport, Trainer, pick_device
 
 SNAPSHOT_LIMIT = 40
 SNAPSHOT_PICTURE_BYTES = 64_000  # of one picture, so that 80 of them take 5 MB at most
@@ -248,7 +249,7 @@ class Training:
             return False
         if self.check_up is None:  # this takes seconds; after Stop it would only delay the end
             self._grow()
-            # The second time to its end, or a run that is always stopped would never get there.
+            # Not stopped the second time, or a training that is always stopped would never finish.
             stop = (lambda: False) if again else self.stop
             self.check_up = check_up(self.trainer.nca, self.trainer.target, stop)
             self._save(preview=True)
@@ -440,20 +441,20 @@ class Training:
         Returns:
             The last state; None when `stop` ended it early, and nothing was written.
         """
-        frames = []
+        fine, frames = self.sharpened, []
+        size = x.shape[1:3] if fine else _tiles(x).shape[:2]
+        scale = preview_scale((size[0], size[1]), most=8)
         for t in range(t0, t0 + steps, PREVIEW_EVERY):
-            frames.append(x.cpu())
+            # Drawn at once: the states of many kinds on a large grid would take gigabytes.
+            frame = x.cpu()
+            frames.append(to_rgba8(fine.draw(frame, scale)[0] if fine else _tiles(frame)))
             x = self.trainer.nca.grow(x, PREVIEW_EVERY, seed=1, t0=t)
             if self.stop():
                 return None
-        if self.sharpened is None:
-            shown = [side_by_side(frame[..., :4]) for frame in frames]
-            scale = preview_scale((shown[0].shape[0], shown[0].shape[1]), most=8)
-            save_webp(torch.stack(shown), self.folder / name, fps=20, scale=scale)
+        if fine:
+            write_atomic(self.folder / name, small_webp(frames, fps=20))
         else:
-            scale = preview_scale((x.shape[1], x.shape[2]), most=8)
-            drawn = small_webp(self.sharpened.draw(torch.cat(frames), scale), fps=20)
-            write_atomic(self.folder / name, drawn)
+            save_webp(frames, self.folder / name, fps=20, scale=scale)
         return x
 
     @torch.no_grad()
@@ -469,6 +470,11 @@ class Training:
     def _seeds(self) -> torch.Tensor:
         """A seed of each kind, [K, H, W, C]."""
         return self.trainer.goal.seeds(self.trainer.nca)
+
+
+def _tiles(x: torch.Tensor) -> torch.Tensor:
+    """The RGBA of states [K, H, W, C] side by side."""
+    return side_by_side(x[..., :4])
 
 
 def _kind_losses(report: IterationReport, kinds: int) -> tuple[float | None, ...]:

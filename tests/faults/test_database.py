@@ -123,6 +123,8 @@ def test_a_database_that_another_program_locks_for_a_while(open_queue, tmp_path)
     other.execute("BEGIN EXCLUSIVE")
     with pytest.raises(BadInput, match="busy"):
         queue.submit(key, tiny_spec(2), tiny_png())
+    with pytest.raises(BadInput, match="busy"):
+        queue.delete(key, job)
     assert len(list((tmp_path / "jobs").glob("[0-9a-f]*"))) == 1
     other.execute("ROLLBACK")
     other.close()

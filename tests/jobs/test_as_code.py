@@ -59,6 +59,11 @@ def test_an_initial_checkpoint_is_named_if_it_is_public(public):
     source = InitialSource(title="Old\nlizard", iteration=70, **shown)
     job = spec().model_copy(update={"initial": source})
     name = f"ann/lizard@{'a' * 40}" if public else "runs/first"
-    assert f"--from {name}" in as_command(job) and name in as_python(job)
+    opened = f"NCA.from_pretrained({name!r})" if public else f"load_checkpoint({name!r})"
+    assert f"--from {name}" in as_command(job) and opened in as_python(job)
+    names = as_python(job).splitlines()[0]
+    assert ("load_checkpoint" in names, ", NCA," in names.replace("import ", ", ")) == (
+        not public, public,
+    )  # fmt: skip
     assert "channels" not in as_command(job)  # it keeps its architecture
     compile(as_python(job), "copied.py", "exec")

@@ -1,5 +1,6 @@
 """Trainings on Hugging Face Jobs: the genuine client, a Hub on loopback, jobs that really run."""
 
+import io
 import json
 import os
 import threading
@@ -8,14 +9,15 @@ from types import SimpleNamespace
 import pytest
 
 from nca.checkpoint import load_checkpoint
-from nca.cli import main
+from nca.cli import main, on_hub_jobs
 from nca.cli.training_options import initial_from
 from nca.config import BadInput
 from nca.hub import Hub
 from nca.hub import jobs as hub_jobs
+from nca.hub.jobs import Flavor
 from nca.jobs.elsewhere import MARK
 from nca.jobs.hub_executor import DEVICE, HubExecutor
-from nca.jobs.hub_job import NEEDS, STATE, HubTraining, pins_of_here, read_line
+from nca.jobs.hub_job import NEEDS, STATE, HubTraining, Offer, pins_of_here, read_line
 from nca.jobs.progress import read_progress
 from nca.jobs.run import Stop, run_folder
 from nca.jobs.spec import RESUME, SPEC, TARGET, Exit
@@ -94,6 +96,14 @@ def test_nothing_is_started_before_its_price_is_agreed_to(hub, tmp_path, monkeyp
         assert sentence in capsys.readouterr().err
     assert hub.jobs == [] and hub.repos == {}
     assert not any("/api/jobs/ann" in seen.path for seen in hub.requests)
+
+
+def test_ctrl_d_is_no_agreement(monkeypatch):
+    terminal = io.StringIO("")
+    terminal.isatty = lambda: True
+    monkeypatch.setattr("sys.stdin", terminal)
+    offer = Offer(Flavor("cpu-basic", "CPU", 0.01, False), 3600, "ann")
+    assert not on_hub_jobs._agree(offer, None, print)
 
 
 def test_the_price_of_a_sweep_is_that_of_all_its_trainings(hub, tmp_path, monkeypatch, capsys):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nca.jobs import clean_environment, default_home
+from nca.jobs import JobSpec, Target, clean_environment, default_home
 from nca.jobs.lock import FileLock, holder
 from nca.jobs.metrics import MetricsReader, MetricsWriter
 from nca.jobs.store import Row, Store
@@ -77,6 +77,8 @@ def test_metrics_hold_more_than_the_loss_and_older_files_stay_readable(tmp_path)
     (tmp_path / "metrics.csv").write_bytes(metrics_csv(rows) + b"4,x,,,\n")
     path.unlink()
     assert read_metrics(tmp_path) == rows  # what is damaged is left out
+    (tmp_path / "metrics.csv").write_text("iteration,loss\n1," + "9" * 200_000)
+    assert read_metrics(tmp_path) == []  # csv refuses such a field
     assert read_metrics(tmp_path / "nothing") == []
 
 
@@ -134,6 +136,14 @@ def test_a_worker_gets_what_it_needs_and_no_secrets():
 def test_home_is_never_the_working_folder(tmp_path):
     assert default_home({"NCA_GARDEN_HOME": str(tmp_path)}) == tmp_path
     assert default_home({}).is_absolute() and default_home({}) != Path.cwd()
+
+
+def test_a_long_title_is_cut():
+    family = "👨‍👩‍👧‍👦"  # seven characters
+    made = {"emoji": family, "more": [family] * 11, "size": 8, "padding": 2}
+    for title in (None, "x" * 200):
+        target = Target.make(made, title=title)
+        assert len(JobSpec.from_recipe("zoo", target).title) == 80
 
 
 def test_snapshots_are_early_even_and_few():

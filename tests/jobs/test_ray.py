@@ -2,6 +2,7 @@
 
 import json
 import os
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,7 +12,9 @@ from nca.cli import main
 from nca.cli.training_options import initial_from
 from nca.config import BadInput, Limits
 from nca.jobs import JobQueue, executor_named
-from nca.jobs.ray_executor import read_files, write_files
+from nca.jobs.lock import holder
+from nca.jobs.ray_executor import RayTraining, read_files, write_files
+from nca.jobs.spec import LOCK
 from nca.jobs.sweep import plan, run_all
 from nca.jobs.threads import thread_count
 from nca.trainer import Trainer
@@ -35,6 +38,15 @@ def test_files_that_are_gone_there_go_here(tmp_path):
     assert read_files(tmp_path) == {
         "snapshots/7.safetensors": b"seven", "model.safetensors": b"made",
     }  # fmt: skip
+
+
+def test_a_cluster_that_is_gone_leaves_the_folder_free(tmp_path):
+    def remote(*_):
+        raise ConnectionError("no cluster")
+
+    with pytest.raises(OSError, match="no cluster"):
+        RayTraining(None, tmp_path, "cpu", SimpleNamespace(remote=remote), None)
+    assert holder(tmp_path / LOCK) is None
 
 
 @pytest.fixture

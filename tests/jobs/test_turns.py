@@ -4,6 +4,7 @@ import random
 import sqlite3
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,10 +12,13 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 from queue_simulation import START, Clock, Simulation, VirtualMachine, poisson, report  # noqa: E402
 
-from nca.config import Limits  # noqa: E402
+from nca.config import BadInput, Limits  # noqa: E402
+from nca.jobs import JobQueue  # noqa: E402
 from nca.jobs.announce import Announcer, round_up  # noqa: E402
 from nca.jobs.schedule import Place, forecast, next_place, turn_is_over  # noqa: E402
+from nca.jobs.spec import Exit  # noqa: E402
 from nca.jobs.store import Row, Store  # noqa: E402
+from tests.jobs_kit import tiny_png, tiny_spec  # noqa: E402
 
 pytestmark = pytest.mark.quick
 
@@ -155,6 +159,47 @@ def test_turns_and_order_survive_a_restart(open_simulation):
     again.run([(first.clock() + 1, 20.0)])
     assert [v.state for v in again.visitors] == ["finished"] * 3
     assert again.visitors[2].ended - again.visitors[2].came < 2 * TURN + 20
+
+
+class LosesMachines:
+    """An executor whose trainings have ended at once, in the given ways."""
+
+    def __init__(self, codes):
+        self.slots, self.codes = {"cpu": 1}, list(codes)
+
+    def start(self, folder, device):
+        code = self.codes.pop(0) if self.codes else None  # the last one runs on
+        return SimpleNamespace(poll=lambda: code, stop=lambda: None, kill=lambda: None)
+
+    def close(self):
+        pass
+
+
+@pytest.mark.parametrize(("codes", "state"), [
+    ([Exit.LOST] * 5, "failed"),
+    ([Exit.LOST] * 4 + [Exit.PAUSED] + [Exit.LOST] * 4, "running"),
+])  # fmt: skip
+def test_only_machines_that_are_lost_in_a_row_end_a_training(tmp_path, codes, state):
+    executor = LosesMachines(codes)
+    queue, key = JobQueue(tmp_path, executor=executor, thread=False), JobQueue.new_key()
+    try:
+        job = queue.submit(key, tiny_spec(9), tiny_png())
+        for code in codes:
+            queue.look()
+            if code == Exit.PAUSED:
+                queue.stop(key, job)
+                queue.look()
+                queue.resume(key, job)
+        queue.look()
+        assert queue.view(key, job).state == state
+    finally:
+        queue.close(timeout=0)
+
+
+def test_a_training_that_was_deleted_cannot_be_lent(open_simulation):
+    supervisor = open_simulation().queue._supervisor
+    with pytest.raises(BadInput, match="resume it first"), supervisor.lend("0" * 32, 1):
+        pass
 
 
 def test_a_database_of_an_earlier_version_gets_the_new_column(tmp_path):

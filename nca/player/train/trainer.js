@@ -257,7 +257,7 @@ export class Trainer {
     this.load(this.guard);
     if (attempt >= ATTEMPTS) {
       throw new Diverged(
-        "Training broke down three times, each time a little later with half the learning rate. " +
+        "Training broke down again after three rollbacks, each with half the learning rate. " +
         "Try a smaller learning rate or fewer steps; the last good state was kept.",
       );
     }
