@@ -93,7 +93,8 @@ def card(
             origin += f" of [{initial.repo}](https://huggingface.co/{initial.repo})"
         lines.append(f"| began with | {origin}, {initial.iteration} iterations |")
     if made is not None:
-        what = _escaped(made.emoji or "") if made.kind == "emoji" else "a picture"
+        emoji = "".join((made.emoji or "", *made.more))
+        what = _escaped(emoji) if made.kind == "emoji" else "a picture"
         lines.append(f"| target | {what}, {made.size} cells and {made.padding} of padding |")
     scores = metrics.get("scores")
     for name, value in scores.items() if isinstance(scores, dict) else ():

@@ -21,11 +21,11 @@ from torch import Tensor
 
 from nca.card import card
 from nca.config import BadInput, CheckpointInfo, Limits
-from nca.decoder import Decoder, check_states, enlarged
+from nca.decoder import Decoder, enlarged
 from nca.decoder_file import DECODER, decoder_from_bytes, decoder_to_bytes
 from nca.files import write_atomic
 from nca.metrics import METRICS_CSV, metrics_csv, read_metrics
-from nca.model import NCA
+from nca.model import NCA, check_states
 from nca.picture import PICTURE, at_scale, check_picture, picture_from_png, picture_to_png
 from nca.preview import PREVIEW, save_preview
 from nca.target import target_from_png, target_to_png
@@ -106,7 +106,7 @@ class Checkpoint:
         Raises:
             BadInput: the states are not of this automaton, or the scale is out of range.
         """
-        check_states(x, self.nca)
+        check_states(self.nca, x)
         if self.decoder is None:
             return enlarged(x, scale)
         return self.decoder.draw(self.nca, x, scale, angle)
@@ -223,8 +223,8 @@ def save_checkpoint(
     save_fine(folder, nca, size, decoder, picture)
     if preview:
         save_preview(folder, nca, info, size, decoder or _kept_decoder(folder, nca))
-    pictures = (PREVIEW,) if target is None else (PREVIEW, "target.png")
-    write_atomic(folder / "README.md", card(info, metrics or {}, pictures=pictures).encode())
+    there = [path.name for path in folder.iterdir()]
+    write_atomic(folder / "README.md", card(info, metrics or {}, pictures=there).encode())
     return folder
 
 

@@ -7,16 +7,18 @@ heals damage that it was not trained on.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import get_args
 
 import torch
 from torch import Tensor
 
-from nca.config import BadInput, DamageShape
+from nca.config import BadInput, DamageShape, whole_number
 from nca.wording import plain_text
 
+_MOST_SWIPES = 100
 ALIVE = 0.1  # alpha above which a cell is part of the body, through which damage is placed
 
 
@@ -262,8 +264,8 @@ assert not set(HELD_OUT) & set(get_args(DamageShape))
 
 def check_shape(shape: str, known: Collection[str] = tuple(SHAPES)) -> None:
     """Raise BadInput, which lists the known shapes, unless `shape` is one of them."""
-    if shape not in known:
-        said = plain_text(shape)[:40]
+    if not isinstance(shape, str) or shape not in known:
+        said = plain_text(str(shape))[:40]
         raise BadInput(f"There is no damage called {said!r}; choose one of {', '.join(known)}.")
 
 
@@ -293,10 +295,11 @@ def damage(
         radius: of a circle or stroke in half-widths, of a hole or a shape in `DRAWN` in cells;
             random when None.
         count: number of strokes of "swipes"; random, 2 to 5, when None.
-        seed: of the random numbers.
+        seed: of the random numbers, a whole number.
 
     Raises:
-        BadInput: the shape is unknown, or the states are not [B, H, W, C].
+        BadInput: the shape is unknown, the states are not [B, H, W, C], or a number is out of
+            range.
     """
     check_shape(shape)
     erased = SHAPES[shape](_scene(x, seed, centre, radius, count))
@@ -328,9 +331,11 @@ def drawn_damage(
         `steps` masks, bool [B, H, W], for `nca.rollout(..., erased=...)`.
 
     Raises:
-        BadInput: the shape is unknown or not in `DRAWN`.
+        BadInput: the shape is unknown or not in `DRAWN`, the states are not [B, H, W, C], or a
+            number is out of range.
     """
     check_shape(shape, DRAWN)
+    steps = whole_number("steps", steps, 1)
     scene, strokes = _scene(x, seed, None, radius, count), DRAWN[shape]
     masks = torch.zeros(steps, *scene.alive.shape, dtype=torch.bool)
     for item in range(len(x)):
@@ -359,5 +364,19 @@ def _scene(
     if not isinstance(x, Tensor) or x.ndim != 4 or x.shape[-1] < 4:
         shape = list(x.shape) if isinstance(x, Tensor) else type(x).__name__
         raise BadInput(f"The states must be [batch, height, width, channels], not {shape}.")
-    draw = torch.Generator().manual_seed(seed)
+    if radius is not None and not (_is_number(radius) and radius >= 0):
+        raise BadInput(f"Please give the radius as a number of at least 0, not {radius!r:.40}.")
+    if centre is not None and not _is_point(centre):
+        raise BadInput(f"Please give the centre as two numbers (x, y), not {centre!r:.40}.")
+    count = None if count is None else whole_number("count", count, 1, _MOST_SWIPES)
+    draw = torch.Generator().manual_seed(whole_number("seed", seed, -(2**63), 2**63 - 1))
     return Scene((x[..., 3] > ALIVE).cpu(), draw, centre, radius, count)
+
+
+def _is_point(value: object) -> bool:
+    return isinstance(value, Sequence) and len(value) == 2 and all(map(_is_number, value))
+
+
+def _is_number(value: object) -> bool:
+    """Whether a value is a finite real number, NumPy's included."""
+    return isinstance(value, Real) and math.isfinite(value)

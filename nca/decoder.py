@@ -20,8 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nca.config import BadInput, DecoderConfig, NCAConfig
-from nca.model import NCA
+from nca.config import DecoderConfig, NCAConfig
+from nca.model import NCA, check_states
 from nca.picture import MOST_SCALE, check_scale
 from nca.state import visible
 
@@ -95,10 +95,11 @@ class Decoder(nn.Module):
             angle: radians by which the automaton's filters are rotated.
 
         Raises:
-            BadInput: the scale is not a whole number from 1 to 16.
+            BadInput: the scale is not a whole number from 1 to 16, or the states are not of this
+                automaton.
         """
         check_scale(scale)
-        check_states(x, nca)
+        check_states(nca, x)
         if scale == 1:
             return visible(x[..., :4].float())
         if scale % 2:  # a pixel would lie across two quads
@@ -193,10 +194,3 @@ def enlarged(x: Tensor, scale: int) -> Tensor:
     """
     check_scale(scale)
     return visible(x[..., :4].float()).repeat_interleave(scale, 1).repeat_interleave(scale, 2)
-
-
-def check_states(x: Tensor, nca: NCA) -> None:
-    """Raise BadInput unless `x` is float [B, H, W, C] of this automaton."""
-    if x.ndim != 4 or x.shape[-1] != nca.config.channels or not x.is_floating_point():
-        channels = nca.config.channels
-        raise BadInput(f"Please give states as numbers [B, H, W, C] with {channels} channels.")

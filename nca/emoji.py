@@ -30,7 +30,7 @@ def one_emoji(text: str) -> str:
     Raises:
         BadInput: it is not.
     """
-    text = _trimmed(text)
+    text = _trimmed(text) if isinstance(text, str) else ""
     if not text:
         raise BadInput("Please type one emoji, or pick one from the row.")
     # With or without variation selectors ("as a picture", "as text"), it is the same emoji.

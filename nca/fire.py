@@ -48,8 +48,11 @@ def item_seeds(seed: Seed, batch: int) -> Tensor:
     if isinstance(seed, int):
         return torch.tensor([mix(seed, item) for item in range(batch)], dtype=torch.int64)
     try:
-        seeds = torch.as_tensor(seed, dtype=torch.int64, device="cpu") & MASK
-    except (TypeError, ValueError, RuntimeError):
+        given = torch.as_tensor(seed, device="cpu")
+        if given.is_floating_point() or given.is_complex():  # int64 would drop the fraction
+            raise TypeError
+        seeds = given.to(torch.int64) & MASK
+    except (TypeError, ValueError, RuntimeError, OverflowError):
         raise BadInput(f"Please give the seed as a whole number, not {seed!r:.40}.") from None
     if seeds.ndim == 0:  # a number of NumPy's
         return item_seeds(int(seeds), batch)

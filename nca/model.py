@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from numbers import Integral
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +140,7 @@ class NCA(nn.Module):
         """One kind for each of `batch` items, from one for all or one for each.
 
         Raises:
-            BadInput: there is no such kind, or their number is another.
+            BadInput: there is no such kind, or their number is not `batch`.
         """
         several = isinstance(kind, Sequence)
         kinds = list(kind) if several else [kind] * batch
@@ -155,7 +155,7 @@ class NCA(nn.Module):
 
     @torch.no_grad()
     def with_kinds(self, count: int) -> NCA:
-        """A copy with so many new kinds, whose genes are all the mean of these: to learn others.
+        """A copy with `count` new kinds, to be trained on other pictures; each has the mean genes.
 
         >>> from nca import NCA, NCAConfig
         >>> NCA(NCAConfig(kinds=10)).with_kinds(1).genes.shape
@@ -167,13 +167,19 @@ class NCA(nn.Module):
         if self.genes is None:
             raise BadInput("This automaton has no kinds; please begin with one that has.")
         count = whole_number("count", count, 1, 255)
-        other = NCA(self.config.model_copy(update={"kinds": count})).to(self.device)
+        other = NCA(self.config.model_copy(update={"kinds": count})).to(self.genes)
         genes = self.genes.mean(0, keepdim=True).repeat(count, 1)
         other.load_state_dict(self.state_dict() | {"genes": genes})
         return other
 
     def rotated_filters(self, angle: float = 0.0) -> Tensor:
-        """The filters, the second and third rotated by `angle` radians, [K, C, 3, 3]."""
+        """The filters, the second and third rotated by `angle` radians, [K, C, 3, 3].
+
+        Raises:
+            BadInput: the angle is not a finite number.
+        """
+        if not isinstance(angle, Real) or not math.isfinite(angle):
+            raise BadInput(f"Please give the angle as a number of radians, not {angle!r:.40}.")
         if angle == 0.0:
             return self.filters
         cos, sin = math.cos(angle), math.sin(angle)

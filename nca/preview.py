@@ -14,6 +14,7 @@ from torch import Tensor
 from nca.config import CheckpointInfo
 from nca.damage_shapes import damage
 from nca.decoder import Decoder
+from nca.engine import rollout
 from nca.files import write_atomic
 from nca.model import NCA
 from nca.render import animation_bytes, preview_scale, side_by_side, to_rgba8
@@ -22,7 +23,8 @@ from nca.state import repaint
 PREVIEW = "preview.gif"
 PREVIEW_BYTES = 1_000_000
 _FPS = 25
-_GROWN = 160  # steps
+_GROWN = 160  # steps of growth, and of healing
+_MOST_KINDS = 16  # shown; an untrusted checkpoint may have 255, whose film would fill the memory
 _SOLID = 128  # alpha from which a GIF shows a cell
 _FADED = 96  # alpha below which a visible cell becomes transparent again
 
@@ -48,26 +50,28 @@ def save_preview(
     write_atomic(Path(folder) / PREVIEW, preview_bytes(frames, draw=draw))
 
 
-def preview_frames(nca: NCA, info: CheckpointInfo, size: tuple[int, int]) -> Tensor:
+@torch.no_grad()
+def preview_frames(nca: NCA, info: CheckpointInfo, size: tuple[int, int]) -> Tensor | np.ndarray:
     """The frames, float32 [T, H, W, C]: growth and, if trained with damage, healing.
 
-    Several kinds grow side by side; then each is repainted as the next one.
+    Several kinds, at most 16, grow side by side; then each is repainted as the next one. Their
+    frames are drawn already: uint8 [T, H, W, 4].
     """
     if nca.config.kinds > 1:
         return _kinds(nca, size)
-    x = nca.seed(1, size)
-    frames = [nca.grow(x, _GROWN, seed=1, all_steps=True)[::2, 0]]
+    x, shown = nca.seed(1, size), range(0, _GROWN + 1, 2)
+    frames = [rollout(nca, x, _GROWN, seed=1, keep=shown)[:, 0]]
     if info.train is not None and info.train.damage_count:
         cut = damage(frames[0][-1:], "half-left")
-        healing = nca.grow(cut, 160, seed=1, t0=_GROWN, all_steps=True)[::2, 0]
+        healing = rollout(nca, cut, _GROWN, seed=1, t0=_GROWN, keep=shown)[:, 0]
         frames += [healing[:1].repeat(12, 1, 1, 1), healing]
     held = frames[-1][-1:].repeat(25, 1, 1, 1)
     return torch.cat([*frames, held])
 
 
-def _kinds(nca: NCA, size: tuple[int, int]) -> Tensor:
+def _kinds(nca: NCA, size: tuple[int, int]) -> np.ndarray:
     """Growth of all kinds, and how each becomes the next, as in `preview_frames`."""
-    count = nca.config.kinds
+    count = min(nca.config.kinds, _MOST_KINDS)
     kinds = torch.arange(1, count + 1)
     x, frames = nca.seed(count, size, kinds.tolist()), []
     for t in range(0, 2 * _GROWN, 2):
@@ -75,8 +79,8 @@ def _kinds(nca: NCA, size: tuple[int, int]) -> Tensor:
             frames += [frames[-1]] * 12
             x = repaint(x, kinds % count + 1)
         x = nca.grow(x, 2, seed=1, t0=t)
-        frames.append(side_by_side(x[..., :4]))
-    return torch.stack(frames + [frames[-1]] * 25)
+        frames.append(to_rgba8(side_by_side(x[..., :4])))
+    return np.stack(frames + [frames[-1]] * 25)
 
 
 def preview_bytes(

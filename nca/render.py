@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from nca.config import BadInput, Limits
+from nca.config import BadInput, Limits, whole_number
 from nca.files import write_atomic
 from nca.gif import gif_bytes, to_palette
 
@@ -208,6 +208,8 @@ def animation_bytes(
     `most_pixels` is of the whole animation: above, the scale is reduced. None sets no limit.
     """
     check_animation(len(frames), format, fps=fps, scale=scale, limits=limits)
+    if background not in (None, "white"):
+        raise BadInput('Please let the background be "white", or None for a transparent one.')
     first = frames[0]
     if first.ndim != 3 or first.shape[-1] < 4:
         whole = [len(frames), *first.shape]
@@ -244,10 +246,8 @@ def check_animation(
         )
     if format == "gif" and fps not in GIF_FPS:
         raise BadInput("A GIF plays at 20, 25 or 50 frames per second; please choose one of them.")
-    if not 1 <= fps <= 60:
-        raise BadInput("Please choose 1 to 60 frames per second.")
-    if not 1 <= scale <= 64:
-        raise BadInput("Please choose a scale from 1 to 64.")
+    whole_number("fps", fps, 1, 60)
+    whole_number("scale", scale, 1, 64)
     most = (limits or Limits()).export_frames
     if frames == 0:
         raise BadInput("There are no frames yet; please let it grow first.")

@@ -17,13 +17,15 @@ from PIL import Image
 from torch import Tensor
 
 from nca.background import border_colour, cropped, without_background
-from nca.config import BadInput, Limits, TargetConfig
+from nca.config import BadInput, Limits, TargetConfig, whole_number
 from nca.decode import decode_apart, shrink
 from nca.emoji import draw_noto, draw_twemoji, one_emoji
 
 Picture: TypeAlias = "bytes | str | Path | np.ndarray | Image.Image | DecodedPicture"
 
 _LARGEST_GRID = 256
+_LARGEST_TARGET = 64 * _LARGEST_GRID**2  # pixels of the pictures of all kinds together
+_MOST_CELLS = 1024  # of a target's size and padding in the library; more would fill the memory
 _SUPERSAMPLE = 8  # the edges of emoji are ten times more exact than without it
 _SIZES = (40, 56, 80, 112)  # that `suggested_size` chooses from
 _LOST = 0.29  # of a picture's contrast, at most, when it is drawn in so many cells
@@ -71,6 +73,12 @@ def make_target(
     Raises:
         BadInput: the emoji or the picture cannot be used.
     """
+    count = len(picture) if isinstance(picture, list) else 1 + len(config.more)
+    if count * config.grid**2 > _LARGEST_TARGET:
+        raise BadInput(
+            f"{count} pictures of {config.grid} x {config.grid} cells are more than one automaton "
+            "can hold; please use fewer, or smaller ones."
+        )
     if config.kind == "emoji" and config.more:
         one = config.model_copy(update={"more": ()})
         each = (one.model_copy(update={"emoji": symbol}) for symbol in config.more)
@@ -105,8 +113,10 @@ def emoji_target(emoji: str, size: int = 40, padding: int = 16, style: str = "tw
         style: "twemoji" (always there) or "noto" (a system font, see `nca.emoji.noto_available`).
 
     Raises:
-        BadInput: not exactly one emoji, one the style does not draw, or an unknown style.
+        BadInput: not exactly one emoji, one the style does not draw, an unknown style, or a size
+            or padding out of range.
     """
+    size, padding = _checked_sides(size, padding)
     cells = _emoji_pixels(emoji, size, style, _SUPERSAMPLE)
     return torch.from_numpy(_over_the_seed(_on_grid(cells, size, padding)))
 
@@ -143,9 +153,10 @@ def image_target(
         limits: on uploads and on the decoding process.
 
     Raises:
-        BadInput: the picture cannot be read, is too large or shows nothing, or its border is not
-            uniform enough to be removed.
+        BadInput: the picture cannot be read, is too large or shows nothing, its border is not
+            uniform enough to be removed, or the size or padding is out of range.
     """
+    size, padding = _checked_sides(size, padding)
     rgba = _opened(picture, crop, background, limits)
     return torch.from_numpy(_over_the_seed(_on_grid(_image_pixels(rgba, size), size, padding)))
 
@@ -205,6 +216,11 @@ def decode_picture(
         return picture
     if isinstance(picture, np.ndarray | Image.Image):
         return DecodedPicture(_from_drawing(picture, crop, limits))
+    if not isinstance(picture, bytes | str | Path):
+        raise BadInput(
+            "Please give the picture as a path, as a file's bytes or as a drawing, not "
+            f"{type(picture).__name__}."
+        )
     return DecodedPicture(decode_apart(picture, crop, limits))
 
 
@@ -276,6 +292,8 @@ def target_from_png(
             sides = image.width, image.height / max(1, kinds)
             if max(sides) > _LARGEST_GRID or not image.has_transparency_data:
                 raise refusal
+            if image.width * image.height > _LARGEST_TARGET:
+                raise BadInput("This target's pictures have too many pixels together.")
             if sides[1] % 1:
                 raise BadInput(f"This target does not hold {kinds} pictures, one for each kind.")
             straight = np.asarray(image.convert("RGBA"), np.float32) / np.float32(255)
@@ -286,6 +304,12 @@ def target_from_png(
     straight[..., :3] *= straight[..., 3:]
     target = torch.from_numpy(straight)
     return target.view(kinds, -1, *target.shape[1:]) if kinds else target
+
+
+def _checked_sides(size: int, padding: int) -> tuple[int, int]:
+    """Size and padding of a target; BadInput unless both are whole numbers in range."""
+    size = whole_number("size", size, 1, _MOST_CELLS)
+    return size, whole_number("padding", padding, 0, _MOST_CELLS)
 
 
 def _emoji_pixels(emoji: str, size: int, style: str, supersample: int) -> np.ndarray:

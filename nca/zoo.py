@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import permutations
+from numbers import Real
 from statistics import median
 from typing import cast
 
@@ -101,17 +102,17 @@ def cross(nca: NCA, first: int, second: int, share: float = 0.5, kind: int | Non
     if nca.genes is None:
         raise BadInput("This automaton has no kinds, so there is nothing to cross.")
     nca.check_kinds([first, second], 2)
+    if not isinstance(share, Real) or not 0 <= share <= 1:
+        raise BadInput(f"Please give the share of the second kind from 0 to 1, not {share!r:.40}.")
     share = float(share)
-    if not 0 <= share <= 1:
-        raise BadInput(f"Please give the share of the second kind from 0 to 1, not {share:g}.")
     kind = whole_number("kind", count + 1 if kind is None else kind, 1, min(255, count + 1))
-    child = NCA(nca.config.model_copy(update={"kinds": max(count, kind)})).to(nca.device)
+    child = NCA(nca.config.model_copy(update={"kinds": max(count, kind)})).to(nca.genes)
     assert child.genes is not None
     weights = {name: value for name, value in nca.state_dict().items() if name != "genes"}
     child.load_state_dict(weights, strict=False)
     child.genes[:count] = nca.genes
     a, b = nca.genes[first - 1].double(), nca.genes[second - 1].double()
-    child.genes[kind - 1] = ((1 - share) * a + share * b).float()
+    child.genes[kind - 1] = ((1 - share) * a + share * b).to(nca.genes)
     return child
 
 
@@ -179,7 +180,7 @@ def together(first: NCA, second: NCA) -> NCA:
     laplacian = a.laplacian if a.laplacian != "none" else b.laplacian
     changes = {"channels": channels + 1, "hidden": widths, "kinds": sum(counts)}
     changes |= {"laplacian": laplacian, "bias": True, "out_bias": False}
-    both = NCA(checked(NCAConfig, a.model_dump() | changes)).to(first.device)
+    both = NCA(checked(NCAConfig, a.model_dump() | changes)).to(next(first.parameters()))
     for parameter in both.parameters():
         parameter.zero_()
     assert both.genes is not None

@@ -19,6 +19,7 @@ from nca.checkpoint import (
     FINE,
     METADATA,
     load_checkpoint,
+    retitle,
     save_checkpoint,
     weights_from_bytes,
     weights_to_bytes,
@@ -65,6 +66,16 @@ def test_round_trip(tmp_path, nca):
     with zipfile.ZipFile(BytesIO(zip_checkpoint(tmp_path / "c"))) as archive:
         assert set(archive.namelist()) == set(FILES) - set(FINE)
         assert archive.read("model.safetensors") == (tmp_path / "c/model.safetensors").read_bytes()
+
+
+def test_a_card_shows_the_pictures_that_are_there(tmp_path, nca):
+    folder = save_checkpoint(tmp_path / "c", nca, info(), torch.ones(8, 8, 4), preview=False)
+    said = (folder / "README.md").read_text()
+    assert "target.png" in said and "preview.gif" not in said and "scores.png" not in said
+    (folder / "scores.png").touch()
+    retitle(folder, "renamed")
+    said = (folder / "README.md").read_text()
+    assert "# renamed" in said and "scores.png" in said
 
 
 def test_weights_that_are_not_finite_are_never_written(tmp_path, nca):

@@ -51,6 +51,28 @@ def test_unknown_damage_names_the_known():
         damage(torch.ones(1, 4, 4, 4), "axe")
 
 
+@pytest.mark.parametrize(
+    ("shape", "options", "words"),
+    [
+        ([], {}, "no damage called"),
+        ("hole", {"radius": float("nan")}, "radius as a number"),
+        ("hole", {"radius": -1}, "radius as a number"),
+        ("circle", {"centre": (0.5,)}, "two numbers"),
+        ("circle", {"centre": (0, "left")}, "two numbers"),
+        ("swipes", {"count": 2.5}, "count as a whole number from 1"),
+        ("swipe", {"seed": 2**64}, "seed as a whole number"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_a_sentence(shape, options, words):
+    with pytest.raises(BadInput, match=words):
+        damage(torch.ones(1, 8, 8, 4), shape, **options)
+
+
+def test_drawn_damage_takes_at_least_one_step():
+    with pytest.raises(BadInput, match="steps as a whole number"):
+        drawn_damage(torch.ones(1, 8, 8, 4), "swipe", 0)
+
+
 def body_of(size=72):
     """A disc of 18 cells in radius, off the middle."""
     rows, columns = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")

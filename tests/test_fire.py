@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from nca.config import BadInput
 from nca.fire import GOLDEN, MASK, fire_mask, item_seeds, lowbias32, mix, step_keys
 
 pytestmark = pytest.mark.quick
@@ -38,6 +39,12 @@ def test_item_seed_vectors():
     assert item_seeds([1, -1], 2).tolist() == [1, 2**32 - 1]
     with pytest.raises(ValueError, match="2 seeds"):
         item_seeds([1, 2, 3], 2)
+
+
+@pytest.mark.parametrize("seed", [1.5, [0.5, 1.0], float("nan"), "1", None, [2**70, 0]])
+def test_a_seed_is_whole(seed):
+    with pytest.raises(BadInput, match="seed as a whole number"):
+        item_seeds(seed, 2)
 
 
 def test_mask_picture():

@@ -446,6 +446,9 @@ def test_arrays_that_are_something_else(tmp_path, arrays, kind):
         ({"alive_mask": "sometimes"}, "alive_mask"),
         ({"filters": ("identity", "sobel_x", "blur")}, "no filter 'blur'"),
         ({"filters": ("identity",)}, "3 filters"),
+        ({"order": "sideways"}, "order from auto, channel, filter"),
+        ({"kinds": 2}, "no setting called kinds"),
+        ({"perception": "learned"}, "no setting called perception"),
         ({"limits": Limits(checkpoint_bytes=1024)}, "larger than 1 kB"),
     ],
 )
@@ -462,6 +465,21 @@ def test_files_that_are_not_there_or_ours(tmp_path):
     assert "ends in" in refused(ROOT / "README.md")
     ours = ROOT / "checkpoints" / "lizard-regenerating" / "model.safetensors"
     assert "checkpoint of NCA Garden" in refused(ours)
+
+
+def test_a_name_with_thousands_of_digits(tmp_path):
+    arrays = state_dict(two_layers(), ("1" * 5000, "2" * 5000))
+    nca, _ = load_foreign(torch_file(tmp_path, arrays), order="filter")
+    assert torch.equal(nca.layers[0].bias, torch.from_numpy(arrays["1" * 5000 + ".bias"]))
+
+
+@pytest.mark.parametrize(("kind", "size"), [("F8_E4M3", 16), ("F4", 8), ("BOOL", 16)])
+def test_numbers_of_too_few_bits(tmp_path, kind, size):
+    about = {"a.weight": {"dtype": kind, "shape": [4, 4], "data_offsets": [0, size]}}
+    header = json.dumps(about).encode()
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(size))
+    refused(path)
 
 
 def npz(entries, compression=zipfile.ZIP_STORED):

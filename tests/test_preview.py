@@ -78,6 +78,12 @@ def test_a_preview_looks_like_the_life_it_shows():
     assert ((small[..., 3] == 255) != solid).mean() < 0.005
 
 
+def test_of_many_kinds_sixteen_are_shown():
+    nca = NCA(NCAConfig(channels=5, hidden=(4,), kinds=40))
+    frames = preview_frames(nca, CheckpointInfo(nca=nca.config), (8, 9))
+    assert frames.dtype == np.uint8 and frames.shape[1:] == (32, 36, 4)
+
+
 def test_what_changes_too_little_to_see_stays_and_what_is_cut_goes():
     frames = np.full((5, 2, 2, 4), 200, np.uint8)
     frames[1, ..., 0] += 4  # within the tolerance of the first

@@ -162,6 +162,9 @@ def test_frames_per_second():
         ({"format": "gif", "fps": 30}, "20, 25 or 50"),
         ({"format": "webp", "fps": 0}, "1 to 60"),
         ({"format": "webp", "scale": 0}, "scale"),
+        ({"format": "webp", "scale": 2.5}, "scale"),
+        ({"format": "webp", "fps": "25"}, "fps"),
+        ({"format": "webp", "background": "black"}, "background"),
         ({"format": "exe"}, "formats gif, webp, apng, mp4"),
     ):
         with pytest.raises(BadInput, match=sentence):

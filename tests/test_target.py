@@ -427,6 +427,28 @@ def test_make_target_without_its_picture():
         make_target(TargetConfig(kind="emoji"))
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"size": 0}, "size as a whole number"),
+        ({"size": 12.5}, "size as a whole number"),
+        ({"size": 10**6}, "from 1 to 1,024"),
+        ({"padding": -1}, "padding as a whole number"),
+    ],
+)
+def test_sides_out_of_range_are_refused(options, words):
+    with pytest.raises(BadInput, match=words):
+        emoji_target("🦎", **options)
+    with pytest.raises(BadInput, match=words):
+        image_target(np.full((8, 8, 3), 255, np.uint8), **options)
+
+
+@pytest.mark.parametrize("picture", [None, 0, ["a.png"]])
+def test_what_is_no_picture_is_refused(picture):
+    with pytest.raises(BadInput, match="path, as a file's bytes or as a drawing"):
+        image_target(picture)
+
+
 def optimised(image, **options):
     """A PNG as optimisers write it: a palette or grey, with a tRNS chunk instead of alpha."""
     png = encode(image, **options)
@@ -457,6 +479,15 @@ def test_targets_that_were_optimised_losslessly():
     assert bool((seen[2:4] == torch.tensor([170 / 255] * 3 + [1.0])).all())
 
 
+def test_so_many_pictures_that_they_would_fill_the_memory():
+    png = target_to_png(torch.zeros(65, 256, 256, 4))
+    with pytest.raises(BadInput, match="too many pixels together"):
+        target_from_png(png, kinds=65)
+    config = TargetConfig(emoji="🦎", more=("🐠",) * 64, size=128, padding=64)
+    with pytest.raises(BadInput, match="65 pictures of 256 x 256 cells"):
+        make_target(config)
+
+
 def test_every_8_bit_colour_survives_the_png():
     alpha, colour = np.mgrid[1:256, 0:256]
     straight = np.stack([colour, colour[:, ::-1], colour // 2, alpha], -1).astype(np.uint8)
@@ -481,6 +512,8 @@ def test_write_atomic(tmp_path):
     write_atomic(path, b"one")
     write_atomic(str(path), b"two")
     assert path.read_bytes() == b"two" and os.listdir(tmp_path) == ["file"]
+    write_atomic(path, b"two", mode=0o600)
+    assert path.stat().st_mode & 0o777 == 0o600 or os.name == "nt"
     with pytest.raises(TypeError):
         write_atomic(path, "not bytes")
     (tmp_path / "folder").mkdir()

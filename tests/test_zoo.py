@@ -138,10 +138,19 @@ def test_a_child_has_the_genes_of_two_kinds():
     for bad, said in (
         ((nca, 1, 3), "no kind 3; this automaton has kinds 1 to 2"),
         ((nca, 1, 2, 1.5), "from 0 to 1, not 1.5"),
+        ((nca, 1, 2, "half"), "from 0 to 1, not 'half'"),
         ((NCA(NCAConfig(channels=8, hidden=(8,))), 1, 2), "nothing to cross"),
     ):
         with pytest.raises(BadInput, match=said):
             cross(*bad)
+
+
+def test_copies_keep_double_precision():
+    nca = NCA(NCAConfig(channels=8, hidden=(8,), kinds=2)).double()
+    for other in (cross(nca, 1, 2, 0.3), nca.with_kinds(3), together(nca, nca)):
+        assert {p.dtype for p in other.parameters()} == {torch.float64}
+    genes = nca.genes.detach()
+    assert torch.equal(cross(nca, 1, 2, 0.3).genes[2], 0.7 * genes[0] + 0.3 * genes[1])
 
 
 def test_genes_of_another_width_are_refused(tmp_path):

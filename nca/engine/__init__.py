@@ -5,6 +5,7 @@ Every engine computes what `dense` computes; they differ only in speed and memor
 
 from __future__ import annotations
 
+import operator
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -16,6 +17,8 @@ from nca.config import BadInput, NCAConfig, whole_number
 from nca.engine import dense
 from nca.fire import Seed, item_seeds
 from nca.model import NCA, check_state_kinds, check_states
+
+_MOST_STEPS = 2**62  # with which a step still fits into 64 bits
 
 
 class Engine(Protocol):
@@ -95,21 +98,31 @@ def rollout(
     """
     check_states(nca, x)
     check_state_kinds(nca, x)
-    steps, t0 = whole_number("steps", steps), whole_number("t0", t0)
-    kept = (steps,) if keep is None else tuple(keep)
-    if not kept or list(kept) != sorted(set(kept)) or kept[0] < 0 or kept[-1] > steps:
-        raise BadInput(f"Please let keep be ascending steps from 0 to {steps}, not {keep!r}.")
+    steps, t0 = whole_number("steps", steps), whole_number("t0", t0, 0, _MOST_STEPS)
+    kept = (steps,) if keep is None else _kept(keep, steps)
     erased = dict(erased or {})
     for step, cells in erased.items():
         if step not in range(steps):
             raise BadInput(f"Please erase cells after 0 to {steps - 1} steps, not {step!r}.")
-        if cells.dtype != torch.bool or cells.shape not in (x.shape[:3], (1, *x.shape[1:3])):
+        shapes = (x.shape[:3], (1, *x.shape[1:3]))
+        if not isinstance(cells, Tensor) or cells.dtype != torch.bool or cells.shape not in shapes:
             raise BadInput(f"Please give the erased cells as bool {list(x.shape[:3])}.")
     engine = choose(nca.config, x.device)
     states = rollout_while_erasing(
         engine, nca, x, steps, item_seeds(seed, len(x)), erased, t0, kept, angle
     )
     return states[0] if keep is None else states
+
+
+def _kept(keep: Sequence[int], steps: int) -> tuple[int, ...]:
+    """The steps to keep; BadInput unless they are whole numbers, ascending, from 0 to `steps`."""
+    try:
+        kept = tuple(map(operator.index, keep))
+    except TypeError:
+        kept = ()
+    if not kept or list(kept) != sorted(set(kept)) or kept[0] < 0 or kept[-1] > steps:
+        raise BadInput(f"Please let keep be ascending steps from 0 to {steps}, not {keep!r:.60}.")
+    return kept
 
 
 def rollout_while_erasing(

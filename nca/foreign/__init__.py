@@ -17,11 +17,16 @@ from nca.foreign.arrays import read_arrays, read_file
 from nca.foreign.formats import from_cax, from_distill, from_pytorch, is_cax
 from nca.foreign.rule import Rule, build
 from nca.model import NCA
+from nca.wording import no_such_setting
 
 __all__ = ["load_foreign"]
 
 TRIAL_STEPS, TRIAL_GRID, TRIAL_ITEMS = 200, 72, 2
 _PICKLES = (".pt", ".pth", ".ckpt", ".bin", ".pkl")
+_ORDERS = ("auto", "channel", "filter")
+_UNSAID = (
+    "fire_rate", "alive_threshold", "alive_mask", "padding", "seed_hidden", "step_size",
+)  # fmt: skip
 _CONVERT = (
     "can run any code when it is read; where you trust it, convert it with "
     "`safetensors.torch.save_file(model.state_dict(), 'model.safetensors')` and import that."
@@ -49,7 +54,7 @@ def load_foreign(
             CAX with sobel_y before sobel_x, as there.
         limits: on the file.
         unsaid: settings that no file states, fields of `NCAConfig`: fire_rate, alive_threshold,
-            alive_mask, padding, seed_hidden, step_size.
+            alive_mask, padding, seed_hidden, step_size; no others.
 
     Raises:
         BadInput: the file cannot be read as an automaton, or does not state enough.
@@ -66,6 +71,10 @@ def load_foreign(
         (16, (128,), 'model')
     """
     path, limits = Path(path), limits or Limits()
+    if order not in _ORDERS:
+        raise BadInput(f"Please choose the order from {', '.join(_ORDERS)}.")
+    for name in unsaid.keys() - set(_UNSAID):
+        raise BadInput(no_such_setting(name, _UNSAID))
     rule = _read(path, filters, limits)
     cell = rule.cell | {name: value for name, value in unsaid.items() if value is not None}
     built = {name: build(rule, columns, cell, limits) for name, columns in rule.columns.items()}

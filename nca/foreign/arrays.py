@@ -20,6 +20,7 @@ from nca.config import BadInput, Limits
 
 MOST_ARRAYS = 24  # five layers with biases, and filters
 MOST_DIMENSIONS = 4
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def read_file(path: Path, limits: Limits) -> bytes:
@@ -49,10 +50,10 @@ def read_arrays(data: bytes, kind: str, limits: Limits) -> dict[str, Tensor]:
     if not arrays:
         raise BadInput(f"This {kind} file holds no arrays.")
     for name, value in arrays.items():
-        if not value.dtype.is_floating_point:
+        if value.dtype not in _FLOATS:
             raise BadInput(
-                f"{_shown(name)} is not floating point; please save the weights alone, without "
-                "counters or the state of a random generator."
+                f"{_shown(name)} is not floating point of 16 bits or more; please save the weights "
+                "alone, without counters or the state of a random generator."
             )
         if value.dim() > MOST_DIMENSIONS or not value.numel():
             raise BadInput(f"{_shown(name)} has the shape {tuple(value.shape)}, as no layer has.")

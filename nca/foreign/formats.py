@@ -202,9 +202,9 @@ def _chain(weights: dict[str, Tensor], biases: dict[str, Tensor]) -> list[Layer]
 
 def _natural(name: str) -> list[tuple[int, str]]:
     """A key that sorts layers.10 behind layers.9."""
-    return [
-        (int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)
-    ]
+    # Numbers, every second part, by their length and then as text: int() refuses 5,000 digits.
+    parts = re.split(r"0*(\d+)", name)
+    return [(len(part) if place % 2 else 0, part) for place, part in enumerate(parts)]
 
 
 def _no_place(name: str, value: Tensor) -> BadInput:
