@@ -7,8 +7,8 @@
 
 Every automaton trains in runs/<name>/, as a job does; a second start goes on where the first was
 stopped or killed. What is done is scored (`nca.evaluate`) and put into checkpoints/<name>/ with its
-numbers, without the files that only training needs. Scores decide nothing here: below the bar of
-Distill's regenerating models the table says so, and whoever ships them can read it.
+numbers, without the files that only training needs. A low score is no reason to leave one out: the
+table says whether the medians reach those of Distill's regenerating models.
 """
 # ruff: noqa: E402
 
@@ -37,9 +37,9 @@ from nca.target import target_to_png
 
 FRAME = 128  # cells of the full frame's side
 
-# Name, emoji, recipe, iterations where they are not the recipe's. The ten of the Distill article,
-# in its order, then for the lizard one of every other kind, then a frame that is full. What is to
-# heal well learns by `quick`, for longer than a visitor waits.
+# Name, emoji, recipe, iterations where they are not the recipe's. The ten of the Distill article in
+# its order, then the lizard by other recipes, then a picture that fills its frame. The ten are
+# trained by `quick`, with more iterations than the recipe has.
 GARDEN: tuple[tuple[str, str, str, int | None], ...] = (
     ("lizard-regenerating", "🦎", "quick", 6000),
     ("face-regenerating", "😀", "quick", 16000),  # 6,000 leave it at -3.6, scatter heals 54 %
@@ -193,7 +193,7 @@ def main() -> int:
             if train_in(options.runs / name, spec, png, None, stop=lambda: bool(stopped)):
                 scores = score(options.runs / name, bar=True)
                 shipped(options.runs / name, options.out / name, scores)
-        except BadInput as error:  # the others shall still grow
+        except BadInput as error:  # the others are still trained
             print(f"{name}: {error}", file=sys.stderr)
             missed += 1
     print(report(options.out))

@@ -82,7 +82,7 @@ SUITES: dict[str, dict[str, Arm]] = {
         "batches of 4, 2 damaged": _quick(batch=4, damage_count=2),
         "batches of 8, 3 damaged": _quick(batch=8, damage_count=3),
         "Adam": _quick(optimiser="adam", learning_rate=2e-3),
-        "half the rate": _quick(learning_rate=2.5e-3),
+        "half the rate": _quick(learning_rate=recipe("quick").train.learning_rate / 2),
         "weight decay 0.01": _quick(weight_decay=0.01),
         "noise on the weights": _quick(Noisy),
         "running mean of the weights": _quick(Averaged),

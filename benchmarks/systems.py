@@ -2,7 +2,7 @@
 
 `python benchmarks/systems.py SYSTEM` answers requests: one JSON object per line of standard input
 describes the work, one line of standard output says how many seconds it took. Parents keep several
-such processes and ask them in turn, so that whatever else the machine does falls on all alike.
+such processes and ask them in turn, so that other load on the machine affects all of them alike.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Work:
 
 
 class Process:
-    """A system in its own process, at rest until asked."""
+    """A system in its own process, idle between two requests."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -58,7 +58,7 @@ class Process:
         return answer
 
     def warm(self, work: Work) -> None:
-        """Compile, fill caches, start threads: one run, a short one where length is no matter."""
+        """Compile, fill caches, start threads: one run, short if its length does not matter."""
         self.ask(replace(work, steps=2) if self.name in DENSE else work)
 
     def close(self) -> None:

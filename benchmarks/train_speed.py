@@ -26,7 +26,7 @@ from systems import COMPILED, PEERS, Process, Work, alternate, better_dense, mem
 
 
 def able(processes: list[Process], work: Work) -> list[Process]:
-    """The peers that run here; says so of the others."""
+    """The peers that run here; prints which do not."""
     found = []
     for process in processes:
         try:

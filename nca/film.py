@@ -20,7 +20,7 @@ PACE = 20  # steps per second at speed 1, the player's default
 SECONDS = 20  # of the longest film before its end is held; longer runs are shown faster
 STILL = ("png", "svg")
 _STILL_FRAMES = 10  # how much of a rest is kept
-_STILL_CHANGE = 12  # of 255: what grown cells change by without anybody seeing it
+_STILL_CHANGE = 12  # of 255: a change of a grown cell that nobody notices
 _STILL_CELLS = 2  # so many cells may change by more while it rests
 _HELD_FRAMES = FPS
 # The most pixels that each encoder gets, in frames that differ; it must neither take all memory

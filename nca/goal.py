@@ -71,9 +71,9 @@ class Goal:
         return Goal(self.target.to(device, torch.float32), self.loss)
 
     def check_kinds(self, kinds: int) -> None:
-        """Refuse, with BadInput, an automaton of so many kinds when there are not as many pictures.
+        """Raise BadInput unless there is one picture for each of the automaton's kinds.
 
-        A loss of the caller's own sees the kinds in the states, so it needs one picture only.
+        A custom loss can read the kinds from the states, so one picture is enough for it.
         """
         count = len(self.target) if self.target.ndim == 4 else 1
         if not kinds and count == 1:

@@ -1,4 +1,4 @@
-"""How training judges states: by their error against a picture, or by a loss of the caller's own.
+"""How training judges states: by their error against a picture, or by a custom loss.
 
 A loss is a callable on the judged states of a rollout, float32 [K, B, H, W, C] (K steps, ascending;
 B batch items), that returns one number per state, [K, B].
@@ -29,7 +29,7 @@ def picture_error(states: Tensor, target: Tensor) -> Tensor:
 
 
 def own_error(loss: Loss, states: Tensor) -> Tensor:
-    """What a caller's loss returns for the states, checked: float [K, B].
+    """What a custom loss returns for the states, checked: float [K, B].
 
     Raises:
         BadInput: it is not a tensor of one number per state, or has no gradient although the

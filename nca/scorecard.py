@@ -243,7 +243,7 @@ def record(folder: str | Path, scores: Scores | ZooScores | Vitals) -> None:
 def recorded(metrics: dict[str, Any]) -> Scores | None:
     """The scores that `record` saved in a checkpoint's metrics; None without valid ones.
 
-    A stranger's metrics are checked like everything else that comes from outside.
+    They are validated, because a checkpoint may come from anybody.
     """
     try:
         # As JSON, where the keys of a mapping are always text.

@@ -1,4 +1,4 @@
-"""Words for people: a stranger's text made harmless, and what is wrong with a value."""
+"""Text for people: untrusted text made safe to show, and what is wrong with a value."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _NOUNS = {"integer": "a whole number", "number": "a number", "boolean": "true or
 
 
 def plain_text(text: str) -> str:
-    """A stranger's text on one line, without characters that a terminal or a page would act on.
+    """Untrusted text on one line, without characters that a terminal or a page would act on.
 
-    Control characters, marks of direction and other invisible ones go; joiners and tags stay, as
-    emoji need them. White space becomes single spaces.
+    Control characters, direction marks and other invisible characters are removed; joiners and
+    tags, which emoji need, are kept. White space becomes single spaces.
     """
 
     def harmless(character: str) -> bool:

@@ -70,7 +70,7 @@ class Announcer:
                 expected, promised = promise.estimate - now, promise.until - now
                 if abs(expected - promised) > SLACK_SECONDS + SLACK * max(expected, promised):
                     promise.until, promise.told = promise.estimate, round_up(expected)
-            # Never up again by itself.
+            # What was told only rises when it is corrected.
             promise.told = min(promise.told, round_up(max(0.0, promise.until - now)))
             return promise.told
 

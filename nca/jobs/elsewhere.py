@@ -1,8 +1,8 @@
-"""What runs beside the worker on a machine that is not ours: `nca.jobs.hub_job` starts it there.
+"""Runs beside the worker on one of Hugging Face's machines, where `nca.jobs.hub_job` starts it.
 
-It trains in a folder, tells how far it is on its output, and keeps the folder's copy in a private
-repository on the Hub up to date, so that a job that is cancelled or lost can go on from there. The
-worker process knows neither the repository nor the token.
+It trains in a folder, prints its progress, and keeps the folder's copy in a private repository on
+the Hub up to date, so that a job that is cancelled or lost can go on from there. The worker process
+knows neither the repository nor the token.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from nca.logs import set_up_logging
 from nca.metrics import parse_line
 
 CODE = "code.zip"  # this package, in the repository
-TELL_SECONDS = 2.0  # between two lines of progress
+PRINT_SECONDS = 2.0  # between two lines of progress
 LINES_AT_ONCE = 50  # of metrics; all of them come with the files in the end
 SAVE_SECONDS = 240.0  # between two copies in the repository, while it trains
 PATIENCE = 1800.0  # how long the Hub may be out of reach at the end
@@ -93,15 +93,15 @@ def main(folder: Path, repo: str, environ: MutableMapping[str, str] = os.environ
     mirror = Mirror(Hub(), repo, folder, token)
     devices = find_devices()
     running = LocalProcess(devices).start(folder, devices[0])
-    told, teller, saved, stopping = 0.0, _Teller(folder), time.monotonic(), False
+    printed, printer, saved, stopping = 0.0, _ProgressPrinter(folder), time.monotonic(), False
     while (code := running.poll()) is None:
         now = time.monotonic()
         if asked and not stopping:
             stopping = True
             running.stop()
-        if now - told >= TELL_SECONDS:
-            told = now
-            teller.tell()
+        if now - printed >= PRINT_SECONDS:
+            printed = now
+            printer.write()
         if now - saved >= save_seconds and not stopping and (folder / RESUME).exists():
             try:
                 mirror.send("While it trains")
@@ -109,18 +109,18 @@ def main(folder: Path, repo: str, environ: MutableMapping[str, str] = os.environ
                 print(problem, flush=True)
             saved = time.monotonic()
         time.sleep(0.2)
-    teller.tell()
+    printer.write()
     _send_at_last(mirror)
     return 0 if code in (Exit.FINISHED, Exit.PAUSED) else 1
 
 
-class _Teller:
+class _ProgressPrinter:
     """Prints progress and new metrics as lines that `read_line` understands."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._last = folder, read_progress(folder).iteration
 
-    def tell(self) -> None:
+    def write(self) -> None:
         try:
             lines = (self._folder / METRICS).read_bytes().splitlines(True)
         except FileNotFoundError:

@@ -34,11 +34,11 @@ from nca.metrics import Metrics, parse_line
 
 STATE = "hub-job.json"  # which job trains in this folder
 IMAGE = "ghcr.io/astral-sh/uv:python3.12-bookworm"
-LOOK_SECONDS = 5.0
+POLL_SECONDS = 5.0
 PATIENCE = 3600.0  # how long the Hub may be out of reach before the command gives up following
 ATTEMPTS = 4  # jobs for one training, within the price that was agreed to
 LEAST_SECONDS = 60.0  # of paid time, for another attempt
-TAIL = 1000  # lines of the log at each look
+TAIL = 1000  # lines of the log at each poll
 # What the worker needs of `dependencies` in pyproject.toml; the versions are those of here, so
 # that a training goes on there exactly as it began.
 NEEDS = (
@@ -104,11 +104,11 @@ class HubTraining:
         folder: of the training.
         hub: the Hub.
         token: of the account that pays; None is the machine's own.
-        stop: asked again and again; True cancels the job and fetches what it has saved.
-        on_progress: called with every news.
+        stop: polled; True cancels the job and fetches what it has saved.
+        on_progress: called with each new report of progress.
         on_notice: called with a sentence that the user should read.
-        save_seconds: between two copies of the training on the Hub; None for the usual.
-        every: seconds between two looks.
+        save_seconds: between two copies of the training on the Hub; None for the default.
+        every: seconds between two polls.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class HubTraining:
         on_progress: Callable[[Progress], object] = lambda progress: None,
         on_notice: Callable[[str], object] = lambda sentence: None,
         save_seconds: float | None = None,
-        every: float = LOOK_SECONDS,
+        every: float = POLL_SECONDS,
     ) -> None:
         self.folder, self.hub, self.token = folder, hub, writing_token(token)
         self.stop, self.on_progress, self.on_notice = stop, on_progress, on_notice
@@ -257,8 +257,8 @@ class HubTraining:
         return finished
 
     def _follow(self, owner: str, job: str) -> None:
-        """Look at the job until it has ended; what it tells goes into the folder."""
-        listener, cancelled, since = _Listener(self.folder), False, None
+        """Poll the job until it has ended; its progress and metrics go into the folder."""
+        log, cancelled, since = _LogReader(self.folder), False, None
         while True:
             try:
                 if self.stop() and not cancelled:
@@ -267,7 +267,7 @@ class HubTraining:
                 now = hub_jobs.look(self.hub, owner, job, token=self.token)
                 lines = hub_jobs.log_lines(self.hub, owner, job, token=self.token, tail=TAIL)
                 since = None
-                for progress in listener.hear(lines):
+                for progress in log.read(lines):
                     self.on_progress(progress)
                 if now.ended:
                     return
@@ -303,15 +303,15 @@ class HubTraining:
 _GOES_ON = "The training goes on there, or is saved; the same command goes on with it."
 
 
-class _Listener:
-    """Writes what the lines of a log tell into a folder, as a worker would."""
+class _LogReader:
+    """Writes the progress and metrics in a job's log into a folder, as a worker would."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._last = folder, read_progress(folder).iteration
         self._writer: MetricsWriter | None = None
 
-    def hear(self, lines: list[str]) -> list[Progress]:
-        """Take in a log, of which a part may be known; returns what is new."""
+    def read(self, lines: list[str]) -> list[Progress]:
+        """Read the end of the log; returns the reports that are new."""
         news: list[Progress] = []
         for line in lines:
             if (about := read_line(line)) is None or about[0].iteration <= self._last:

@@ -87,7 +87,7 @@ def fit_decoder(
 ) -> bool:
     """Fit a checkpoint's decoder and save it and the picture in the checkpoint's folder.
 
-    On one thread: its products are small, and a second thread takes more than it gives.
+    It runs on one thread: its products are so small that a second one would slow it down.
 
     Args:
         checkpoint: the loaded checkpoint.
