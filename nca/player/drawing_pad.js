@@ -6,6 +6,7 @@ const undo = [];
 let colour = '#5aa845';
 let erasing = false;
 let last = null;
+let finger = null; // of several the newest draws
 
 const mark = () => {
   element.querySelectorAll('.swatch').forEach((swatch) => {
@@ -42,17 +43,18 @@ canvas.addEventListener('pointerdown', (event) => {
   event.preventDefault();
   try { canvas.setPointerCapture(event.pointerId); } catch { /* the pointer has been released already */ }
   remember();
+  finger = event.pointerId;
   last = at(event);
   stroke(last, last);
 });
 canvas.addEventListener('pointermove', (event) => {
-  if (!last) return;
+  if (!last || event.pointerId !== finger) return;
   const here = at(event);
   stroke(last, here);
   last = here;
 });
-const finish = () => {
-  if (!last) return;
+const finish = (event) => {
+  if (!last || event.pointerId !== finger) return;
   last = null;
   tell();
 };

@@ -211,6 +211,16 @@ def test_a_finger_erases_on_a_phone(opened):
     now = alive(page)
     assert not now[16, 16]
     assert now.sum() < before
+    # Of two fingers the newer one draws, and no line between them is erased.
+    at, touches = len(ask(page, "run.events")), page.context.new_cdp_session(page)
+    spots = (spot(page, 8, 8), spot(page, 24, 24), spot(page, 9, 8))
+    first, second, moved = ({"x": x, "y": y, "id": k % 2} for k, (x, y) in enumerate(spots))
+    for kind, points in (
+        ("Start", [first]), ("Start", [first, second]), ("Move", [moved, second]), ("End", [moved]),
+        ("End", []),
+    ):  # fmt: skip
+        touches.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": points})
+    assert {tuple(event[2:4]) for event in ask(page, "run.events")[at:]} == {(8, 8), (24, 24)}
     small = page.evaluate(
         f"""() => [...{PLAYER}.ui.root.querySelectorAll('button')].filter((button) => {{
         const box = button.getBoundingClientRect();
@@ -452,6 +462,9 @@ def test_keys_reach_every_cell(opened):
     assert ask(page, "view") == "alpha"
     page.keyboard.press("?")
     assert page.get_by_text("start again", exact=True).is_visible()
+    page.get_by_text("Details").focus()
+    page.keyboard.press(" ")
+    assert page.get_by_label("Engine").is_visible() and not ask(page, "playing")
 
 
 def test_the_export_runs_in_a_sandboxed_frame(chromium):

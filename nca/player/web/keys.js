@@ -6,9 +6,9 @@ export function pressKey(player, event) {
   const { target, key } = event;
   if (target.tagName === "SELECT") return;
   const arrow = key.startsWith("Arrow");
-  // Buttons and sliders keep the keys that they use themselves.
+  // Buttons, folds and sliders keep the keys that they use themselves.
   if (target.tagName === "INPUT" && (arrow || ["Home", "End"].includes(key))) return;
-  if (target.tagName === "BUTTON" && (key === " " || key === "Enter")) return;
+  if (["BUTTON", "SUMMARY"].includes(target.tagName) && [" ", "Enter"].includes(key)) return;
   const shape = Object.keys(SHAPES)[Number(key) - 1];
   const actions = {
     " ": () => player.toggle(),

@@ -607,7 +607,7 @@ class Player {
   // The whole window, where the browser can; else nothing.
   async toggleFull() {
     if (document.fullscreenElement) await document.exitFullscreen();
-    else await this.host.requestFullscreen?.();
+    else await this.host.requestFullscreen?.().catch(() => {}); // an embedding page may forbid it
   }
 
   press(action) {

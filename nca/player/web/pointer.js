@@ -48,6 +48,7 @@ export class Pointer {
     this.touch = event.pointerType === "touch";
     this.at = this.last = at;
     this.down = true;
+    this.id = event.pointerId; // of several fingers the newest acts
     player.cursor = null;
     if (player.tool !== "erase") player.demo.end();
     if (twice || player.tool === "seed") {
@@ -65,7 +66,7 @@ export class Pointer {
 
   #move(event) {
     const { player } = this;
-    if (!player.run.model) return;
+    if (!player.run.model || this.#other(event)) return;
     const at = (this.at = this.#where(event));
     if (this.down && player.brushes) this.#brushTo(at);
     if (this.down && player.tool === "look") player.inspect({ x: at.x, y: at.y });
@@ -95,7 +96,13 @@ export class Pointer {
     player.brushAt(this.at.x, this.at.y);
   }
 
+  // Whether another finger acts.
+  #other(event) {
+    return this.down && event.pointerId !== this.id;
+  }
+
   #lift(event) {
+    if (this.#other(event)) return;
     this.down = false;
     if (event.type !== "pointerup" || this.touch) this.at = null;
     this.player.wake();

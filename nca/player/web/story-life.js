@@ -12,12 +12,17 @@ export class Life {
     this.canvas.addEventListener("pointerdown", (event) => {
       if (event.button > 0 || !this.use) return;
       this.canvas.setPointerCapture?.(event.pointerId);
+      this.id = event.pointerId; // of several fingers the newest acts
       this.last = this.#cell(event);
       this.use(this.last.x, this.last.y);
     });
-    this.canvas.addEventListener("pointermove", (event) => this.last && this.#drag(event));
+    this.canvas.addEventListener("pointermove", (event) => {
+      if (this.last && event.pointerId === this.id) this.#drag(event);
+    });
     for (const name of ["pointerup", "pointercancel"]) {
-      this.canvas.addEventListener(name, () => (this.last = null));
+      this.canvas.addEventListener(name, ({ pointerId }) => {
+        if (pointerId === this.id) this.last = null;
+      });
     }
   }
 
