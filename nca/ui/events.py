@@ -126,7 +126,9 @@ def listen(
 
     Visitors can send any value to a handler, so each handler validates its own inputs. Those of
     "always_last" must be functions, not generators. An event may have one such listener only: of
-    two, each repeats the event for both when it ends while the other runs, which never stops.
+    two, each repeats the event for both when it ends while the other runs, which never stops. Nor
+    may they read the event's data: Gradio repeats the event with the data of the first. Those
+    that do are wrapped in `newest`, with "multiple".
     """
     if options.get("trigger_mode") == "always_last":
         handler = newest(handler)

@@ -1,6 +1,7 @@
 """The page's handlers: of two calls at once, the newer one is shown."""
 
 import asyncio
+import inspect
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -76,10 +77,23 @@ def test_a_refusal_is_raised_and_forgotten():
     assert call(handler, "a", "good") == "good"
 
 
-def test_no_event_has_two_listeners_that_repeat_it(tmp_path):
-    queue = JobQueue(tmp_path, devices=("cpu",))
-    page = build_ui(Settings(home=tmp_path, secret="x" * 16), queue)
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    home = tmp_path_factory.mktemp("home")
+    queue = JobQueue(home, devices=("cpu",))
+    made = build_ui(Settings(home=home, secret="x" * 16), queue)
     queue.close()
+    return made
+
+
+def test_no_listener_that_repeats_an_event_reads_its_data(page):
+    """Gradio repeats the event with the data of the first."""
+    calls = [fn for fn in page.fns.values() if fn.fn]
+    read = [fn for fn in calls if "EventData" in str(inspect.signature(fn.fn))]
+    assert read and [fn.name for fn in read if fn.trigger_mode == "always_last"] == []
+
+
+def test_no_event_has_two_listeners_that_repeat_it(page):
     repeating = Counter(
         (component, event)
         for dependency in page.config["dependencies"]

@@ -30,10 +30,15 @@
   function go(id) {
     wanted = null;
     for (const button of section.querySelectorAll('[data-go]')) button.removeAttribute('aria-busy');
+    // The focus was on a button that is hidden now.
     if (id === 'grow') {
       leave();
+      player?.ui.picture.focus({ preventScroll: true });
       document.querySelector('#shelf [aria-pressed=true]')?.scrollIntoView({ inline: 'center', block: 'nearest' });
-    } else tab(id).click();
+    } else {
+      tab(id).click();
+      tab(id).focus({ preventScroll: true });
+    }
   }
 
   section.addEventListener('click', (event) => {

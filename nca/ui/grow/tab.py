@@ -28,7 +28,7 @@ from nca.ui import shelf
 from nca.ui.components import VisitorDropdown
 from nca.ui.context import Opener, PageContext, Updates, Values
 from nca.ui.downloads import SAVE_FILE, cached, file_name
-from nca.ui.events import PLAYING, listen
+from nca.ui.events import PLAYING, listen, newest
 from nca.ui.first_screen import served
 from nca.ui.grow import films
 from nca.ui.markup import count, note
@@ -123,7 +123,10 @@ def build(context: PageContext) -> Callable[[], None]:
         context.loaded.then, handlers.welcome, [visitor, tab.chosen, tab.weights], tab.outputs,
         **PLAYING,
     )  # fmt: skip
-    listen(tab.shelf.select, handlers.pick, visitor, tab.outputs, **PLAYING)
+    listen(
+        tab.shelf.select, newest(handlers.pick), visitor, tab.outputs, trigger_mode="multiple",
+        **PLAYING,
+    )  # fmt: skip
     listen(
         tab.beside.input, handlers.together, [visitor, tab.chosen, tab.beside], tab.outputs,
         **PLAYING,
@@ -143,7 +146,7 @@ def build(context: PageContext) -> Callable[[], None]:
     downloads = [
         listen(
             tab.page.click, handlers.player, [visitor, tab.chosen, tab.beside, tab.children],
-            tab.file,            show_progress_on=tab.page, js=with_children, **once,
+            tab.file, show_progress_on=tab.page, js=with_children, **once,
         ),
         listen(
             tab.checkpoint.click, handlers.package, [visitor, tab.chosen], tab.file,

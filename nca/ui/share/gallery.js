@@ -15,7 +15,7 @@ const play = (card) => {
   film.className = 'cells moving';
   film.alt = '';
   film.src = card.dataset.film;
-  film.onload = () => card.classList.add('plays');
+  film.onload = () => card.classList.toggle('plays', film.isConnected);
   film.onerror = () => film.remove();
   card.querySelector('.film').append(film);
 };
@@ -31,8 +31,8 @@ for (const [on, off] of [['pointerover', 'pointerout'], ['focusin', 'focusout']]
     if (hovers && !card?.contains(event.relatedTarget) && !card?.matches(':focus')) rest(card);
   });
 }
-// A picture that does not come leaves an empty card.
-element.addEventListener('error', (event) => event.target.closest?.('.film')?.replaceChildren(), true);
+// A still picture that does not come leaves an empty card.
+element.addEventListener('error', (event) => event.target.matches?.('.still') && event.target.remove(), true);
 element.addEventListener('load', (event) => event.target.closest?.('.film')?.classList.add('there'), true);
 
 if (!hovers && !still) {

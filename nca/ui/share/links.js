@@ -25,7 +25,7 @@ element.addEventListener('click', async (event) => {
   } catch {
     document.execCommand('copy'); // without permission, or without https
   }
-  const words = button.textContent;
+  const words = (button.dataset.words ??= button.textContent);
   button.textContent = 'Copied';
   setTimeout(() => { button.textContent = words; }, 1500);
 });

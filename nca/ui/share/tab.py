@@ -20,7 +20,7 @@ from nca.settings import Settings
 from nca.ui import shelf
 from nca.ui.components import VisitorDropdown
 from nca.ui.context import Opener, PageContext, Updates, Values, named_values
-from nca.ui.events import APOLOGY, NETWORK, listen, toast
+from nca.ui.events import APOLOGY, NETWORK, listen, newest, toast
 from nca.ui.markup import FLEETING, note
 from nca.ui.share import gallery, play
 from nca.ui.share.gallery import SORTS, Gallery
@@ -135,14 +135,12 @@ def build(context: PageContext) -> Callable[[], None]:
             tab.upload.upload, handlers.upload, [visitor, tab.upload], tab.fetch_outputs, **once
         ),
     ]
-    search = [tab.query, tab.sort]
-    listen(pushed.then, handlers.show_gallery, search, tab.gallery, **brief)
+    search, show = [tab.query, tab.sort], newest(handlers.show_gallery)
+    listen(pushed.then, show, search, tab.gallery, **brief)
     listen(tab.forget.click, handlers.forget, visitor, tab.fetch_result)
     listen(selected, handlers.update_choices, [visitor, tab.checkpoint], tab.checkpoint)
     for event in (selected, tab.query.submit, tab.sort.change):
-        listen(
-            event, handlers.show_gallery, search, tab.gallery, trigger_mode="always_last", **brief
-        )
+        listen(event, show, search, tab.gallery, trigger_mode="always_last", **brief)
 
     context.openers[ID] = Opener(
         lambda values, name: {tab.checkpoint: handlers.update_choices(values[visitor], name)},
@@ -213,8 +211,9 @@ def lay_out(context: PageContext) -> ShareTab:
             )
             with gr.Accordion("What you opened", open=False):
                 gr.HTML(
-                    f'<p class="note">The last few stand on your shelf on the Grow tab for '
-                    f"{settings.limits.job_days} days. Only your key opens them.</p>"
+                    f'<p class="note">The last {settings.limits.collection_length} are on your '
+                    f"shelf on the Grow tab for {settings.limits.job_days} days. Only your key "
+                    "opens them.</p>"
                 )
                 forget = gr.Button("Remove them now", size="sm", elem_id="forget")
             if hub.home:

@@ -2,6 +2,7 @@
 const SIDE = 512; // pixels of the longest side; the server would reduce a larger one to about this
 const AS_IT_IS = 400_000; // bytes; a small file that the server reads is sent unchanged
 const MOST = 120_000_000; // pixels that a browser is asked to decode
+const UNREADABLE = 'This file is not a picture that can be read; please use PNG, JPEG, WebP or GIF.';
 const READ_BY_SERVER = ['image/png', 'image/jpeg', 'image/webp', 'image/gif'];
 
 const input = element.querySelector('input');
@@ -26,7 +27,7 @@ const open = async (file) => {
     }
     throw new Error(/heic|heif/i.test(`${file.type} ${file.name}`)
       ? 'This browser cannot open HEIC pictures; please save it as JPEG, or take a screenshot of it.'
-      : 'This file is not a picture that can be read; please use PNG, JPEG, WebP or GIF.');
+      : UNREADABLE);
   }
   return image;
 };
@@ -93,7 +94,9 @@ const take = async (file) => {
   try {
     url = await encoded(file);
   } catch (problem) { // the picture that was there stays
-    if (own === newest) words.textContent = problem.message;
+    // The browser's own errors are for programmers, as of an SVG whose pixels it does not give away.
+    const message = problem instanceof DOMException ? UNREADABLE : problem.message;
+    if (own === newest) words.textContent = message;
     return;
   }
   if (own !== newest) return;

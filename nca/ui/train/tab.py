@@ -126,10 +126,11 @@ def build(context: PageContext) -> Callable[[], None]:
     handlers, visitor, panel = Handlers(context, tab), context.visitor, tab.panel
 
     looked = target_form.attach(tab.target, context.settings.limits, context.loaded)
+    choose = newest(handlers.choose)
     for buttons in (tab.intents, tab.others, tab.target.advice):
         listen(
-            buttons.select, handlers.choose, [tab.recipe, tab.target.size, tab.target.padding],
-            [tab.recipe, tab.target.size, tab.target.padding],
+            buttons.select, choose, [tab.recipe, tab.target.size, tab.target.padding],
+            [tab.recipe, tab.target.size, tab.target.padding], trigger_mode="multiple",
         )  # fmt: skip
     chosen = tab.target.several
     filled = listen(
@@ -173,8 +174,8 @@ def build(context: PageContext) -> Callable[[], None]:
     film = panel.snapshots
     listen(film.film.submit, handlers.frames, job, film.film, **PLAYING)
     listen(
-        film.film.select, handlers.show_snapshot, job, [film.iteration, film.pictures],
-        trigger_mode="always_last", **PLAYING,
+        film.film.select, newest(handlers.show_snapshot), job, [film.iteration, film.pictures],
+        trigger_mode="multiple", **PLAYING,
     )  # fmt: skip
     listen(panel.stop.click, handlers.stop, job, tab.job_outputs)
     listen(panel.resume.click, handlers.resume, job, tab.job_outputs)

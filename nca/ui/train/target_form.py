@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import html
 import io
+import time
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -34,7 +35,7 @@ from nca.ui.components import (
     upload_name,
 )
 from nca.ui.context import Updates, Values, named_values
-from nca.ui.events import changes, listen
+from nca.ui.events import changes, listen, newest, toast
 from nca.ui.markup import figure, note, picture
 from nca.ui.train import emoji_search, several
 
@@ -221,15 +222,17 @@ def attach(fields: TargetFields, limits: Limits, loaded: Any) -> Any:
             if found and several_text:
                 if found not in several.emoji_of(several_text):
                     several_text = several.toggle(several_text, found)
-                symbols = [found, *emoji_search.FIRST]
-                shown = emoji_search.grid_html(symbols, several.emoji_of(several_text))
+                shown = emoji_search.grid_html(first(found), several.emoji_of(several_text))
                 return {fields.several: several_text, fields.grid: shown, fields.refusal: ""}
         except BadInput as problem:
             return {fields.refusal: note(str(problem), "refusal")}
         if found:
-            shown = {fields.grid: emoji_search.grid_html([found, *emoji_search.FIRST], found)}
+            shown = {fields.grid: emoji_search.grid_html(first(found), found)}
             return {fields.emoji: found, fields.refusal: "", **shown}
         return {fields.grid: grid(text, chosen, several_text), fields.refusal: ""}
+
+    def first(found: str) -> list[str]:
+        return [found, *(symbol for symbol in emoji_search.FIRST if symbol != found)]
 
     def grid(text: str, chosen: str, several_text: str) -> str:
         symbols = emoji_search.search((text or "")[:100])
@@ -252,7 +255,7 @@ def attach(fields: TargetFields, limits: Limits, loaded: Any) -> Any:
             }
         except BadInput as problem:
             words, kind = str(problem), "note" if form.missing else "refusal"
-            updates = {fields.refusal: note(words, kind), fields.advice: ""}
+            updates = {fields.refusal: note(words, kind), fields.advice: "", fields.backgrounds: ""}
             # The target of another picture beside one that cannot be used would mislead.
             shows = form.missing or form.several
             return updates if shows else updates | {fields.preview: NO_TARGET}
@@ -277,11 +280,17 @@ def attach(fields: TargetFields, limits: Limits, loaded: Any) -> Any:
         pressed = grid(values[fields.search], values[fields.emoji], chosen)
         return {fields.several: chosen, fields.grid: pressed}
 
-    def pick(chosen: str, event: gr.EventData) -> Updates:
-        symbol = str(event.emoji)[:64]
-        if chosen:
+    def pick(values: Values, event: gr.EventData) -> Updates:
+        symbol, chosen = str(event.emoji)[:64], values[fields.several]
+        if not chosen:
+            return {fields.emoji: symbol}
+        try:
             return {fields.several: several.toggle(chosen, symbol)}
-        return {fields.emoji: symbol}
+        except BadInput as refusal:
+            toast(str(refusal), "Please note", warning=True)
+            # The button looks pressed: the grid again, with a comment that makes it a change.
+            shown = grid(values[fields.search], values[fields.emoji], chosen)
+            return {fields.grid: f"{shown}<!-- {time.monotonic_ns()} -->"}
 
     def choose_background(event: gr.EventData) -> str:
         return str(event.name)[:20]
@@ -295,7 +304,10 @@ def attach(fields: TargetFields, limits: Limits, loaded: Any) -> Any:
         fields.grid,
     )  # fmt: skip
     listen(loaded.then, lambda: preview_html(Target.make(DEFAULT)), None, fields.preview)
-    listen(fields.grid.select, pick, fields.several, [fields.emoji, fields.several])
+    listen(
+        fields.grid.select, newest(pick), {fields.several, fields.search, fields.emoji},
+        [fields.emoji, fields.several, fields.grid], trigger_mode="multiple",
+    )  # fmt: skip
     listen(
         fields.another.click, add, {*fields.inputs, fields.search},
         [fields.several, fields.grid, fields.background, fields.upload, fields.drawing],
@@ -306,7 +318,10 @@ def attach(fields: TargetFields, limits: Limits, loaded: Any) -> Any:
         [fields.several, fields.grid],
     )  # fmt: skip
     listen(fields.upload.upload, lambda: "keep", None, fields.background)
-    listen(fields.backgrounds.select, choose_background, None, fields.background)
+    listen(
+        fields.backgrounds.select, newest(choose_background), None, fields.background,
+        trigger_mode="multiple",
+    )  # fmt: skip
     return listen(
         changes(component for component in fields.inputs if component is not fields.title), look,
         set(fields.inputs),
