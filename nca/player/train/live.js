@@ -198,7 +198,7 @@ export class LiveTrainer {
       navigator.locks.request(`nca-garden ${this.training.id}`, { ifAvailable: true }, (lock) => {
         resolve(lock !== null);
         return lock && new Promise((release) => (this.unlock = release));
-      });
+      }).catch(() => resolve(true)); // where site data is blocked there are none, either
     });
   }
 
@@ -246,6 +246,7 @@ export class LiveTrainer {
       seconds: data.seconds,
     });
     this.#numbers(data.speed, data.left);
+    if (this.act("stop").hidden) this.say("Training."); // it was told to go on while it stopped
     this.#buttons();
     const columns = Math.min(4, data.before.length);
     drawSheet(this.out("before"), data.before, height, width, columns);
@@ -263,7 +264,8 @@ export class LiveTrainer {
     const host = this.out("preview");
     this.mounting ??= mountPlayer(host, { bare: true });
     this.player ??= await this.mounting;
-    this.player.setModel(playerModel(this.training));
+    // It may have been deleted meanwhile.
+    if (this.training?.weights) this.player.setModel(playerModel(this.training));
   }
 
   #show(training) {

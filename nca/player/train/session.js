@@ -47,6 +47,7 @@ export class Session {
     this.silent = 0;
     if (["paused", "finished", "failed"].includes(data.kind)) this.running = false;
     if (data.kind === "progress") {
+      this.running = true;
       this.training.iteration = data.iteration;
       this.training.weights = data.weights;
       this.training.history = data.history;

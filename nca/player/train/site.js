@@ -12,9 +12,14 @@ const byId = (id) => document.getElementById(id);
 // `drawingPad`: the function that nca/player/drawing_pad.py describes.
 export async function mountSite(site, drawingPad) {
   const player = await mountPlayer(document.querySelector(".nca-player"));
+  let newest = 0; // of the automata that were asked for
   const open = async (name) => {
-    const answer = await fetch(`checkpoints/${name}.json`);
-    player.setModel(await answer.json());
+    const own = (newest += 1);
+    const model = await fetch(`checkpoints/${name}.json`).then((answer) => answer.json())
+      .catch(() => null);
+    if (own !== newest) return;
+    if (model) player.setModel(model);
+    byId("missing").textContent = model ? "" : "This automaton cannot be loaded; please try again.";
   };
   const shelf = site.shelf.map(({ name, title }) => {
     const button = document.createElement("button");
@@ -29,13 +34,14 @@ export async function mountSite(site, drawingPad) {
     else player.setModel(playerModel(await fetchCheckpoint(asked)));
   } catch (error) {
     if (!(error instanceof BadCheckpoint)) throw error;
-    byId("missing").textContent = error.message;
     await open(site.shelf[0].name);
+    byId("missing").textContent = error.message;
   }
 
   const trainer = new LiveTrainer(byId("trainer"), {
     about: "The picture and the automaton stay on this device.",
     grow(training) {
+      newest += 1;
       player.setModel(playerModel(training));
       document.querySelector(".nca-player").scrollIntoView({ behavior: "smooth" });
     },
@@ -47,7 +53,7 @@ export async function mountSite(site, drawingPad) {
 // The form: which picture, how large, for how long.
 class Chooser {
   constructor(site, trainer, drawingPad) {
-    Object.assign(this, { site, trainer, chosen: null });
+    Object.assign(this, { site, trainer, chosen: null, newest: 0 });
     const row = site.emoji.map(({ emoji, file }) => {
       const button = document.createElement("button");
       const art = document.createElement("img");
@@ -87,14 +93,17 @@ class Chooser {
   }
 
   async choose(read, title, about) {
+    const own = (this.newest += 1);
     try {
-      this.picture = await read();
+      const picture = await read();
+      if (own !== this.newest) return; // another was chosen meanwhile
+      this.picture = picture;
       this.chosen = { title: title.slice(0, 80), about };
       this.say("");
       this.draw();
     } catch (error) {
       if (!(error instanceof BadPicture)) throw error;
-      this.say(error.message);
+      if (own === this.newest) this.say(error.message);
     }
   }
 

@@ -52,6 +52,7 @@ class Training {
     this.seconds = training.seconds;
     this.speed = 0;
     this.paused = false;
+    this.runs = false;
     this.store = null;
     this.saved = performance.now();
     this.shown = this.sheeted = -Infinity;
@@ -70,6 +71,24 @@ class Training {
   }
 
   async run() {
+    if (this.runs) return; // it has not ended yet since it was told to pause
+    this.runs = true;
+    do {
+      await this.train();
+      await this.save();
+    } while (!this.paused && !this.trainer.done);
+    if (!this.trainer.done) {
+      this.runs = false;
+      postMessage({ kind: "paused", training: this.training });
+      return;
+    }
+    this.training.scores ??= await shortBattery(this.engine, this.trainer.weights, messagesIn);
+    await this.save();
+    postMessage({ kind: "finished", training: this.training });
+  }
+
+  // Until it is done or told to pause.
+  async train() {
     while (!this.paused && !this.trainer.done) {
       const started = performance.now();
       const { lost } = this.team;
@@ -88,11 +107,6 @@ class Training {
       if (performance.now() - this.saved > SAVE_MS) await this.save();
       await messagesIn();
     }
-    await this.save();
-    if (!this.trainer.done) return postMessage({ kind: "paused", training: this.training });
-    this.training.scores ??= await shortBattery(this.engine, this.trainer.weights, messagesIn);
-    await this.save();
-    postMessage({ kind: "finished", training: this.training });
   }
 
   show(report, took) {
@@ -143,6 +157,7 @@ class Training {
 }
 
 let current = null;
+let early = null; // a pause that was asked for before there was a training
 
 const REPLIES = {
   async help({ setup, port }) {
@@ -154,16 +169,19 @@ const REPLIES = {
     const { wasm, engine } = await makeEngine(training.setup);
     current = new Training(training, state, wasm, engine, new Team(engine, ports, patience));
     training.paused = false;
+    if (early) REPLIES.pause(early);
     await current.openStore();
     await current.save();
     await current.run();
   },
   pause({ asleep }) {
+    early = { asleep };
     if (!current) return;
     current.paused = true;
     current.training.paused = !asleep;
   },
   async go() {
+    early = null;
     if (!current?.paused) return;
     current.paused = current.training.paused = false;
     await current.run();
