@@ -184,6 +184,7 @@ const REPLIES = {
     early = null;
     if (!current?.paused) return;
     current.paused = current.training.paused = false;
+    await current.save(); // so that another tab, or a reload, finds it going on
     await current.run();
   },
   async save() {
