@@ -9,9 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from nca.checkpoint import unzip_checkpoint
+from nca import NCA, NCAConfig
+from nca.checkpoint import (
+    WEIGHTS,
+    CheckpointInfo,
+    load_checkpoint,
+    save_checkpoint,
+    unzip_checkpoint,
+)
 from nca.cli import main
+from nca.config import TargetConfig
+from nca.decoder_file import DECODER
 from nca.evaluate import Plan, evaluate
+from nca.player.models import player_model
 
 ROOT = Path(__file__).parents[2]
 TRAINER = "document.querySelector('#trainer').ncaTrainer"
@@ -132,23 +142,48 @@ def test_another_folder_is_not_overwritten(tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
 
 
-def test_a_checkpoint_of_the_hub_is_shown_when_the_address_names_it(site, chromium):
+def test_a_checkpoint_of_the_hub_is_shown_when_the_address_names_it(site, chromium, tmp_path):
+    """As Python reads it, with its decoder unless that was fitted to other weights."""
+    other, lizard = (ROOT / f"checkpoints/{name}-regenerating" for name in ("web", "lizard"))
+    zoo = NCA(NCAConfig(channels=9, hidden=(16,), step_size=0.5, kinds=2), init_seed=1)
+    two = CheckpointInfo(target=TargetConfig(emoji="🦎", more=("🐠",)))
+    save_checkpoint(tmp_path / "zoo", zoo, two, preview=False)
+    weights, fine = ((lizard / name).read_bytes() for name in (WEIGHTS, DECODER))
+    there = {
+        "ann/lizard": (weights, fine),
+        "ann/zoo": ((tmp_path / "zoo" / WEIGHTS).read_bytes(), None),
+        "ann/other": ((other / WEIGHTS).read_bytes(), fine),
+        "ann/broken": (weights[:-4], None),
+        "ann/blurred": (weights, fine[:-2]),
+    }
     page = chromium.new_page()
-    weights = (ROOT / "checkpoints/lizard-growing/model.safetensors").read_bytes()
-    there = {"ann/lizard": weights, "ann/broken": weights[:-4]}
-    page.route(
-        "https://huggingface.co/**",
-        lambda route: route.fulfill(
-            body=there["/".join(route.request.url.split("/")[3:5])],
-            headers={"Access-Control-Allow-Origin": "*"},
-        ),
-    )
-    shown = "() => document.querySelector('.nca-player').ncaPlayer?.sent?.version"
-    page.goto(f"{site}?checkpoint=ann/lizard")
-    page.wait_for_function(f"({shown})()?.startsWith('ann/lizard')")
-    page.goto(f"{site}?checkpoint=ann/broken")
-    page.wait_for_function(shown)
-    assert "damaged" in page.inner_text("#missing")
+
+    def serve(route):
+        *_, user, name, _, _, file = route.request.url.split("/")
+        body = there[f"{user}/{name}"][file == DECODER]
+        headers = {"Access-Control-Allow-Origin": "*"}
+        route.fulfill(status=200 if body else 404, body=body or "", headers=headers)
+
+    page.route("https://huggingface.co/**", serve)
+    sent = "document.querySelector('.nca-player').ncaPlayer?.sent"
+
+    def shown(name: str) -> dict:
+        page.goto(f"{site}?checkpoint={name}")
+        page.wait_for_function(f"() => {sent}?.version")
+        return page.evaluate(f"() => {sent}")
+
+    for name, saved in (("lizard", lizard), ("zoo", tmp_path / "zoo")):
+        found, expected = shown(f"ann/{name}"), player_model(load_checkpoint(saved))
+        assert found["series"] == f"ann/{name}"
+        expected["config"] = {"kinds": 0} | expected["config"]  # left out where it is 0
+        for part in ("weights", "decoder", "config", "kinds", "height", "fire_threshold"):
+            assert found[part] == expected[part], part
+    buttons = "document.querySelector('.nca-player').ncaPlayer.ui.kinds.querySelectorAll('button')"
+    page.wait_for_function(f"() => {buttons}.length === 2")
+    assert shown("ann/other")["decoder"] is None
+    for name in ("broken", "blurred"):
+        assert shown(f"ann/{name}")["series"] is None  # the first of the shelf instead
+        assert "damaged" in page.inner_text("#missing")
     page.close()
 
 

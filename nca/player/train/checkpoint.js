@@ -6,7 +6,8 @@ const FORMAT = "nca-garden-1";
 
 const utf8 = (text) => new TextEncoder().encode(text);
 
-function joined(parts) {
+// Uint8Arrays, one after the other.
+export function joined(parts) {
   const all = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;
   for (const part of parts) {
@@ -185,13 +186,14 @@ export async function checkpointZip(training) {
 }
 
 // The training's automaton as the player takes it; see player_model in nca/player/models.py.
-export function playerModel({ id, setup, about, iteration, weights }) {
+export function playerModel({ id, setup, about, iteration, weights, decoder = null }) {
   const network = new Network(setup.nca);
   const parts = [network.bank(weights)];
   network.layers.forEach(({ outputs }, l) => {
     parts.push(network.part(weights, `layers.${l}.weight`));
     parts.push(network.part(weights, `layers.${l}.bias`) ?? new Float32Array(outputs));
   });
+  if (network.kinds) parts.push(network.part(weights, "genes"));
   const block = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;
   for (const part of parts) {
@@ -206,8 +208,9 @@ export function playerModel({ id, setup, about, iteration, weights }) {
     height: setup.height,
     width: setup.width,
     config: setup.nca,
+    kinds: about.kinds ?? [],
     fire_threshold: network.fireThreshold,
     weights: encodeBase64(block),
-    decoder: null,
+    decoder,
   };
 }

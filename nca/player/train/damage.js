@@ -85,7 +85,7 @@ const MASKS = {
   circle(s) {
     const [cx, cy] = [s.chance.uniform(-0.5, 0.5), s.chance.uniform(-0.5, 0.5)];
     const radius = s.chance.uniform(0.1, 0.4);
-    return s.where((y, x) => (halves(x, s.width) - cx) ** 2 + (halves(y, s.height) - cy) ** 2
+    return s.where((y, x) => (centred(x, s.width) - cx) ** 2 + (centred(y, s.height) - cy) ** 2
       < radius ** 2);
   },
   stroke(s) {
@@ -96,7 +96,7 @@ const MASKS = {
       return [0, 1].map((axis) => points.reduce((sum, p, i) => sum + shares[i] * p[axis], 0));
     });
     return s.where((y, x) => spots.some(([cx, cy]) =>
-      (halves(x, s.width) - cx) ** 2 + (halves(y, s.height) - cy) ** 2 < 0.06 ** 2));
+      (centred(x, s.width) - cx) ** 2 + (centred(y, s.height) - cy) ** 2 < 0.06 ** 2));
   },
   hole(s) {
     const radius = s.chance.uniform(3, 9);
@@ -118,7 +118,7 @@ const MASKS = {
 };
 
 // The centre of a cell, -1 to 1 across the grid.
-const halves = (i, size) => ((i + 0.5) / size) * 2 - 1;
+const centred = (i, size) => ((i + 0.5) / size) * 2 - 1;
 
 // As torch.quantile: between the two nearest values.
 function quantile(values, share) {

@@ -1,5 +1,5 @@
 // The trainable numbers of an automaton: one Float32Array, its parts named and shaped as in
-// nca/model.py, in the order of NCA.parameters().
+// nca/model.py, in the order of NCA.parameters(). Genes are only read: no training here has kinds.
 import { roundUp } from "../web/model.js";
 
 const SOBEL = [-1, 0, 1, -2, 0, 2, -1, 0, 1].map((tap) => tap / 8);
@@ -14,6 +14,8 @@ export class Network {
   constructor(config) {
     this.config = config;
     this.channels = config.channels;
+    this.kinds = config.kinds ?? 0;
+    this.seen = config.channels - (this.kinds > 0 ? 1 : 0); // the last one holds a cell's kind
     this.padded = roundUp(config.channels, 4);
     this.learned = config.perception === "learned";
     const identity = [0, 0, 0, 0, 1, 0, 0, 0, 0];
@@ -24,11 +26,12 @@ export class Network {
     this.threshold = Math.fround(config.alive_threshold);
     // As `threshold` in nca/fire.py; a tie, which Python rounds to even, needs more than 24 bits.
     this.fireThreshold = Math.round(config.fire_rate * 2 ** 24);
-    const widths = [this.filters * this.channels, ...config.hidden, this.channels];
+    const widths = [this.filters * this.seen, ...config.hidden, this.seen];
     this.layers = widths.slice(1).map((outputs, l) => ({ inputs: widths[l], outputs }));
     this.parts = [];
     this.size = 0;
-    if (this.learned) this.add("filters", [this.filters, this.channels, 3, 3]);
+    if (this.learned) this.add("filters", [this.filters, this.seen, 3, 3]);
+    if (this.kinds) this.add("genes", [this.kinds, config.hidden[0]]);
     this.layers.forEach(({ inputs, outputs }, l) => {
       this.add(`layers.${l}.weight`, [outputs, inputs]);
       const biased = l + 1 < this.layers.length ? config.bias : config.out_bias;
@@ -51,7 +54,7 @@ export class Network {
   // The perception filters, [filters][channels][9].
   bank(weights) {
     if (this.learned) return this.part(weights, "filters");
-    const every = this.taps.flatMap((tap) => Array(this.channels).fill(tap));
+    const every = this.taps.flatMap((tap) => Array(this.seen).fill(tap));
     return Float32Array.from(every.flat());
   }
 
