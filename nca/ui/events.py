@@ -133,7 +133,12 @@ def listen(
     if options.get("trigger_mode") == "always_last":
         handler = newest(handler)
     defaults = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": None}
-    return event(guarded(handler, quiet), inputs, outputs, **(defaults | options))
+    options = defaults | options
+    if options["show_progress"] == "hidden":
+        # At every stage of every event Gradio updates the status of all components that were ever
+        # an output, and copies all that they and what they contain hold.
+        options.setdefault("show_progress_on", [])
+    return event(guarded(handler, quiet), inputs, outputs, **options)
 
 
 def changes(components: Iterable[Any]) -> Callable[..., Any]:

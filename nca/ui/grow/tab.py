@@ -211,7 +211,12 @@ class Handlers:
     # ------------------------------------------------------------------ choosing
 
     def open(self, stored: Any, chosen: str, weights: ShownWeights | None) -> Updates:
-        """The tab was opened: update the shelf and, the first time, start an automaton."""
+        """The tab was opened: update the shelf and, the first time, start an automaton.
+
+        Gradio opens the first tab while the page loads, before `welcome`.
+        """
+        if not key_of(stored):
+            return gr.skip()
         # "Grow it" sets the session's value first; but a page can outlive its session.
         name = weights.name if weights else chosen
         entries = self.catalog.entries(key_of(stored))

@@ -43,6 +43,11 @@ SHOW_INITIAL = (
     "() => setTimeout(() => document.querySelector('#begun')"
     "?.scrollIntoView({behavior: 'smooth', block: 'center'}), 100)"
 )
+# There is a training to look at first, or nothing else to do than to start one. On a slow server
+# the visitor may be in the form already.
+FOLD_FORM = (
+    "(job) => ({__type__: 'update', open: !job || !!document.querySelector('#train-form :focus')})"
+)
 CONFIRM_DELETE = (
     "(visitor, job) => [visitor, confirm('Delete this training, its picture and all that it has "
     "grown?') ? job : null]"
@@ -187,9 +192,11 @@ def build(context: PageContext) -> Callable[[], None]:
     came = listen(tab.browser.submit, handlers.keep, visitor, tab.kept, trigger_mode="once")
     saved = listen(panel.film.click, handlers.film, job, panel.file, trigger_mode="once")
     saved.success(None, panel.file, None, js=SAVE_FILE % "job-file", api_visibility="private")
-    listen(context.loaded.then, handlers.attach, visitor, tab.outputs)
-    for event in (context.loaded.then, context.items[ID].select):
-        listen(event, handlers.update_choices, visitor, [tab.initial.selector, tab.where])
+    choices = [tab.initial.selector, tab.where]
+    listen(context.items[ID].select, handlers.update_choices, visitor, choices)
+    shown = [output for output in tab.outputs if output is not tab.form]
+    attached = listen(context.loaded.then, handlers.attach, visitor, [*shown, *choices])
+    attached.then(None, panel.selector, tab.form, js=FOLD_FORM, api_visibility="private")
 
     context.openers[ID] = Opener(
         handlers.train_further, [tab.recipe],
@@ -429,8 +436,8 @@ class Handlers:
     # ------------------------------------------------------------------ the job
 
     def attach(self, stored: Any) -> Updates:
-        """All jobs of this visitor, with one shown: an active one, else the newest."""
-        return self._jobs(stored)
+        """The page was opened: all jobs of this visitor, an active one or the newest shown."""
+        return self._jobs(stored) | self.update_choices(stored)
 
     def show_job(self, stored: Any, job: str | None) -> Updates:
         """Show a job completely."""
@@ -473,7 +480,8 @@ class Handlers:
         if not job:
             return gr.skip()
         self.queue.delete(key_of(stored), job)
-        return self._jobs(stored)
+        updates = self._jobs(stored)
+        return updates | {self.tab.form: gr.update(open=not self.queue.jobs(key_of(stored)))}
 
     def rename(self, stored: Any, job: str | None, title: str) -> Updates:
         """Give the job another title; an empty one changes nothing."""
@@ -546,8 +554,6 @@ class Handlers:
             panel.selector: gr.update(choices=job_panel.labels(views, stored), value=job),
             panel.selector_row: gr.update(visible=bool(views)),
             panel.actions: gr.update(visible=bool(views)),
-            # There is a training to look at first, or nothing else to do than to start one.
-            self.tab.form: gr.update(open=not views),
             **self._job(key, job),
         }
 

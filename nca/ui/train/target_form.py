@@ -207,6 +207,12 @@ def build_details() -> dict[str, Any]:
     return {"size": size, "padding": padding, "title": title, "style": style, "crop": crop}
 
 
+def first_look() -> tuple[str, str]:
+    """The grid of emoji and the preview of the first one, left out of the page's own HTML."""
+    grid = emoji_search.grid_html(emoji_search.FIRST, PICKER[0])
+    return grid, preview_html(Target.make(DEFAULT))
+
+
 def attach(fields: TargetFields, limits: Limits, loaded: Any) -> Any:
     """Keep the grid and the preview up to date; returns the event of the preview.
 
@@ -299,11 +305,7 @@ def attach(fields: TargetFields, limits: Limits, loaded: Any) -> Any:
         fields.search.change, search, [fields.search, fields.emoji, fields.several],
         [fields.emoji, fields.several, fields.grid, fields.refusal], trigger_mode="always_last",
     )  # fmt: skip
-    listen(
-        loaded.then, lambda: emoji_search.grid_html(emoji_search.FIRST, PICKER[0]), None,
-        fields.grid,
-    )  # fmt: skip
-    listen(loaded.then, lambda: preview_html(Target.make(DEFAULT)), None, fields.preview)
+    listen(loaded.then, first_look, None, [fields.grid, fields.preview])
     listen(
         fields.grid.select, newest(pick), {fields.several, fields.search, fields.emoji},
         [fields.emoji, fields.several, fields.grid], trigger_mode="multiple",
