@@ -201,6 +201,7 @@ class Training:
                 self._delete_snapshot(iteration, path)
         self.kept = snapshot_iterations(spec.train.iterations)
         self.began, self.began_at = self.clock(), trainer.iteration
+        self.warm: tuple[float, int] | None = None  # time and iteration after the first one
         former = read_progress(folder)
         self.before = former.seconds
         if resumes:  # until the next iteration, if there is one
@@ -211,6 +212,7 @@ class Training:
             report = trainer.train_step()
             self._note(report)
             self.on_report(report)
+            self.warm = self.warm or (self.clock(), trainer.iteration)
         finished = trainer.iteration >= spec.train.iterations
         return self._end(report, finished)
 
@@ -377,10 +379,8 @@ class Training:
         """Write how far training is, for the page; `left` is what the decoder still takes."""
         self.metrics.flush()
         done, total = self.trainer.iteration, self.spec.train.iterations
-        # Includes the time between iterations, unlike the trainer's own speed.
-        pace = (self.clock() - self.began) / max(1, done - self.began_at)
         fitting = EXPECTED_SECONDS if self.spec.sharpen and done < total else 0.0
-        expected = pace * (total - done) + fitting if left is None else left
+        expected = self._pace() * (total - done) + fitting if left is None else left
         progress = Progress(
             iteration=done,
             iterations=total,
@@ -395,6 +395,17 @@ class Training:
             sharpening=self.sharpening,
         )
         write_progress(self.folder, progress)
+
+    def _pace(self) -> float:
+        """Seconds per iteration, with the time between them, unlike the trainer's own speed.
+
+        Without the first one of this run, in which code is compiled and all pictures are drawn.
+        """
+        done = self.trainer.iteration
+        began, at = self.began, self.began_at
+        if self.warm and done > self.warm[1]:
+            began, at = self.warm
+        return (self.clock() - began) / max(1, done - at)
 
     def _report_waiting(self) -> None:
         words = "Waiting until another training has left the device."

@@ -197,6 +197,28 @@ def test_a_stop_ends_it_before_the_next_iteration_and_keeps_it(tmp_path):
     assert done == [1, 2, 3] and load_checkpoint(tmp_path).info.iteration == 3
 
 
+def test_the_time_left_leaves_out_the_first_iteration_which_compiles(tmp_path):
+    training = pytest.importorskip("nca.jobs.training")
+    from nca.jobs.progress import read_progress
+    from nca.jobs.spec import SPEC, TARGET
+    from tests.jobs_kit import tiny_png, tiny_spec
+
+    spec, now = tiny_spec(100), [0.0]
+    (tmp_path / SPEC).write_text(spec.model_dump_json())
+    (tmp_path / TARGET).write_bytes(tiny_png())
+
+    def iterate(report):
+        now[0] += 60.0 if report.iteration == 1 else 2.0
+
+    run = training.Training(
+        tmp_path, spec, lambda: now[0] >= 68, on_report=iterate, clock=lambda: now[0]
+    )
+    assert run.run() is False
+    progress = read_progress(tmp_path)
+    fitting = training.EXPECTED_SECONDS if spec.sharpen else 0
+    assert progress.iteration == 5 and progress.seconds_left == 95 * 2.0 + fitting
+
+
 def test_every_kind_has_a_line_of_its_own(tmp_path):
     path = tmp_path / "metrics.jsonl"
     writer, reader = MetricsWriter(path, iterations=4), MetricsReader(path)
