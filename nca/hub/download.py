@@ -22,7 +22,7 @@ from nca.hub.pictures import is_small_picture
 from nca.model import NCA
 from nca.preview import PREVIEW
 
-TOTAL_BYTES = 4 * 2**20  # received for one pull, without the preview
+TOTAL_BYTES = 3 * 2**20  # received for one pull, without the preview
 _ANSWERS = 512 * 1024  # of that, for the Hub's answers besides the files
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".joblib", ".dill")
 

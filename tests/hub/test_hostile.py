@@ -182,7 +182,7 @@ def test_what_is_too_large_is_refused_before_it_is_fetched(server, hub, checkpoi
     plant(server, "eve/lie", files).claimed_sizes["model.safetensors"] = 10 * 2**30
     plant(server, "eve/negative", files).claimed_sizes["config.json"] = -(2**40)
     each = 2**20 - 1
-    full = {n: bytes(each) for n in ("config.json", "README.md", "metrics.json")}
+    full = {n: bytes(each) for n in ("config.json", "README.md", "metrics.json", "target.png")}
     plant(server, "eve/sum", files | full)
     for name in ("eve/large", "eve/lie", "eve/negative", "eve/sum"):
         seen = len(server.requests)
