@@ -93,7 +93,7 @@ contact_sheet(life[[0, 4, 8, 12, 16, 24, 48, 96]], columns=8, scale=5)""",
     """\
 ## Experiment 3: regenerate
 
-Three of the eight states of every batch are wounded before their rollout. Now cut the left half
+Three of the eight states of every batch are damaged before their rollout. Now cut the left half
 away, and watch.""",
     """\
 regenerating, last = train(persistent, iterations=300, damage_count=3,

@@ -247,7 +247,7 @@ def test_pause_step_speed_and_rewind(opened):
     late = pixels(page)
     ask(page, "goTo(141)")
     assert ask(page, "run.t") == 141
-    ask(page, "goTo(167)")  # forward again: the wound and the angle come back
+    ask(page, "goTo(167)")  # forward again: the damage and the angle come back
     assert (pixels(page) == late).all()
     ask(page, "goTo(100)")
     page.keyboard.press(",")

@@ -83,19 +83,22 @@ def test_push_gallery_pull_and_grow_bit_for_bit(share_visit, hub, trained, garde
     assert {"README.md", "target.png", "preview.gif", "metrics.json"} <= set(files)
     assert b"<script" in files["player.html"]
     ann.wait("#gallery", "ann/beetle")
+    # The picture is still until the card is pointed at, and then its film.
+    card = ann.page.locator("#gallery button").first
+    ann.page.locator("#gallery .there .still").wait_for()
+    assert card.locator(".moving").count() == 0
+    card.hover()
+    ann.page.locator("#gallery .plays .moving").wait_for()
+    assert card.locator(".moving").evaluate("film => film.naturalWidth") > 0
     assert "the same already" in push(ann, token, "ann/beetle")
 
-    # Somebody else finds it, and what grows is what grew for Ann.
-    bob = share_visit(390, 844)
+    # Somebody else finds it by touch, and what grows is what grew for Ann. Without a pointer that
+    # hovers, the film of a card in sight plays.
+    bob = share_visit(390, 844, has_touch=True)
     bob.tab("Share")
     card = bob.page.locator("#gallery button").first
     card.wait_for()
-    # The picture is still until the card is pointed at, and then its film.
-    bob.page.locator("#gallery .there .still").wait_for()
-    assert card.locator(".moving").count() == 0
-    card.hover()
     bob.page.locator("#gallery .plays .moving").wait_for()
-    assert card.locator(".moving").evaluate("film => film.naturalWidth") > 0
     assert bob.fits()
     bob.snap("share-gallery-390")
     box = bob.page.locator("#gallery-query").locator("input, textarea")
@@ -105,7 +108,7 @@ def test_push_gallery_pull_and_grow_bit_for_bit(share_visit, hub, trained, garde
         bob.wait("#gallery", found)
     collection = garden_server.home / "collection"  # of all visitors, those of other tests too
     others = set(collection.glob("*/*/model.safetensors"))
-    card.click()
+    card.tap()
     grows_the_same(bob, seen)
     assert "ann/beetle" in bob.page.locator("#shelf").inner_text()
     (copy,) = set(collection.glob("*/*/model.safetensors")) - others
@@ -116,10 +119,10 @@ def test_push_gallery_pull_and_grow_bit_for_bit(share_visit, hub, trained, garde
     commit = hub.repos["model", "ann/beetle"].refs["main"]
     field = bob.page.locator("#pull-name").locator("input, textarea")
     field.fill("ann/nobody")
-    bob.page.locator("#pull").click()
+    bob.page.locator("#pull").tap()
     bob.wait("#fetched", "There is no ann/nobody")
     field.fill(f"ann/beetle@{commit}")
-    bob.page.locator("#pull").click()
+    bob.page.locator("#pull").tap()
     bob.page.locator("canvas.picture").wait_for()
     grows_the_same(bob, seen)
     assert bob.page.locator("#shelf").inner_text().count("ann/beetle") == 1
@@ -127,7 +130,7 @@ def test_push_gallery_pull_and_grow_bit_for_bit(share_visit, hub, trained, garde
     # And away again.
     bob.tab("Share")
     bob.page.get_by_text("What you opened").click()
-    bob.page.locator("#forget").click()
+    bob.page.locator("#forget").tap()
     bob.wait("#fetched", "Removed")
     assert set(collection.glob("*/*/model.safetensors")) == others
     assert ann.errors == [] and bob.errors == []
