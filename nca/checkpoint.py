@@ -206,6 +206,10 @@ def save_checkpoint(
     Returns:
         The folder.
 
+    Raises:
+        BadInput: the target or the metrics cannot be saved; nothing is written then.
+        ValueError: a weight is not finite; nothing is written then.
+
     >>> from nca import NCA, NCAConfig, save_checkpoint
     >>> folder = save_checkpoint("untrained", NCA(NCAConfig()), preview=False)
     >>> sorted(path.name for path in folder.iterdir())
@@ -214,11 +218,16 @@ def save_checkpoint(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     info = (info or CheckpointInfo()).model_copy(update={"nca": nca.config})
-    write_atomic(folder / WEIGHTS, weights_to_bytes(nca, info))
-    write_atomic(folder / "config.json", info.model_dump_json(indent=2).encode())
+    files = {
+        WEIGHTS: weights_to_bytes(nca, info),
+        "config.json": info.model_dump_json(indent=2).encode(),
+    }
     if target is not None:
-        write_atomic(folder / "target.png", target_to_png(target))
-    write_atomic(folder / "metrics.json", json.dumps(metrics or {}, indent=2).encode())
+        _check_target(target, nca.config.kinds)
+        files["target.png"] = target_to_png(target)
+    files["metrics.json"] = _json(metrics or {})
+    for name, data in files.items():  # written when all of them could be made
+        write_atomic(folder / name, data)
     size = (72, 72) if target is None else (target.shape[-3], target.shape[-2])
     save_fine(folder, nca, size, decoder, picture)
     if preview:
@@ -226,6 +235,21 @@ def save_checkpoint(
     there = [path.name for path in folder.iterdir()]
     write_atomic(folder / "README.md", card(info, metrics or {}, pictures=there).encode())
     return folder
+
+
+def _json(values: dict[str, Any]) -> bytes:
+    try:
+        return json.dumps(values, indent=2).encode()
+    except (TypeError, ValueError, RecursionError):
+        raise BadInput("The metrics of a checkpoint must be values that JSON can hold.") from None
+
+
+def _check_target(target: Tensor, kinds: int) -> None:
+    """Raise BadInput unless a target is [H, W, 4], or [kinds, H, W, 4]."""
+    count = len(target) if target.ndim == 4 else 1
+    if target.ndim not in (3, 4) or target.shape[-1] != 4 or count != max(1, kinds):
+        wanted = f"[{kinds}, height, width, 4]" if kinds > 1 else "[height, width, 4]"
+        raise BadInput(f"The target must be {wanted}, not {list(target.shape)}.")
 
 
 def save_fine(

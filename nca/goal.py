@@ -37,13 +37,18 @@ class Goal:
             alone are used then; see `nca.trainer.Trainer`.
 
     Raises:
-        BadInput: pictures in a list differ in size, or one of them cannot be used.
+        BadInput: pictures in a list differ in size, one of them cannot be used, or the loss cannot
+            be called.
     """
 
     pictures: Tensor | Sequence[Tensor]
     loss: Loss | None = None
 
     def __post_init__(self) -> None:
+        if self.loss is not None and not callable(self.loss):
+            raise BadInput(
+                f"Please give the loss as a function of states, not {type(self.loss).__name__}."
+            )
         given = self.pictures
         if isinstance(given, Sequence):
             shapes = {tuple(check_target(picture).shape) for picture in given}

@@ -13,6 +13,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -142,6 +143,7 @@ class NCA(nn.Module):
         Raises:
             BadInput: there is no such kind, or their number is not `batch`.
         """
+        kind = kind.tolist() if isinstance(kind, Tensor | np.ndarray) else kind
         several = isinstance(kind, Sequence)
         kinds = list(kind) if several else [kind] * batch
         if len(kinds) != batch:

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nca.config import BadInput
+
 
 def make_seed(
     channels: int, height: int, width: int, batch: int = 1, hidden: bool = True
@@ -84,7 +86,15 @@ def repaint(x: Tensor, kind: int | Tensor, cells: Tensor | None = None) -> Tenso
         x: states of an automaton with kinds, float [B, H, W, C].
         kind: the new one, or one for each item, [B].
         cells: which to repaint, bool [B, H, W] or [1, H, W]; all when None.
+
+    Raises:
+        BadInput: the states are not [B, H, W, C], or the kinds neither one nor B.
     """
+    if not isinstance(x, Tensor) or x.ndim != 4:
+        shape = list(x.shape) if isinstance(x, Tensor) else type(x).__name__
+        raise BadInput(f"The states must be [batch, height, width, channels], not {shape}.")
+    if torch.as_tensor(kind).numel() not in (1, len(x)):
+        raise BadInput(f"Please give one kind, or {len(x)}, one for each item, not {kind!r:.40}.")
     where = x.ne(0).any(-1)
     if cells is not None:
         where = where & cells

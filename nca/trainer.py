@@ -200,6 +200,8 @@ class Trainer:
         self.seed = seed
         self.nca = NCA(nca_config, init_seed=seed).to(self.device)
         if initial is not None:
+            if not isinstance(initial, NCA):
+                raise BadInput(f"Please begin with an NCA, not {type(initial).__name__}.")
             if nca_config.kinds and initial.config.kinds not in (0, nca_config.kinds):
                 initial = initial.with_kinds(nca_config.kinds)
             if initial.config != nca_config:

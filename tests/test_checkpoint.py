@@ -78,6 +78,22 @@ def test_a_card_shows_the_pictures_that_are_there(tmp_path, nca):
     assert "# renamed" in said and "scores.png" in said
 
 
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"metrics": {"x": object()}},
+        {"target": torch.ones(8, 4)},
+        {"target": torch.ones(2, 8, 8, 4)},
+    ],
+)
+def test_what_cannot_be_saved_leaves_the_checkpoint_as_it_was(tmp_path, nca, bad):
+    folder = save_checkpoint(tmp_path / "c", nca, info(), torch.ones(8, 8, 4), preview=False)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(BadInput, match="must be"):
+        save_checkpoint(folder, NCA(CONFIG, 1), info(), preview=False, **bad)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
 def test_weights_that_are_not_finite_are_never_written(tmp_path, nca):
     with torch.no_grad():
         nca.layers[0].bias[0] = torch.nan

@@ -261,6 +261,9 @@ def test_numbers_that_do_not_fit_are_refused():
             nca.seed(1, size)
     with pytest.raises(BadInput, match="batch"):
         nca.seed(0)
+    zoo = NCA(NCAConfig(channels=6, kinds=2))
+    for kinds in (np.array([2, 1]), torch.tensor([2, 1])):
+        assert torch.equal(zoo.seed(2, 8, kinds), zoo.seed(2, 8, (2, 1)))
     x = nca.seed(1, np.int64(8))
     with pytest.raises(BadInput, match="steps as a whole number of at least 0, not 2.5"):
         nca.grow(x, 2.5, all_steps=True)

@@ -193,6 +193,14 @@ def test_arguments_that_do_not_fit_are_refused_in_a_sentence():
             Trainer(TINY, train, square(), seed=seed)
 
 
+@pytest.mark.parametrize(
+    ("given", "words"), [({"loss": 5}, "not int"), ({"initial": 5}, "not int")]
+)
+def test_what_is_no_loss_and_no_automaton(given, words):
+    with pytest.raises(BadInput, match=words):
+        trainer(**given)
+
+
 def test_growing_never_leaves_the_seed():
     t = trainer(start="seed", iterations=6)
     assert t.pool is None

@@ -11,13 +11,16 @@ from safetensors.torch import save_file
 
 from nca.checkpoint import load_checkpoint, save_checkpoint
 from nca.cli import main
-from nca.config import BadInput, NCAConfig
+from nca.config import BadInput, CheckpointInfo, NCAConfig, TargetConfig
 from nca.evaluate import Plan
+from nca.jobs.sharpening import known_picture
 from nca.jobs.spec import POOL
 from nca.metrics import read_metrics
 from nca.model import NCA
 from nca.player.models import nca_from_player, player_model
 from nca.scorecard import record, score
+from nca.state import repaint
+from nca.target import make_target
 from nca.zoo import ZooScores, cross, together, work
 from tests.player.player_zoo import zoo_model
 
@@ -143,6 +146,25 @@ def test_a_child_has_the_genes_of_two_kinds():
     ):
         with pytest.raises(BadInput, match=said):
             cross(*bad)
+
+
+def test_repainting_needs_states_and_as_many_kinds():
+    x = NCA(NCAConfig(channels=6, kinds=2)).seed(2, 8)
+    for states, kind in (([0.0], 1), (x[0], 1), (x, [1, 2, 1])):
+        with pytest.raises(BadInput):
+            repaint(states, kind)
+
+
+@pytest.mark.parametrize("kinds", [1, 2])
+def test_a_decoder_is_fitted_to_one_kind_at_most(tmp_path, kinds):
+    made = TargetConfig(emoji="🌵", more=("🐠",) * (kinds - 1), size=8, padding=2)
+    nca = NCA(NCAConfig(channels=6, hidden=(4,), kinds=kinds))
+    target = make_target(made) if kinds > 1 else make_target(made)[None]
+    folder = save_checkpoint(tmp_path, nca, CheckpointInfo(target=made), target, preview=False)
+    if kinds == 1:
+        assert known_picture(load_checkpoint(folder)).shape == (192, 192, 4)
+    else:
+        assert main(["sharpen", str(folder)]) == 2
 
 
 def test_copies_keep_double_precision():

@@ -38,9 +38,12 @@ def known_picture(checkpoint: Checkpoint, given: Path | None = None) -> Tensor:
             its emoji.
 
     Raises:
-        BadInput: there is none, or it shows something else than the target.
+        BadInput: there is none, it shows something else than the target, or the automaton has
+            several kinds.
     """
     made = checkpoint.info.target
+    if checkpoint.nca.config.kinds > 1:
+        raise BadInput(SEVERAL_KINDS)
     if given is not None:
         if made is None:
             raise BadInput("This checkpoint does not say how its picture was placed on the grid.")
@@ -53,8 +56,9 @@ def known_picture(checkpoint: Checkpoint, given: Path | None = None) -> Tensor:
         raise BadInput(NO_PICTURE)
     else:
         picture = make_picture(made)
-    if checkpoint.target is not None:
-        check_agreement(picture, checkpoint.target)
+    target = checkpoint.target_of()
+    if target is not None:
+        check_agreement(picture, target)
     return picture
 
 
