@@ -147,6 +147,7 @@ export async function readDecoder(buffer, config, weights) {
 async function fetched(name, file) {
   const answer = await fetch(`https://huggingface.co/${name}/resolve/main/${file}`)
     .catch(() => null);
+  if (Number(answer?.headers.get("content-length")) > MOST_BYTES) throw damaged();
   return answer?.ok ? answer.arrayBuffer() : null;
 }
 
