@@ -22,7 +22,7 @@ def job(folder, iterations=ITERATIONS):
     """A small `quick` training that was not begun."""
     folder.mkdir()
     target = Target.make({"emoji": "🦎", "size": 12, "padding": 4})
-    spec = JobSpec.from_recipe("quick", target, changes={"iterations": iterations})
+    spec = JobSpec.from_recipe("quick", target, changes={"iterations": iterations}, sharpen=0)
     (folder / SPEC).write_text(spec.model_dump_json())
     (folder / TARGET).write_bytes(target.png)
     return folder
