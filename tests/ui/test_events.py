@@ -102,3 +102,11 @@ def test_no_event_has_two_listeners_that_repeat_it(page):
     )
     parts = {part["id"]: part["props"] for part in page.config["components"]}
     assert [parts[event[0]] for event, listeners in repeating.items() if listeners > 1] == []
+
+
+def test_events_without_progress_update_no_status(page):
+    """The browser copies all that a component holds whenever it updates its status."""
+    calls = [d for d in page.config["dependencies"] if d["backend_fn"] and d["targets"]]
+    silent = [d for d in calls if d["show_progress"] == "hidden"]
+    assert len(silent) > len(calls) / 2
+    assert [d["api_name"] for d in silent if d["show_progress_on"] != []] == []
