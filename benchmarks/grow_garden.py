@@ -34,12 +34,13 @@ from nca.jobs.spec import JobSpec, Target
 from nca.preview import PREVIEW, save_preview
 from nca.scorecard import PICTURES, healing_table, record, recorded, row, score, table
 from nca.target import target_to_png
+from nca.zoo import ZooScores
 
 FRAME = 128  # cells of the full frame's side
 
 # Name, emoji, recipe, iterations where they are not the recipe's. The ten of the Distill article in
-# its order, then the lizard by other recipes, then a picture that fills its frame. The ten are
-# trained by `quick`, with more iterations than the recipe has.
+# its order, then the lizard by other recipes, a picture that fills its frame, and all ten in one
+# automaton. The ten are trained by `quick`, with more iterations than the recipe has.
 GARDEN: tuple[tuple[str, str, str, int | None], ...] = (
     ("lizard-regenerating", "🦎", "quick", 6000),
     ("face-regenerating", "😀", "quick", 16000),  # 6,000 leave it at -3.6, scatter heals 54 %
@@ -57,12 +58,15 @@ GARDEN: tuple[tuple[str, str, str, int | None], ...] = (
     ("lizard-jax-blog", "🦎", "jax-blog", None),
     ("lizard-pytorch-blog", "🦎", "pytorch-blog", None),
     ("skyline-photo", "🌆", "photo", None),
+    ("zoo", "🦎😀💥👁🐠🦋🐞🕸🥨🎄", "zoo", 4600),  # one automaton, a kind for each
 )
 SEEDS: dict[str, int] = {}  # of trainings whose first seed, 0, was not good enough
 
 
 def title(emoji: str, name: str) -> str:
     """What a checkpoint is called: "🦎 Lizard", or "🦎 Lizard, growing" for the other kinds."""
+    if name == "zoo":
+        return "Zoo of ten"
     word, _, kind = name.partition("-")
     return f"{emoji} {word.capitalize()}" + ("" if kind == "regenerating" else f", {kind}")
 
@@ -72,19 +76,21 @@ def job(
 ) -> tuple[JobSpec, bytes]:
     """The job of one checkpoint and the PNG of its target: the emoji, 40 cells and 16 of padding.
 
-    `photo` has the skyline for its picture instead, and nothing around it.
+    `photo` has the skyline for its picture instead, and nothing around it; `zoo` has a picture
+    for each emoji.
     """
     if kind == "photo":
         frame = TargetConfig(kind="image", size=FRAME, padding=0)
         target = Target(frame, target_to_png(skyline(FRAME)), title)
     else:
-        target = Target.make(TargetConfig(emoji=emoji), title=title)
+        first, *more = emoji
+        target = Target.make(TargetConfig(emoji=first, more=tuple(more)), title=title)
     changes = {} if iterations is None else {"iterations": iterations}
     spec = JobSpec.from_recipe(kind, target, seed=seed, device=device, changes=changes)
     return spec, target.png
 
 
-def shipped(run: Path, folder: Path, scores: Scores) -> None:
+def shipped(run: Path, folder: Path, scores: Scores | ZooScores) -> None:
     """Put a finished run, scored, into its checkpoint folder in one move."""
     record(run, scores)
     beside = folder.with_name(f".{folder.name}.new")
@@ -97,14 +103,14 @@ def shipped(run: Path, folder: Path, scores: Scores) -> None:
     beside.rename(folder)
 
 
-def done(folder: Path, spec: JobSpec) -> Scores | None:
-    """The scores of a checkpoint that is there and trained as long as `spec` says."""
+def done(folder: Path, spec: JobSpec) -> bool:
+    """Whether a checkpoint is there, scored, and trained as long as `spec` says."""
     try:
         checkpoint = load_checkpoint(folder)
     except BadInput:
-        return None
+        return False
     long_enough = checkpoint.info.iteration >= spec.train.iterations
-    return recorded(checkpoint.metrics) if long_enough else None
+    return long_enough and "battery" in checkpoint.metrics
 
 
 def report(out: Path) -> str:
