@@ -4,8 +4,8 @@
     python benchmarks/pairs.py --json    the last line is one JSON object: (beside, alone) of each
 
 `nca.together` makes one automaton of two. Their seeds grow in the middles of the halves of a grid
-of twice the width, which is where the bodies do not touch; alone is the same seed at the same place
-with the same fire mask. Scores are the log10 error of a half against its own picture.
+of twice the width, where the bodies do not touch; alone is the checkpoint's own automaton from the
+same place with the same fire mask. Scores are the log10 error of a half against its own picture.
 """
 # ruff: noqa: E402
 
@@ -37,16 +37,15 @@ def beside(first: Checkpoint, second: Checkpoint, steps: int) -> list[tuple[floa
     if (height, width) != other:
         raise SystemExit("Please compare checkpoints of equal grids.")
     both = together(first.nca, second.nca)
-    empty = torch.zeros(1, height, width, both.config.channels)
-    seeds = [
-        both.seed(1, (height, width), kind) for kind in (1, 1 + max(1, first.nca.config.kinds))
-    ]
+    kinds = (1, 1 + max(1, first.nca.config.kinds))
+    seeds = [both.seed(1, (height, width), kind) for kind in kinds]
     grown = both.grow(torch.cat(seeds, 2), steps, SEED)
     found = []
     for side, checkpoint in enumerate((first, second)):
-        alone = [empty, empty]
-        alone[side] = seeds[side]
-        own = both.grow(torch.cat(alone, 2), steps, SEED)
+        seed = checkpoint.nca.seed(1, (height, width))
+        halves = [torch.zeros_like(seed), torch.zeros_like(seed)]
+        halves[side] = seed
+        own = checkpoint.nca.grow(torch.cat(halves, 2), steps, SEED)
         found.append(tuple(half_error(x, side, checkpoint) for x in (grown, own)))
     return found
 
@@ -76,10 +75,8 @@ def main() -> int:
         names = f"{first.info.title} {second.info.title}"
         shown = [" / ".join(f"{s[i]:.3f}" for s in scores) for i in (0, 1)]
         print(f"| {names} | {shown[0]} | {shown[1]} | {worse:.3f} |", flush=True)
-        rows.append(
-            {"pair": names, "beside": [s[0] for s in scores], "alone": [s[1] for s in scores]}
-        )
-    differences = [a - b for row in rows for a, b in zip(row["beside"], row["alone"], strict=True)]
+        rows.append({"pair": names, "scores": scores})
+    differences = [a - b for row in rows for a, b in row["scores"]]
     print(f"worst {max(differences):.4f}, median {median(differences):.4f}")
     if options.json:
         print(json.dumps({"pairs": rows, "worst": max(differences), "median": median(differences)}))
