@@ -30,6 +30,7 @@ from nca.picture import PICTURE, at_scale, check_picture, picture_from_png, pict
 from nca.preview import PREVIEW, save_preview
 from nca.target import target_from_png, target_to_png
 from nca.untrusted import in_range, parse, shapes
+from nca.wording import size_text
 
 WEIGHTS = "model.safetensors"
 FINE = (DECODER, PICTURE)  # only where there is a decoder, or the fine picture is known
@@ -157,7 +158,7 @@ def weights_from_bytes(data: bytes, limits: Limits) -> tuple[NCA, CheckpointInfo
     """
     if len(data) > limits.checkpoint_bytes:
         raise BadInput(
-            f"{NOT_OURS}: its weights are larger than {limits.checkpoint_bytes // 1024} kB."
+            f"{NOT_OURS}: its weights are larger than {size_text(limits.checkpoint_bytes)}."
         )
     info, weights = parse(
         data, METADATA, CheckpointInfo,
@@ -329,7 +330,7 @@ def _read(path: Path, limit: int) -> bytes | None:
     with path.open("rb") as file:
         data = file.read(limit + 1)
     if len(data) > limit:
-        raise BadInput(f"This checkpoint's {path.name} is larger than {limit // 1024} kB.")
+        raise BadInput(f"This checkpoint's {path.name} is larger than {size_text(limit)}.")
     return data
 
 
@@ -358,7 +359,7 @@ def unzip_checkpoint(data: bytes, folder: str | Path, limits: Limits | None = No
     """
     limits = limits or Limits()
     if len(data) > limits.zip_bytes:
-        raise BadInput(f"{NOT_OURS}: the zip is larger than {limits.zip_bytes // 2**20} MB.")
+        raise BadInput(f"{NOT_OURS}: the zip is larger than {size_text(limits.zip_bytes)}.")
     if not 0 <= _directory_bytes(data) < ZIP_DIRECTORY_BYTES:
         raise BadInput(NOT_A_ZIP)
     try:

@@ -31,7 +31,7 @@ OPAQUE_ENOUGH = 8  # alpha, of 255, from which a pixel counts as content when cr
 _REFUSED = 3  # exit status of the child when it prints a key of `_SENTENCES`
 _SENTENCES = {
     "format": "This file is not a picture that can be read; please use PNG, JPEG, WebP or GIF.",
-    "pixels": "This picture is too large; please use one of at most {megapixels} megapixels.",
+    "pixels": "This picture is too large; please use one of at most {most}.",
     "broken": "This picture is damaged or incomplete; please save it again or use another one.",
     "hidden": "This picture is completely transparent; please use one that shows something.",
     "costly": "This picture takes too long to read; please save it as a smaller PNG.",
@@ -187,6 +187,7 @@ def decode_apart(picture: bytes | str | Path, crop: bool, limits: Limits) -> np.
     import numpy as np
 
     from nca.config import BadInput
+    from nca.wording import pixels_text
 
     try:
         status, said = _ask_child(picture, crop, limits)
@@ -200,7 +201,7 @@ def decode_apart(picture: bytes | str | Path, crop: bool, limits: Limits) -> np.
             return np.frombuffer(pixels, np.uint8).reshape(height, width, 4)
     word = head.decode("ascii", "replace") if status == _REFUSED else "costly"
     sentence = _SENTENCES.get(word, _SENTENCES["broken"])
-    raise BadInput(sentence.format(megapixels=limits.upload_pixels // 1_000_000))
+    raise BadInput(sentence.format(most=pixels_text(limits.upload_pixels)))
 
 
 def _ask_child(picture: bytes | str | Path, crop: bool, limits: Limits) -> tuple[int | None, bytes]:
@@ -248,6 +249,7 @@ def _open(picture: bytes | str | Path, most: int) -> BinaryIO:
     import tempfile
 
     from nca.config import BadInput
+    from nca.wording import size_text
 
     if isinstance(picture, bytes):
         size = len(picture)
@@ -262,7 +264,8 @@ def _open(picture: bytes | str | Path, most: int) -> BinaryIO:
     if size == 0:
         raise BadInput("This picture file is empty; please choose another one.")
     if size > most:
-        raise BadInput(f"This file is too large; please use a picture of at most {most >> 20} MB.")
+        text = f"This file is too large; please use a picture of at most {size_text(most)}."
+        raise BadInput(text)
     if not isinstance(picture, bytes):
         try:
             return open(picture, "rb")

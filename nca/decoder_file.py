@@ -15,6 +15,7 @@ from nca.config import BadInput, DecoderInfo, Limits
 from nca.decoder import Decoder
 from nca.model import NCA
 from nca.untrusted import in_range, parse, shapes
+from nca.wording import size_text
 
 DECODER = "decoder.safetensors"
 _METADATA = "nca_garden_decoder"
@@ -51,7 +52,7 @@ def decoder_from_bytes(data: bytes, nca: NCA, limits: Limits) -> Decoder | None:
     """
     if len(data) > limits.checkpoint_bytes:
         raise BadInput(
-            f"This checkpoint's decoder is larger than {limits.checkpoint_bytes // 1024} kB."
+            f"This checkpoint's decoder is larger than {size_text(limits.checkpoint_bytes)}."
         )
     info, weights = parse(
         data, _METADATA, DecoderInfo,

@@ -20,6 +20,7 @@ from nca.background import border_colour, cropped, without_background
 from nca.config import BadInput, Limits, TargetConfig, whole_number
 from nca.decode import decode_apart, shrink
 from nca.emoji import draw_noto, draw_twemoji, one_emoji
+from nca.wording import pixels_text
 
 Picture: TypeAlias = "bytes | str | Path | np.ndarray | Image.Image | DecodedPicture"
 
@@ -355,8 +356,8 @@ def _from_drawing(picture: np.ndarray | Image.Image, crop: bool, limits: Limits)
     if height * width == 0:
         raise BadInput("This drawing is empty; please draw something first.")
     if height * width > limits.upload_pixels:
-        most = limits.upload_pixels // 1_000_000
-        raise BadInput(f"This drawing has too many pixels; please keep it below {most} megapixels.")
+        most = pixels_text(limits.upload_pixels)
+        raise BadInput(f"This drawing has too many pixels; please keep it below {most}.")
     if isinstance(picture, np.ndarray):
         picture = Image.fromarray(picture)
     small = shrink(picture.copy(), crop)

@@ -85,6 +85,24 @@ def join(words: Iterable[str], last: str = "or") -> str:
     return f"{', '.join(front)} {last} {end}" if front else end
 
 
+def size_text(count: int) -> str:
+    """A number of bytes as `5 MB`, `1.5 MB`, `64 kB` or `900 bytes`; 1 kB is 1,024 bytes.
+
+    Rounded down, so that a file of the size that is named fits a limit.
+    """
+    for unit, name in ((2**20, "MB"), (2**10, "kB")):
+        if count >= unit:
+            return f"{count * 10 // unit / 10:g} {name}"
+    return f"{count} bytes"
+
+
+def pixels_text(count: int) -> str:
+    """A number of pixels as `16 megapixels`, rounded down, or `90,000 pixels`."""
+    if count >= 10**6:
+        return f"{count // 10**5 / 10:g} megapixels"
+    return f"{count:,} pixels"
+
+
 def _field(
     where: tuple[int | str, ...], schema: Mapping[str, Any]
 ) -> tuple[str, Mapping[str, Any] | None, list[str]]:

@@ -152,7 +152,7 @@ def hostile(good):
     yield good[:-2], "damaged"
     yield b"\x80\x04cposix\nsystem\n.", "damaged"
     yield save(weights), "damaged"
-    yield good + b"\0" * 2**20, "larger than 1024 kB"
+    yield good + b"\0" * 2**20, "larger than 1 MB"
     yield save({k: v.float() for k, v in weights.items()}, text), "float16"
     yield save(weights | {"basis": weights["basis"] * torch.inf}, text), "float16"
     yield save(weights | {"basis": weights["basis"][:, :3].contiguous()}, text), "does not fit"

@@ -17,7 +17,8 @@ from nca.config import (
     checked,
 )
 from nca.jobs.spec import JobSpec, Target
-from nca.wording import join
+from nca.target import decode_picture
+from nca.wording import join, pixels_text, size_text
 
 pytestmark = pytest.mark.quick
 
@@ -88,3 +89,15 @@ def test_a_recipe_that_is_none(name):
 
 def test_join():
     assert [join("a"), join("ab"), join("abc", "and")] == ["a", "a or b", "a, b and c"]
+
+
+def test_sizes():
+    sizes = {5 * 2**20: "5 MB", 3 * 2**19: "1.5 MB", 2**20 - 1: "1023.9 kB", 900: "900 bytes"}
+    assert {n: size_text(n) for n in sizes} == sizes
+    pixels = {16_000_000: "16 megapixels", 1_990_000: "1.9 megapixels", 90_000: "90,000 pixels"}
+    assert {n: pixels_text(n) for n in pixels} == pixels
+
+
+def test_a_limit_below_one_megabyte_is_named():
+    with pytest.raises(BadInput, match="use a picture of at most 64 kB"):
+        decode_picture(bytes(2**16 + 1), limits=Limits(upload_bytes=2**16))

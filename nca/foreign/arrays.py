@@ -17,6 +17,7 @@ from torch import Tensor
 
 from nca.checkpoint import METADATA
 from nca.config import BadInput, Limits
+from nca.wording import size_text
 
 MOST_ARRAYS = 24  # five layers with biases, and filters
 MOST_DIMENSIONS = 4
@@ -35,7 +36,7 @@ def read_file(path: Path, limits: Limits) -> bytes:
     with path.open("rb") as file:
         data = file.read(limits.checkpoint_bytes + 1)
     if len(data) > limits.checkpoint_bytes:
-        raise BadInput(f"{path.name} is larger than {limits.checkpoint_bytes // 1024} kB.")
+        raise BadInput(f"{path.name} is larger than {size_text(limits.checkpoint_bytes)}.")
     return data
 
 
@@ -100,8 +101,8 @@ def _npz(data: bytes, limits: Limits) -> dict[str, Tensor]:
                     unpacked = file.read(left + 1)
                 left -= len(unpacked)
                 if left < 0:
-                    size = limits.checkpoint_bytes // 1024
-                    raise BadInput(f"This .npz file is larger than {size} kB when unpacked.")
+                    size = size_text(limits.checkpoint_bytes)
+                    raise BadInput(f"This .npz file is larger than {size} when unpacked.")
                 name = entry.filename.removesuffix(".npy")
                 if name in arrays:
                     raise BadInput(f"{_shown(name)} is in the file more than once.")

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 
 from nca.config import BadInput
+from nca.wording import size_text
 
 TOP = (
     "app.py requirements.txt packages.txt README.md LICENSE Makefile pyproject.toml .gitignore "
@@ -78,7 +79,7 @@ def space_files(root: Path | None) -> dict[str, bytes]:
     files = {}
     for name, path in (_installed() if root is None else _in_checkout(root)).items():
         if path.stat().st_size > FILE_BYTES:
-            raise BadInput(f"{name} is larger than {FILE_BYTES // 2**20} MB; move it elsewhere.")
+            raise BadInput(f"{name} is larger than {size_text(FILE_BYTES)}; move it elsewhere.")
         files[name] = path.read_bytes()
     if missing := [name for name in NEEDED if name not in files]:
         raise BadInput(

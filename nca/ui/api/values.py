@@ -18,6 +18,7 @@ from nca.catalog import Catalog, CheckpointRef, Kind
 from nca.config import BadInput
 from nca.jobs import JobQueue
 from nca.jobs.keys import is_key
+from nca.wording import size_text
 
 _INT = TypeAdapter(int)
 NO_KEY = (
@@ -115,7 +116,7 @@ def picture(value: Any, most: int) -> bytes | None:
         BadInput: it is not base64 and no uploaded file, or too large.
     """
     refusal = BadInput(
-        f"Please give the picture as base64 or as an uploaded file, at most {most >> 20} MB."
+        f"Please give the picture as base64 or as an uploaded file, at most {size_text(most)}."
     )
     if not value:
         return None

@@ -26,6 +26,7 @@ from nca.ui.components import script
 from nca.ui.context import PageContext, Updates
 from nca.ui.events import PLAYING, listen
 from nca.ui.visitor import key_of
+from nca.wording import size_text
 
 FILMED_STEPS = 6000  # as in web/run.js
 SAVE = "Save a film"
@@ -283,13 +284,9 @@ def _shown(path: str, name: str, config: FilmConfig, size: int, shape: tuple[int
         film = f'<video src="{url}" autoplay loop muted playsinline controls></video>'
     else:
         film = f'<img src="{url}" alt="The film">'
-    about = f"{shape[1] * scale} × {shape[0] * scale} pixels, {_bytes(size)}"
+    about = f"{shape[1] * scale} × {shape[0] * scale} pixels, {size_text(size)}"
     return (
         f'<div class="film" role="status">{film}<div><strong>{name}</strong><p>{about}</p>'
         f'<a class="act" href="{url}" download="{name}">Download</a>'
         '<button type="button" class="act" data-share hidden>Share</button></div></div>'
     )
-
-
-def _bytes(size: int) -> str:
-    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{max(1, round(size / 1e3))} kB"
