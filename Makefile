@@ -2,15 +2,19 @@
 PYTHON ?= python3
 PY := .venv/bin/python
 
-.PHONY: run test quick package compat lint docs test-env bench parity soak clean .venv
+.PHONY: run test pytest quick package compat lint docs test-env bench parity soak clean .venv
 
 run: .venv
 	$(PY) app.py
 
 # A browser on a busy machine can miss a deadline: what failed runs once more, alone, and only what
 # fails twice fails the build. Both runs say what they saw.
-test: test-env lint
-	$(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder \
+test: test-env .venv/.lint-installed
+	$(MAKE) -j 2 lint pytest
+
+# Three on two cores, because a test of the page often waits for its server.
+pytest:
+	$(PY) -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder \
 		|| $(PY) -m pytest -q --last-failed --last-failed-no-failures none
 
 # What needs no browser, no training and no server, in under a minute.

@@ -50,6 +50,7 @@ def forms(value: object) -> list:
     return [TOKEN, [TOKEN], {"own": TOKEN, "link": f"/?key={TOKEN}"}, f"https://me:{TOKEN}@x/"]
 
 
+@pytest.mark.long
 def test_no_log_holds_a_token_that_a_visitor_writes_anywhere(attacked):
     client, server = Client(attacked.url), attacked
     # A training whose worker has a log, with the token as its title.

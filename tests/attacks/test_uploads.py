@@ -250,6 +250,7 @@ def test_many_trainings_at_once_of_one_visitor(attacker: Attacker):
     assert all(is_sentence(a.refusal) and APOLOGY not in a.refusal for a in answers if a.refusal)
 
 
+@pytest.mark.long
 def test_a_hundred_visitors_leave_nothing_behind(attacker: Attacker):
     def visits() -> None:
         for _ in range(50):

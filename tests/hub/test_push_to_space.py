@@ -92,6 +92,7 @@ def work(tmp_path):
     return run, bare
 
 
+@pytest.mark.long
 def test_a_plain_push_is_refused_and_the_commands_of_the_readme_are_not(work):
     run, bare = work
     refused = run("git", "push", str(bare), "main", fails=True)

@@ -20,7 +20,7 @@ DEMONSTRATE = """(n) => {
 @pytest.mark.parametrize(
     ("width", "height", "scheme"),
     [
-        (1280, 800, "light"),
+        pytest.param(1280, 800, "light", marks=pytest.mark.long),
         pytest.param(1920, 1080, "dark", marks=pytest.mark.long),
         (390, 844, "light"),
     ],
