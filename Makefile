@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PY := .venv/bin/python
 
-.PHONY: run test pytest quick package compat lint docs test-env bench parity soak clean .venv
+.PHONY: run test compiled quick package compat lint docs test-env bench parity soak clean .venv
 
 run: .venv
 	$(PY) app.py
@@ -10,12 +10,14 @@ run: .venv
 # A browser on a busy machine can miss a deadline: what failed runs once more, alone, and only what
 # fails twice fails the build. Both runs say what they saw.
 test: test-env .venv/.lint-installed
-	$(MAKE) -j 2 lint pytest
-
-# Three on two cores, because a test of the page often waits for its server.
-pytest:
+	$(MAKE) -j 2 lint compiled
 	$(PY) -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder \
 		|| $(PY) -m pytest -q --last-failed --last-failed-no-failures none
+
+# What each of the many processes of the tests would otherwise compile for itself, while it is new.
+compiled: .venv/.pytest-installed
+	$(PY) -m nca.jobs.warm_up
+	$(PY) -c "import gradio, gradio_client, hypothesis, playwright.sync_api"
 
 # What needs no browser, no training and no server, in under a minute.
 quick: .venv/.pytest-installed

@@ -164,6 +164,7 @@ def test_the_story_is_told_in_the_browser(visit):
     assert page.requests[asked:] == [] and page.errors == []
 
 
+@pytest.mark.long
 def test_the_story_on_a_phone_without_motion(visit):
     page = visit(
         390, 844, tab=None, query="#how-it-works/3",
