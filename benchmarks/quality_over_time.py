@@ -3,6 +3,7 @@
     python benchmarks/quality_over_time.py recipes      quick beside regenerating
     python benchmarks/quality_over_time.py healing      quick with one thing changed at a time
     python benchmarks/quality_over_time.py photo        a full frame without an edge
+    python benchmarks/quality_over_time.py stem --size 40   an automaton of ten emoji learns others
     python benchmarks/quality_over_time.py recipes --table
 
 Runs are kept, one line each, in quality_over_time.jsonl; a second start does what is missing. Time
@@ -34,15 +35,19 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a script, beside nc
 from skyline import skyline
 from trainers import Averaged, Bounded, Noisy, Retried, Turned, Watched, turns
 
+from nca.checkpoint import load_checkpoint
 from nca.config import TrainConfig
 from nca.evaluate import Plan, evaluate
 from nca.recipes import recipe
 from nca.target import emoji_target
 from nca.trainer import Diverged, Trainer
 
+CHECKPOINTS = Path(__file__).parents[1] / "checkpoints"
 KEPT = Path(__file__).with_suffix(".jsonl")
 EMOJI = ("🦎", "🦋", "🐠")
 FRAME = "skyline"
+NEW = ("🐢", "🐙", "🦀", "🐝", "🌵", "🌻", "🍄", "🍓", "⚓", "🎈")  # not in the zoo
+PICTURES = {"photo": (FRAME,), "stem": NEW}  # of these suites, in place of EMOJI
 BATTERY = Plan(lives=4, strokes=0, angles=(0,), persistence=1000, larger=1.0)
 # What the table looks for: recognisable, then Distill's regenerating row, without and with damage.
 RECOGNISABLE = {"96": -2.0}
@@ -53,16 +58,45 @@ COLUMNS = tuple(REGENERATING)
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to train: a recipe, what is changed in it, how long, by which kind of trainer."""
+    """One way to train.
+
+    Attributes:
+        recipe: its configs.
+        seconds: of one thread, for a picture of 24 cells.
+        changes: to the recipe's training.
+        trainer: the kind of trainer.
+        initial: the checkpoint whose weights it begins with and whose architecture it has.
+        marks: shares of the time at which it is scored; it always is at the end.
+    """
 
     recipe: str
     seconds: float
     changes: dict[str, Any] = field(default_factory=dict)
     trainer: type[Trainer] = Trainer
+    initial: str = ""
+    marks: tuple[float, ...] = (1 / 16, 1 / 8, 1 / 4, 1 / 2)
+
+    def start(self, train: TrainConfig, learned: Any, seed: int) -> Trainer:
+        """The trainer before its first iteration."""
+        config, initial = recipe(self.recipe).nca, None
+        if self.initial:
+            initial = load_checkpoint(CHECKPOINTS / self.initial).nca
+            config = initial.config.model_copy(update={"kinds": 1})
+        return self.trainer(config, train, learned, device="cpu", seed=seed, initial=initial)
 
 
 def _quick(trainer: type[Trainer] = Trainer, **changes: Any) -> Arm:
     return Arm("quick", 40.0, changes, trainer)
+
+
+def _stem(initial: str = "", **changes: Any) -> Arm:
+    return Arm(
+        "quick",
+        40.0,
+        changes,
+        initial=initial,
+        marks=tuple(2 ** (-k / 2) for k in range(10, 0, -1)),
+    )
 
 
 SUITES: dict[str, dict[str, Arm]] = {
@@ -93,6 +127,11 @@ SUITES: dict[str, dict[str, Arm]] = {
         "batches of 3, 2 damaged": _quick(batch=3, damage_count=2),
         "a seed for either, not for the worse": _quick(reseed="random", damage_items="last"),
     },
+    "stem": {
+        "quick": _stem(),
+        "quick from the zoo": _stem("zoo"),
+        "its genes alone": _stem("zoo", train_only="genes"),
+    },
     "photo": {"photo": Arm("photo", 200.0), "regenerating": Arm("regenerating", 200.0)},
 }
 
@@ -101,18 +140,17 @@ def run(suite: str, name: str, emoji: str, seed: int, size: int) -> dict[str, An
     """Train one arm for its processor time, scored along the way and at the end."""
     torch.set_num_threads(1)
     arm = SUITES[suite][name]
-    base = recipe(arm.recipe)
     padding = round(size * 0.4)
     target = skyline(size) if emoji == FRAME else emoji_target(emoji, size, padding)
     learned = turns(emoji, size, padding) if arm.trainer is Turned else target
     seconds = arm.seconds * (size / 24) ** 2
-    train = TrainConfig.model_validate(base.train.model_dump() | arm.changes)
+    train = TrainConfig.model_validate(recipe(arm.recipe).train.model_dump() | arm.changes)
     pace = _pace(arm, train, learned, seed)
     fades = train.schedule == "cosine"
     if fades:  # the rate falls to the end, so the end must be where time is up
         train = train.model_copy(update={"iterations": max(1, round(seconds / pace))})
-    trainer = arm.trainer(base.nca, train, learned, device="cpu", seed=seed)
-    points, spent, marks = [], 0.0, [seconds * share for share in (1 / 16, 1 / 8, 1 / 4, 1 / 2)]
+    trainer = arm.start(train, learned, seed)
+    points, spent, marks = [], 0.0, [seconds * share for share in arm.marks]
     broke = 0
     try:
         while trainer.iteration < train.iterations and spent < 1.5 * seconds:
@@ -133,7 +171,7 @@ def run(suite: str, name: str, emoji: str, seed: int, size: int) -> dict[str, An
 
 def _pace(arm: Arm, train: TrainConfig, learned: Any, seed: int) -> float:
     """Processor seconds of one iteration, once the picture has grown; a hundred are enough."""
-    trainer = arm.trainer(recipe(arm.recipe).nca, train, learned, device="cpu", seed=seed)
+    trainer = arm.start(train, learned, seed)
     took: list[float] = []
     while len(took) < 100:
         started = time.process_time()
@@ -212,7 +250,7 @@ def main() -> None:
         (options.suite, arm, emoji, seed, options.size)
         for seed in range(options.seeds)
         for arm in options.only or SUITES[options.suite]
-        for emoji in options.emoji or ((FRAME,) if options.suite == "photo" else EMOJI)
+        for emoji in options.emoji or PICTURES.get(options.suite, EMOJI)
         if (arm, emoji, seed) not in there
     ]
     if missing and not options.table:

@@ -39,6 +39,14 @@ def test_every_arm_is_a_training(quality):
             TrainConfig.model_validate(recipe(arm.recipe).train.model_dump() | arm.changes)
 
 
+def test_an_arm_that_begins_with_a_checkpoint(quality):
+    arm = quality.SUITES["stem"]["its genes alone"]
+    train = TrainConfig.model_validate(recipe("quick").train.model_dump() | arm.changes)
+    trainer = arm.start(train, emoji_target("🐢", 8, 4), 0)
+    assert trainer.nca.config.kinds == 1 and trainer.nca.config.hidden == (256,)
+    assert [name for name, p in trainer.nca.named_parameters() if p.requires_grad] == ["genes"]
+
+
 @pytest.mark.long
 @pytest.mark.parametrize(
     "name",
