@@ -137,6 +137,8 @@ def _installed() -> dict[str, Path]:
     """The project's files in the installed package, by their path in a checkout."""
     found = {}
     for path in sorted(PACKAGE.rglob("*")):
+        if path.is_symlink() or not path.is_file():
+            continue
         inside = path.relative_to(PACKAGE)
         match inside.parts[0]:
             case "_space":
@@ -145,7 +147,7 @@ def _installed() -> dict[str, Path]:
                 name = ("checkpoints" / inside.relative_to("shipped")).as_posix()
             case _:
                 name = f"nca/{inside.as_posix()}"
-        if belongs(name) and path.is_file() and not path.is_symlink():
+        if belongs(name):
             found[name] = path
     return found
 
