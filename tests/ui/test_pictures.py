@@ -60,9 +60,9 @@ def test_uploads(visit):
         file = {"name": name, "mimeType": kind, "buffer": data}
         page.page.locator("#upload input").set_input_files(file)
 
-    good = page.picture("#target")
+    emoji = page.picture("#target")
     upload("half.png", png(half))
-    page.until(lambda: page.picture("#target") != good)
+    page.until(lambda: page.picture("#target") != emoji)
     assert not page.page.locator("#refusal p").count()
     good = page.picture("#target")
     refused = {
@@ -105,6 +105,7 @@ def test_uploads(visit):
     )
     page.page.get_by_label("Remove the picture").click()
     page.wait("#refusal", "upload a picture")
+    page.until(lambda: page.picture("#target") == emoji)
     page.page.locator("#start").click()
     page.wait("body", "Please upload a picture first")
     assert page.errors == []

@@ -262,9 +262,12 @@ def attach(fields: TargetFields, limits: Limits, loaded: Any) -> Any:
         except BadInput as problem:
             words, kind = str(problem), "note" if form.missing else "refusal"
             updates = {fields.refusal: note(words, kind), fields.advice: "", fields.backgrounds: ""}
+            if form.several:
+                return updates
+            if form.missing:  # nothing given yet, or removed again
+                return updates | {fields.preview: emoji_html(limits, form)}
             # The target of another picture beside one that cannot be used would mislead.
-            shows = form.missing or form.several
-            return updates if shows else updates | {fields.preview: NO_TARGET}
+            return updates | {fields.preview: NO_TARGET}
 
     def add(values: Values) -> Updates:
         """Add the picture that is chosen now; the first time, to none."""
@@ -407,6 +410,14 @@ def shown_html(limits: Limits, form: TargetForm, decoded: DecodedPicture | None)
         return preview_html(read(limits, form, decoded))
     chosen = several.parse(form.several)
     return several.tray_html(chosen, [read(limits, form.with_picture(one)).png for one in chosen])
+
+
+def emoji_html(limits: Limits, form: TargetForm) -> str:
+    """The emoji's target, shown while there is no upload or drawing."""
+    try:
+        return preview_html(read(limits, form._replace(source="emoji")))
+    except BadInput:
+        return NO_TARGET
 
 
 def preview_html(target: Target) -> str:
