@@ -78,7 +78,8 @@ class Checkpoint:
     def picture(self) -> Tensor | None:
         """The fine picture at 8 pixels per cell, float32 [8 * H, 8 * W, 4], premultiplied.
 
-        None when the folder has none; BadInput when its file is damaged.
+        Of an automaton with kinds one for each, [kinds, 8 * H, 8 * W, 4]. None when the folder has
+        none; BadInput when its file is damaged.
         """
         return self.picture_at(8)
 
@@ -86,7 +87,8 @@ class Checkpoint:
         """`picture` at another number of pixels per cell, 1 to 16."""
         if self.picture_png is None:
             return None
-        return at_scale(picture_from_png(self.picture_png, self.size), self.size, scale)
+        picture = picture_from_png(self.picture_png, self.size, self.nca.config.kinds)
+        return at_scale(picture, self.size, scale)
 
     def draw(self, x: Tensor, scale: int = 8, angle: float = 0.0) -> Tensor:
         """States as pictures: premultiplied RGBA in [0, 1], float32 [B, s * H, s * W, 4].
@@ -202,7 +204,8 @@ def save_checkpoint(
         metrics: anything JSON can hold.
         preview: also draw `preview.gif`, which takes a few seconds; fine where there is a decoder.
         decoder: fitted to `nca`.
-        picture: the fine picture, premultiplied RGBA, float32 [k * H, k * W, 4].
+        picture: the fine picture, premultiplied RGBA, float32 [k * H, k * W, 4], or
+            [kinds, k * H, k * W, 4].
 
     Returns:
         The folder.
@@ -262,7 +265,9 @@ def save_fine(
 ) -> None:
     """Add a decoder, or the fine picture of a target of H x W cells, to a checkpoint's folder."""
     if picture is not None:
-        write_atomic(Path(folder) / PICTURE, picture_to_png(picture, size))
+        png = picture_to_png(picture, size)
+        check_picture(png, size, nca.config.kinds)
+        write_atomic(Path(folder) / PICTURE, png)
     if decoder is not None:
         write_atomic(Path(folder) / DECODER, decoder_to_bytes(decoder, nca))
 
@@ -310,7 +315,8 @@ def load_checkpoint(folder: str | Path, limits: Limits | None = None) -> Checkpo
     fine = _read(folder / PICTURE, limits.checkpoint_bytes)
     checkpoint = Checkpoint(nca, info, target, metrics, folder, decoder, fine)
     if fine is not None:
-        check_picture(fine, checkpoint.size)  # its pixels are decoded only when they are needed
+        # Its pixels are decoded only when they are needed.
+        check_picture(fine, checkpoint.size, info.nca.kinds)
     return checkpoint
 
 
@@ -372,7 +378,7 @@ def unzip_checkpoint(data: bytes, folder: str | Path, limits: Limits | None = No
     with tempfile.TemporaryDirectory() as trial:
         for name, part in files.items():
             (Path(trial) / name).write_bytes(part)
-        _ = load_checkpoint(trial, limits).picture  # decoded once, to refuse a damaged one
+        _ = load_checkpoint(trial, limits).picture_at(1)  # decoded once, to refuse a damaged one
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for name in sorted(files, key=lambda name: name == WEIGHTS):

@@ -43,10 +43,10 @@ def save_preview(
         nca: the automaton.
         info: if it was trained with damage, the preview also erases its left half and heals it.
         size: height and width of the grid.
-        decoder: draws the frames finer than their cells.
+        decoder: draws the frames finer than their cells; those of several kinds stay cells.
     """
     frames = preview_frames(nca, info, size)
-    draw = None if decoder is None else partial(decoder.draw, nca)
+    draw = partial(decoder.draw, nca) if decoder is not None and nca.config.kinds < 2 else None
     write_atomic(Path(folder) / PREVIEW, preview_bytes(frames, draw=draw))
 
 

@@ -2,8 +2,9 @@
 
 The automaton is frozen: its life is rolled out once, growing, at rest, damaged and healing, and
 the decoder learns to draw the fine picture wherever the cells have reached the coarse one.
-Elsewhere it learns to add nothing. Like the Trainer it has no threads, files or clock of its own:
-iterate a Sharpener to get reports.
+Elsewhere it learns to add nothing. One decoder draws all kinds of an automaton: they take turns,
+each with lives and a picture of its own. Like the Trainer it has no threads, files or clock of its
+own: iterate a Sharpener to get reports.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ SCALE = 8  # pixels per cell that a decoder is fitted at
 WINDOW = 44  # cells: the side of what an iteration looks at; an emoji of 40 cells fits in
 REACHED = 0.1  # largest squared RGBA error of a cell that has reached its target
 NOTHING = 0.1  # weight of what is drawn where the target is not reached
-LARGE = 100 * 100  # on more cells than this, half as many lives are rolled out
+LARGE = 100 * 100  # on more cells than this, of all kinds, half as many lives are rolled out
+MOST_CELLS = 2**17  # of the pictures of several kinds; their lives take 6 kB of memory for each
 GROWING = (10, 20, 30, 40, 50, 60, 75, 90)  # steps
 RESTING = (120, 160, 200, 300)
 LATE = 1000
@@ -39,6 +41,7 @@ DAMAGE = (
     *("half-left", "half-right", "half-top", "half-bottom", "centre", "stroke"),
     *("swipes", "cut", "hole", "stroke"),
 )
+DAMAGED = 2 * len(DAMAGE)  # bodies of all kinds together, but at least one of each
 LARGEST = 100.0  # a state with a larger value has diverged
 DISAGREES = 0.02  # largest mean squared difference of a fine picture from the coarse target
 
@@ -85,14 +88,16 @@ class Sharpener:
 
     Args:
         nca: the automaton; it is not changed.
-        picture: the fine picture, premultiplied RGBA in [0, 1], float32 [k * H, k * W, 4].
+        picture: the fine picture, premultiplied RGBA in [0, 1], float32 [k * H, k * W, 4]; of an
+            automaton with kinds one for each, [kinds, k * H, k * W, 4].
         size: H, W of the grid.
         config: how to fit.
         seed: of the initial weights and every draw.
         clock: seconds, for iterations per second only.
 
     Raises:
-        BadInput: the picture does not fit the grid.
+        BadInput: the picture does not fit the grid, there is not one for each kind, or there are
+            so many that their lives would fill the memory.
     """
 
     def __init__(
@@ -104,40 +109,46 @@ class Sharpener:
         seed: int = 0,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        if nca.config.kinds > 1:
-            raise BadInput("A decoder draws one picture, and this automaton has one for each kind.")
-        scale_of(picture.shape[1], picture.shape[0], size)
+        scale_of(picture, size)
+        pictures = picture if picture.ndim == 4 else picture[None]
+        check_count(len(pictures), nca.config.kinds, size)
         self.nca, self.size, self.seed = nca, size, seed
         self.config = config or SharpenConfig()
+        self.iterations = self.config.iterations_for(len(pictures))
         self.decoder = Decoder(self.config.decoder, nca.config, init_seed=seed)
         self.optimiser = torch.optim.Adam(self.decoder.parameters(), betas=(0.9, 0.98))
         self.iteration = 0
-        fine = at_scale(picture, size, SCALE)
-        self.coarse = at_scale(picture, size, 1)
-        self._wanted = _quads(fine)  # [H + 1, W + 1, pixels, 4]
-        self._lives: Lives | None = None
+        self.coarse = at_scale(pictures, size, 1)  # [K, H, W, 4]
+        # Of each kind, [H + 1, W + 1, pixels, 4].
+        self._wanted = [_quads(at_scale(one, size, SCALE)) for one in pictures]
+        self._lives: list[Lives] = []
         self._clock, self._speed = clock, 0.0
 
     def __iter__(self) -> Iterator[SharpenReport]:
-        """Fit until `config.iterations` are done."""
-        while self.iteration < self.config.iterations:
+        """Fit until `iterations` are done."""
+        while self.iteration < self.iterations:
             yield self.step()
         self.round()
 
     @property
-    def lives(self) -> Lives:
-        """The states that the decoder is fitted to; rolled out on first use."""
-        if self._lives is None:
-            self._lives = Lives(self.nca, self.coarse, self.seed)
+    def lives(self) -> list[Lives]:
+        """The states of each kind that the decoder is fitted to; rolled out on first use."""
+        if not self._lives:
+            count = len(self.coarse)
+            self._lives = [
+                Lives(self.nca, coarse, self.seed, kind, count)
+                for kind, coarse in enumerate(self.coarse, 1)
+            ]
         return self._lives
 
     def step(self) -> SharpenReport:
         """One update of the decoder's weights."""
-        lives, started = self.lives, self._clock()
+        kind = self.iteration % len(self.coarse)  # from 0
+        lives, started = self.lives[kind], self._clock()
         draw = np.random.default_rng((self.seed, self.iteration))
         item = int(draw.integers(len(lives)))
         points = draw.permutation(SCALE * SCALE)[: self.config.points]
-        loss, error = self._loss(item, torch.from_numpy(points), draw)
+        loss, error = self._loss(kind, item, torch.from_numpy(points), draw)
         for group in self.optimiser.param_groups:
             group["lr"] = self._rate()
         self.optimiser.zero_grad()
@@ -146,48 +157,53 @@ class Sharpener:
         self.iteration += 1
         speed = 1 / max(self._clock() - started, 1e-9)
         self._speed = speed if self._speed == 0 else 0.95 * self._speed + 0.05 * speed
-        return SharpenReport(self.iteration, self.config.iterations, error, self._speed)
+        return SharpenReport(self.iteration, self.iterations, error, self._speed)
 
     def _rate(self) -> float:
         """Rises over the first twentieth, then falls along a cosine."""
-        done = self.iteration / self.config.iterations
+        done = self.iteration / self.iterations
         fall = 0.5 + 0.5 * math.cos(math.pi * done)
         return self.config.learning_rate * min(1.0, (done + 1e-3) / 0.05) * max(0.02, fall)
 
-    def _loss(self, item: int, points: Tensor, draw: np.random.Generator) -> tuple[Tensor, float]:
+    def _loss(
+        self, kind: int, item: int, points: Tensor, draw: np.random.Generator
+    ) -> tuple[Tensor, float]:
         """The loss of one state, and its mean squared error where the target is reached."""
-        lives, steady = self.lives, self.config.steady
+        lives, steady = self.lives[kind], self.config.steady
         rows, columns = lives.window(item, draw)
-        corners, seen = self._corners(item, rows, columns)
+        corners, seen = self._corners(lives, item, rows, columns)
         seen = seen if seen.any() else torch.ones_like(seen)  # a dead state is still drawn
         patches = quad_table(self.decoder.table(SCALE))
         patches = patches.unflatten(1, (SCALE * SCALE, 4))[:, points].flatten(1)
         drawn = (corners[seen] @ patches).unflatten(1, (len(points), 4))
-        wanted = self._wanted[_quad_slice(rows, self.size[0])]
+        wanted = self._wanted[kind][_quad_slice(rows, self.size[0])]
         wanted = wanted[:, _quad_slice(columns, self.size[1])][seen][:, points]
-        reached = self._reached(item, rows, columns)[seen][:, None, None]
+        reached = self._reached(lives, item, rows, columns)[seen][:, None, None]
         error = (drawn - wanted) * reached
         added = drawn - (corners[seen] @ _only_own(patches)).unflatten(1, (len(points), 4))
         squared = error.square().mean()
         loss = squared + 0.01 * error.abs().mean() + NOTHING * (added * ~reached).square().mean()
         next_item = lives.next.get(item)
         if next_item is not None and steady:
-            later, _ = self._corners(next_item, rows, columns)
+            later, _ = self._corners(lives, next_item, rows, columns)
             moved = (later - corners)[seen]
             change = (moved @ patches).square().mean()
             coarse = (moved @ _only_own(patches)).square().mean().detach()
             loss = loss + steady * 1e-3 * change / (coarse + 1e-8)
         return loss, float(squared.detach())
 
-    def _corners(self, item: int, rows: slice, columns: slice) -> tuple[Tensor, Tensor]:
+    def _corners(
+        self, lives: Lives, item: int, rows: slice, columns: slice
+    ) -> tuple[Tensor, Tensor]:
         """What surrounds the quads of a window, and which of them show anything.
 
         Args:
+            lives: of a kind.
             item: number of the state.
             rows: of the window, in cells.
             columns: see there.
         """
-        lives, place = self.lives, (item, rows, columns)
+        place = (item, rows, columns)
         alive = lives.alive[place]
         weights = torch.zeros(*alive.shape, self.config.decoder.patches)
         weights[alive] = self.decoder.weigh(lives.perceptions[place][alive].float())
@@ -198,9 +214,9 @@ class Sharpener:
         corners = quad_corners(both[None], "replicate")[0, 1:-1, 1:-1].unflatten(-1, (4, -1))
         return corners[..., :-1].flatten(-2), corners[..., -1].any(-1)
 
-    def _reached(self, item: int, rows: slice, columns: slice) -> Tensor:
+    def _reached(self, lives: Lives, item: int, rows: slice, columns: slice) -> Tensor:
         """Quads of a window whose four cells have reached the target, bool [h, w]."""
-        inside = self.lives.reached[item][rows, columns]
+        inside = lives.reached[item][rows, columns]
         at_rows = _with_edges(rows, self.size[0])
         inside = inside[at_rows][:, _with_edges(columns, self.size[1])]
         return inside[:-1, :-1] & inside[1:, :-1] & inside[:-1, 1:] & inside[1:, 1:]
@@ -242,7 +258,7 @@ class Sharpener:
 
 
 class Lives:
-    """States of an automaton at all ages.
+    """States of one kind at all ages; those of an automaton without kinds are of kind 1 of 1.
 
     Attributes:
         states: [N, H, W, C].
@@ -252,10 +268,13 @@ class Lives:
         next: item -> the item one step later, for the states at rest.
     """
 
-    def __init__(self, nca: NCA, coarse: Tensor, seed: int) -> None:
+    def __init__(self, nca: NCA, coarse: Tensor, seed: int, kind: int, kinds: int) -> None:
         height, width, _ = coarse.shape
-        lives = 1 if height * width > LARGE else 2
-        found, self.next = _roll_out(nca, (height, width), lives, seed)
+        lives = 1 if kinds * height * width > LARGE else 2
+        share = min(len(DAMAGE), max(1, DAMAGED // kinds))
+        hurt = range((kind - 1) * share, kind * share)
+        seeds = nca.seed(lives, (height, width), kind)
+        found, self.next = _roll_out(nca, seeds, hurt, seed)
         # A state that has diverged teaches nothing, and would ruin every weight.
         sound = (found.abs() <= LARGEST).flatten(1).all(1)
         self.states = torch.where(sound[:, None, None, None], found, 0.0)
@@ -286,22 +305,28 @@ def _part(shown: Tensor, draw: np.random.Generator) -> slice:
     return slice(first, stop)
 
 
-def _roll_out(
-    nca: NCA, size: tuple[int, int], lives: int, seed: int
-) -> tuple[Tensor, dict[int, int]]:
-    """States [N, H, W, C] without gradients; at rest, each is followed by its next step."""
+def _roll_out(nca: NCA, x: Tensor, hurt: range, seed: int) -> tuple[Tensor, dict[int, int]]:
+    """States [N, H, W, C] without gradients; at rest, each is followed by its next step.
+
+    Args:
+        nca: the automaton.
+        x: a seed for each life.
+        hurt: numbers of the damages, which are different ones.
+        seed: of the fire masks.
+    """
+    lives = len(x)
     resting = sorted({step + k for step in RESTING for k in (0, 1)})
     keep = [*GROWING, *resting]
     with torch.no_grad():
-        grown = rollout(nca, nca.seed(lives, size), keep[-1], seed=seed + 1, keep=keep)
+        grown = rollout(nca, x, keep[-1], seed=seed + 1, keep=keep)
         last = grown[-1]
         more = LATE - keep[-1]
         late = rollout(nca, last, more, seed=seed + 2, t0=keep[-1], keep=[more - 1, more])
         whole = grown[keep.index(DAMAGED_AT)]
-        hurt = torch.cat(
-            [damage(whole[k % lives][None], shape, seed=k) for k, shape in enumerate(DAMAGE)]
+        bodies = torch.cat(
+            [damage(whole[k % lives][None], DAMAGE[k % len(DAMAGE)], seed=k) for k in hurt]
         )
-        healing = rollout(nca, hurt, HEALING[-1], seed=seed + 3, t0=DAMAGED_AT, keep=HEALING)
+        healing = rollout(nca, bodies, HEALING[-1], seed=seed + 3, t0=DAMAGED_AT, keep=HEALING)
     parts = [grown.flatten(0, 1), late.flatten(0, 1), healing.flatten(0, 1)]
     # `keep` is ascending and so are the items: step by step, life by life.
     pairs = [keep.index(step) for step in RESTING] + [len(keep)]
@@ -337,8 +362,24 @@ def _only_own(patches: Tensor) -> Tensor:
     return own.flatten(0, 1)
 
 
+def check_count(count: int, kinds: int, size: tuple[int, int]) -> None:
+    """Raise BadInput unless there is one picture for each kind, and they are not too many."""
+    if count != max(1, kinds):
+        each = f" for each of {kinds} kinds" if kinds > 1 else ""
+        raise BadInput(f"Please give one fine picture{each}.")
+    if count > 1 and count * size[0] * size[1] > MOST_CELLS:
+        raise BadInput(
+            f"{count} kinds on {size[1]} x {size[0]} cells are too many for one decoder."
+        )
+
+
 def check_agreement(picture: Tensor, target: Tensor) -> None:
-    """Raise BadInput unless a fine picture shows the same as a coarse target [H, W, 4]."""
-    coarse = at_scale(picture, (target.shape[0], target.shape[1]), 1)
-    if float((coarse - target).square().mean()) > DISAGREES:
+    """Raise BadInput unless a fine picture shows the same as a target.
+
+    Args:
+        picture: float32 [k * H, k * W, 4], or [kinds, k * H, k * W, 4].
+        target: float32 [H, W, 4], or [kinds, H, W, 4].
+    """
+    coarse = at_scale(picture, (target.shape[-3], target.shape[-2]), 1)
+    if float((coarse - target).square().mean((-3, -2, -1)).max()) > DISAGREES:
         raise BadInput("The fine picture shows something else than this checkpoint was trained on.")

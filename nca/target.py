@@ -74,18 +74,9 @@ def make_target(
     Raises:
         BadInput: the emoji or the picture cannot be used.
     """
-    count = len(picture) if isinstance(picture, list) else 1 + len(config.more)
-    if count * config.grid**2 > _LARGEST_TARGET:
-        raise BadInput(
-            f"{count} pictures of {config.grid} x {config.grid} cells are more than one automaton "
-            "can hold; please use fewer, or smaller ones."
-        )
-    if config.kind == "emoji" and config.more:
-        one = config.model_copy(update={"more": ()})
-        each = (one.model_copy(update={"emoji": symbol}) for symbol in config.more)
-        return torch.stack([make_target(one), *(make_target(other) for other in each)])
-    if isinstance(picture, list):
-        return torch.stack([make_target(config, one, limits) for one in picture])
+    if each := one_by_one(config, picture):
+        return torch.stack([make_target(own, one, limits) for own, one in each])
+    assert not isinstance(picture, list)
     if config.kind == "emoji":
         target = emoji_target(config.emoji or "", config.size, config.padding, config.style)
     elif picture is None:
@@ -95,6 +86,31 @@ def make_target(
             picture, config.size, config.padding, config.crop, config.background, limits
         )
     return target_from_png(target_to_png(target))
+
+
+def one_by_one(
+    config: TargetConfig, picture: Picture | list[Picture] | None
+) -> list[tuple[TargetConfig, Picture | None]]:
+    """The config and picture of each of several pictures; empty where there is a single one.
+
+    Raises:
+        BadInput: they are more than one automaton can hold, or the list is empty.
+    """
+    count = len(picture) if isinstance(picture, list) else 1 + len(config.more)
+    if count * config.grid**2 > _LARGEST_TARGET:
+        raise BadInput(
+            f"{count} pictures of {config.grid} x {config.grid} cells are more than one automaton "
+            "can hold; please use fewer, or smaller ones."
+        )
+    if config.kind == "emoji" and config.more:
+        one = config.model_copy(update={"more": ()})
+        symbols = (config.emoji, *config.more)
+        return [(one.model_copy(update={"emoji": symbol}), None) for symbol in symbols]
+    if not isinstance(picture, list):
+        return []
+    if not picture:
+        raise BadInput("Please upload or draw a picture first.")
+    return [(config, one) for one in picture]
 
 
 def emoji_target(emoji: str, size: int = 40, padding: int = 16, style: str = "twemoji") -> Tensor:
@@ -254,14 +270,21 @@ def target_to_png(target: Tensor) -> bytes:
         target: float [H, W, 4], premultiplied RGBA in [0, 1]; several, [K, H, W, 4], are put one
             below the other.
     """
-    x = target.reshape(-1, *target.shape[-2:]).detach().cpu().double().clamp(0, 1).numpy()
+    pictures = target.reshape(-1, *target.shape[-3:]).detach().cpu()
+    buffer = io.BytesIO()
+    column = np.concatenate([_straight8(picture) for picture in pictures])
+    Image.fromarray(column, "RGBA").save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _straight8(picture: Tensor) -> np.ndarray:
+    """A premultiplied picture [H, W, 4] with straight alpha: uint8 [H, W, 4]."""
+    x = picture.double().clamp(0, 1).numpy()
     alpha = np.round(x[..., 3:] * 255)
     # Divided by the alpha that will be read back, so that the product is as near as 8 bits allow.
     colour = np.round(255 * 255 * x[..., :3] / np.maximum(alpha, 1))
     rgba = np.concatenate([np.where(alpha > 0, colour.clip(0, 255), 0), alpha], -1)
-    buffer = io.BytesIO()
-    Image.fromarray(rgba.astype(np.uint8), "RGBA").save(buffer, "PNG")
-    return buffer.getvalue()
+    return rgba.astype(np.uint8)
 
 
 def target_from_png(

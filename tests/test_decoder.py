@@ -200,6 +200,34 @@ def test_fitting_resumes_where_it_was_stopped(tmp_path, nca):
     assert not load_sharpening(third, tmp_path / "resume") and third.iteration == 0
 
 
+def test_each_kind_is_drawn_towards_its_own_picture():
+    """On lives that are set to look like the targets at once."""
+    made = CACTUS.model_copy(update={"more": ("🐠",)})
+    nca = NCA(NCAConfig(channels=9, hidden=(8,), kinds=2))
+    targets, pictures = make_target(made), make_picture(made)
+    fitting = Sharpener(nca, pictures, (12, 12), SharpenConfig(iterations=60, points=32))
+    assert fitting.iterations == 85 and len(fitting.lives) == 2
+    grown = torch.cat([targets, targets.new_zeros(2, 12, 12, 5)], -1)
+    grown[..., 8] = torch.tensor([1.0, 2.0])[:, None, None]
+    for kind, lives in enumerate(fitting.lives):
+        assert (lives.states[0, 6, 6, 8] == kind + 1) and len(lives) == 106
+        lives.states[:] = grown[kind]
+        lives.alive[:] = nca.alive(lives.states)
+        lives.perceptions[:] = nca.perceive(lives.states).half()
+        lives.reached[:] = True
+    before = [
+        float(fitting.decoder.draw(nca, x[None], 8).sub(p).square().mean())
+        for x, p in zip(grown, at_scale(pictures, (12, 12), 8), strict=True)
+    ]
+    assert [report.iterations for report in fitting] == [85] * 85
+    wanted = at_scale(pictures, (12, 12), 8)
+    drawn = fitting.decoder.draw(nca, grown, 8)
+    errors = (drawn[:, None] - wanted).square().mean((2, 3, 4))
+    for kind in (0, 1):
+        assert errors[kind, kind] < 0.7 * before[kind]
+        assert errors[kind, kind] < 0.5 * errors[kind, 1 - kind]
+
+
 def test_sharpen_on_the_command_line(tmp_path, nca, capsys):
     target = make_target(CACTUS)
     known = save_checkpoint(tmp_path / "a", nca, CheckpointInfo(target=CACTUS), target, None, False)

@@ -9,18 +9,21 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from nca.checkpoint import load_checkpoint, save_checkpoint
+from nca.checkpoint import load_checkpoint, save_checkpoint, save_fine
 from nca.cli import main
-from nca.config import BadInput, CheckpointInfo, NCAConfig, TargetConfig
+from nca.config import BadInput, CheckpointInfo, NCAConfig, SharpenConfig, TargetConfig
 from nca.evaluate import Plan
 from nca.jobs.sharpening import known_picture
 from nca.jobs.spec import POOL
 from nca.metrics import read_metrics
 from nca.model import NCA
+from nca.picture import PICTURE, check_picture, most_scale
 from nca.player.models import nca_from_player, player_model
+from nca.preview import save_preview
 from nca.scorecard import record, score
+from nca.sharpen import Sharpener
 from nca.state import repaint
-from nca.target import make_target
+from nca.target import make_target, target_to_png
 from nca.zoo import ZooScores, cross, together, work
 from tests.player.player_zoo import zoo_model
 
@@ -156,15 +159,66 @@ def test_repainting_needs_states_and_as_many_kinds():
 
 
 @pytest.mark.parametrize("kinds", [1, 2])
-def test_a_decoder_is_fitted_to_one_kind_at_most(tmp_path, kinds):
+def test_a_decoder_is_fitted_to_the_picture_of_each_kind(tmp_path, kinds, capsys):
     made = TargetConfig(emoji="🌵", more=("🐠",) * (kinds - 1), size=8, padding=2)
     nca = NCA(NCAConfig(channels=6, hidden=(4,), kinds=kinds))
     target = make_target(made) if kinds > 1 else make_target(made)[None]
-    folder = save_checkpoint(tmp_path, nca, CheckpointInfo(target=made), target, preview=False)
-    if kinds == 1:
-        assert known_picture(load_checkpoint(folder)).shape == (192, 192, 4)
-    else:
-        assert main(["sharpen", str(folder)]) == 2
+    info = CheckpointInfo(target=made)
+    folder = save_checkpoint(tmp_path / "emoji", nca, info, target, preview=False)
+    picture = known_picture(load_checkpoint(folder))
+    assert picture.shape == (kinds, 192, 192, 4)
+    assert main(["sharpen", str(folder), "--iterations", "2"]) == 0
+    found = load_checkpoint(folder)
+    assert found.decoder is not None and found.picture.shape == (kinds, 96, 96, 4)
+    assert (found.picture_at(16) - picture).abs().max() < 0.01
+    with Image.open(folder / PICTURE) as column:
+        assert column.size == (192, 192 * kinds)
+    save_preview(folder, nca, info, (12, 12), found.decoder)
+
+    # Pictures of one's own are given in the order of the kinds.
+    photos = CheckpointInfo(target=TargetConfig(kind="image", size=8, padding=2))
+    own = save_checkpoint(tmp_path / "own", nca, photos, target, preview=False)
+    capsys.readouterr()
+    assert main(["sharpen", str(own)]) == 2
+    assert "fine picture of this checkpoint is not known" in capsys.readouterr().err
+    words = []
+    for kind, one in enumerate(picture, 1):
+        (tmp_path / f"{kind}.png").write_bytes(target_to_png(one[32:160, 32:160]))
+        words += ["--picture", str(tmp_path / f"{kind}.png")]
+    assert main(["sharpen", str(own), "--iterations", "1", *words]) == 0
+    assert main(["sharpen", str(own), "--iterations", "1", *words, *words[:2]]) == 2
+    assert "Please give one fine picture" in capsys.readouterr().err
+    if kinds == 2:
+        backwards = [*words[2:], *words[:2]]
+        assert main(["sharpen", str(own), "--iterations", "1", *backwards]) == 2
+        assert "something else" in capsys.readouterr().err
+
+
+def test_fine_pictures_that_do_not_fit_the_kinds_are_refused(tmp_path):
+    nca = NCA(NCAConfig(channels=6, hidden=(4,), kinds=2))
+    made = TargetConfig(emoji="🌵", more=("🐠",), size=8, padding=2)
+    folder = save_checkpoint(
+        tmp_path, nca, CheckpointInfo(target=made), make_target(made), {}, False
+    )
+    for width, height in ((12, 12), (12, 36), (12, 25), (24, 24), (1200, 2400)):
+        Image.new("RGBA", (width, height)).save(folder / PICTURE)
+        with pytest.raises(BadInput, match="whole number of pixels|at most 1024 pixels"):
+            load_checkpoint(folder)
+    Image.new("RGBA", (24, 48)).save(folder / PICTURE)
+    assert load_checkpoint(folder).picture_at(2).shape == (2, 24, 24, 4)
+    Image.new("LA", (256, 256 * 80)).save(folder / PICTURE, compress_level=1)
+    with pytest.raises(BadInput, match="too many pixels together"):
+        check_picture((folder / PICTURE).read_bytes(), (16, 16), 80)
+    for count in (1, 3):
+        with pytest.raises(BadInput, match="fine picture"):
+            save_fine(folder, nca, (12, 12), picture=torch.zeros(count, 12, 12, 4))
+        with pytest.raises(BadInput, match="one fine picture for each of 2 kinds"):
+            Sharpener(nca, torch.zeros(count, 12, 12, 4), (12, 12))
+    many = NCA(NCAConfig(channels=6, hidden=(4,), kinds=255))
+    with pytest.raises(BadInput, match="255 kinds on 40 x 40 cells are too many for one decoder"):
+        Sharpener(many, torch.zeros(255, 40, 40, 4), (40, 40))
+    assert [most_scale(72, kinds) for kinds in (0, 1, 10, 255)] == [14, 14, 8, 1]
+    assert [SharpenConfig().iterations_for(kinds) for kinds in (0, 1, 4)] == [3000, 3000, 6000]
 
 
 def test_copies_keep_double_precision():

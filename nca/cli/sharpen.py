@@ -19,9 +19,18 @@ def add_commands(commands: Any) -> None:
     )
     parser.add_argument("checkpoint", type=Path, help="a checkpoint folder")
     parser.add_argument(
-        "--picture", type=Path, help="the picture it was trained on, if it was not an emoji"
+        "--picture",
+        type=Path,
+        action="append",
+        default=[],
+        help="the picture it was trained on, if it was not an emoji; repeated, one for each kind",
     )
-    parser.add_argument("--iterations", type=int, default=SharpenConfig().iterations)
+    parser.add_argument(
+        "--iterations",
+        type=int,
+        default=SharpenConfig().iterations,
+        help="for a single picture; for four kinds twice as many are done",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the decoder's initial weights")
     parser.set_defaults(run=_run)
 
@@ -39,7 +48,8 @@ def _run(options: argparse.Namespace) -> int:
     check_folder_out(folder, "the checkpoint")
     checkpoint = load_checkpoint(folder)
     picture = known_picture(checkpoint, options.picture)
-    with signals() as received, tqdm(total=config.iterations, unit="it") as bar:
+    total = config.iterations_for(checkpoint.nca.config.kinds)
+    with signals() as received, tqdm(total=total, unit="it") as bar:
         bar.set_description("Fitting the decoder")
 
         def show(_: Sharpener, report: SharpenReport) -> None:

@@ -28,14 +28,15 @@ def check_target(png: bytes, spec: JobSpec, limits: Limits) -> None:
         raise BadInput("The target picture does not fit the settings; please choose it again.")
 
 
-def check_fine(picture: bytes | None, grid: int, limits: Limits) -> None:
+def check_fine(picture: bytes | None, spec: JobSpec, limits: Limits) -> None:
     """Accept only a fine picture that a checkpoint may keep."""
     if picture is not None:
         from nca.picture import check_picture  # torch takes seconds to import
 
         if not isinstance(picture, bytes) or len(picture) > limits.checkpoint_bytes:
             raise BadInput("The fine picture is too large; please choose the picture again.")
-        check_picture(picture, (grid, grid))
+        grid = spec.target.grid
+        check_picture(picture, (grid, grid), spec.nca.kinds)
 
 
 def check_initial(initial: bytes | None, spec: JobSpec, limits: Limits) -> None:

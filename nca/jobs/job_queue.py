@@ -158,7 +158,7 @@ class JobQueue:
         self._admit(owner)
         spec = checked(JobSpec, spec.model_dump() if isinstance(spec, JobSpec) else spec)
         check_target(target_png, spec, self.limits)
-        check_fine(picture, spec.target.grid, self.limits)
+        check_fine(picture, spec, self.limits)
         check_initial(initial, spec, self.limits)
         job_id, now = secrets.token_hex(16), self._clock()
         device = self._device(spec.device)

@@ -6,7 +6,7 @@ A fitting that is stopped goes on where it was. The automaton is not changed.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -17,48 +17,55 @@ from nca.config import BadInput, SharpenConfig
 from nca.jobs.check_up import ALIKE, CheckUp
 from nca.picture import NO_PICTURE, make_picture, most_scale
 from nca.resume import load_sharpening, save_sharpening
-from nca.sharpen import Sharpener, SharpenReport, check_agreement
+from nca.sharpen import Sharpener, SharpenReport, check_agreement, check_count
 
 SHARPENING = "sharpen.safetensors"  # of a fitting that was stopped; removed at its end
 SAVE_SECONDS = 10.0
 EXPECTED_SECONDS = 45.0  # before its speed is known
-SEVERAL_KINDS = "An automaton of several kinds cannot be drawn finer than its cells."
 TOO_BLURRY = (
     "It does not look enough like its picture yet to be drawn finer than its cells; please train "
     "it longer."
 )
 
 
-def known_picture(checkpoint: Checkpoint, given: Path | None = None) -> Tensor:
+def expected_seconds(kinds: int) -> float:
+    """How long fitting an automaton of so many kinds may take, before its speed is known."""
+    usual = SharpenConfig()
+    return EXPECTED_SECONDS * usual.iterations_for(kinds) / usual.iterations
+
+
+def known_picture(checkpoint: Checkpoint, given: Sequence[Path] = ()) -> Tensor:
     """The fine picture of a checkpoint, float32 [k * H, k * W, 4], premultiplied.
+
+    Of an automaton with kinds one for each, [kinds, k * H, k * W, 4].
 
     Args:
         checkpoint: the loaded checkpoint.
-        given: a file of the picture it was trained on; None uses the checkpoint's own, or draws
+        given: a file of each picture it was trained on; none uses the checkpoint's own, or draws
             its emoji.
 
     Raises:
-        BadInput: there is none, it shows something else than the target, or the automaton has
-            several kinds.
+        BadInput: there is none, it shows something else than the target, or there is not one for
+            each kind, or too many for a decoder.
     """
-    made = checkpoint.info.target
-    if checkpoint.nca.config.kinds > 1:
-        raise BadInput(SEVERAL_KINDS)
-    if given is not None:
+    made, kinds = checkpoint.info.target, checkpoint.nca.config.kinds
+    check_count(len(given) or max(1, kinds), kinds, checkpoint.size)
+    if given:
         if made is None:
             raise BadInput("This checkpoint does not say how its picture was placed on the grid.")
-        picture = make_picture(made.model_copy(update={"kind": "image"}), given)
+        picture = make_picture(made.model_copy(update={"kind": "image", "more": ()}), [*given])
     elif checkpoint.picture_png is not None:
-        found = checkpoint.picture_at(most_scale(max(checkpoint.size)))
+        found = checkpoint.picture_at(most_scale(max(checkpoint.size), kinds))
         assert found is not None
         picture = found
-    elif made is None or made.kind != "emoji":
+    elif made is None or made.kind != "emoji" or 1 + len(made.more) != max(1, kinds):
         raise BadInput(NO_PICTURE)
     else:
         picture = make_picture(made)
-    target = checkpoint.target_of()
-    if target is not None:
-        check_agreement(picture, target)
+    picture = picture.reshape(-1, *picture.shape[-3:])  # one may come without the dimension
+    picture = picture if kinds else picture[0]
+    if checkpoint.target is not None:
+        check_agreement(picture, checkpoint.target)
     return picture
 
 
@@ -72,8 +79,6 @@ def picture_to_fit(checkpoint: Checkpoint, found: CheckUp | None) -> Tensor:
     Raises:
         BadInput: a decoder would be of no use, or its picture is not known; a sentence says why.
     """
-    if checkpoint.nca.config.kinds > 1:
-        raise BadInput(SEVERAL_KINDS)
     if found is not None and found.grown > ALIKE:
         raise BadInput(TOO_BLURRY)
     return known_picture(checkpoint)

@@ -13,6 +13,7 @@ import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,8 +83,8 @@ class Target:
             writes it.
         title: of the training, for display.
         pictures: how many there are, one for each kind; below one another in `png`.
-        picture: the fine picture of an upload or a drawing, as `nca.picture.picture_to_png` writes
-            it, where it was asked for; that of an emoji can be drawn at any time.
+        picture: the fine picture of uploads or drawings, as `nca.picture.picture_to_png` writes
+            it, where it was asked for; that of emoji can be drawn at any time.
     """
 
     config: TargetConfig
@@ -120,10 +121,13 @@ class Target:
             config = checked(TargetConfig, config)
         kept = None
         if fine and config.kind == "image" and picture is not None:
-            if not isinstance(picture, list):  # several have no decoder
-                picture = decode_picture(picture, config.crop, limits)
-                size = (config.grid, config.grid)
-                kept = picture_to_png(make_picture(config, picture, limits), size, limits)
+            read = partial(decode_picture, crop=config.crop, limits=limits)
+            if isinstance(picture, list):
+                picture = [read(one) for one in picture]
+            else:
+                picture = read(picture)
+            size = (config.grid, config.grid)
+            kept = picture_to_png(make_picture(config, picture, limits), size, limits)
         target = make_target(config, picture, limits)
         emoji = "".join((config.emoji or "", *config.more))
         count = len(target) if target.ndim == 4 else 1
@@ -152,7 +156,7 @@ class JobSpec(BaseModel):
         ge=0,
         le=100_000,
         description="iterations of fitting a decoder at the end, which draws it finer than its "
-        "cells; 0 for none",
+        "cells; more for several kinds; 0 for none",
     )
     initial: InitialSource | None = Field(  # whose weights are in INITIAL
         None, validation_alias=AliasChoices("initial", "base")

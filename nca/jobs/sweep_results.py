@@ -78,7 +78,8 @@ def _drawn(checkpoint: Checkpoint, x: Tensor) -> Tensor:
     target, scale = checkpoint.target_of(1), 1
     if checkpoint.decoder is not None and checkpoint.picture_png is not None:
         scale = min(MOST_SCALE, 2 * -(-_SIDE // max(checkpoint.size)))
-        target = checkpoint.picture_at(scale)
+        picture = checkpoint.picture_at(scale)
+        target = picture[0] if picture is not None and picture.ndim == 4 else picture
     assert target is not None
     return torch.cat([target[None], checkpoint.draw(x, scale)])
 

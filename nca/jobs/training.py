@@ -28,7 +28,7 @@ from nca.jobs.check_up import CHECK_UP, CheckUp, check_up, check_up_of
 from nca.jobs.lock import FileLock
 from nca.jobs.metrics import MetricsWriter
 from nca.jobs.progress import Progress, read_progress, write_progress
-from nca.jobs.sharpening import EXPECTED_SECONDS, fit_decoder, picture_to_fit
+from nca.jobs.sharpening import expected_seconds, fit_decoder, picture_to_fit
 from nca.jobs.spec import (
     BATCH,
     FINE,
@@ -71,6 +71,7 @@ SNAPSHOT_POOL_COLUMNS = 5
 SNAPSHOT_BATCH_ITEMS = 4
 SHEET_COLUMNS = 7  # of as many rows, or one for each kind
 BATCH_ITEMS = 8
+FINE_KINDS = 4  # that are drawn while the decoder is fitted
 PREVIEW_STEPS = 200
 PREVIEW_EVERY = 4  # steps between its frames
 HEALING_STEPS = 120  # of the animation after damage
@@ -278,7 +279,8 @@ class Training:
         if not self.sharpens:
             return False
         nca = checkpoint.nca
-        x = nca.grow(nca.seed(1, checkpoint.size), PREVIEW_STEPS, seed=1)
+        shown = range(1, min(max(1, nca.config.kinds), FINE_KINDS) + 1)
+        x = nca.grow(nca.seed(len(shown), checkpoint.size, shown), PREVIEW_STEPS, seed=1)
 
         def note(sharpener: Sharpener, report: SharpenReport) -> None:
             self.sharpening = report.iteration / report.iterations
@@ -302,10 +304,10 @@ class Training:
         return done
 
     def _draw_fine(self, nca: NCA, decoder: Decoder, x: torch.Tensor) -> None:
-        """Draw a state [1, H, W, C] with the decoder as it is now."""
-        scale = preview_scale((x.shape[1], x.shape[2]), most=SCALE)
-        drawn = decoder.draw(nca, x, scale)
-        save_picture(contact_sheet(drawn, 1, clear=True), self.folder / FINE)
+        """Draw states [K, H, W, C], side by side, with the decoder as it is now."""
+        height, width, _ = _tiles(x).shape
+        drawn = decoder.draw(nca, x, preview_scale((height, width), most=SCALE))
+        save_picture(contact_sheet(_tiles(drawn)[None], 1, clear=True), self.folder / FINE)
 
     def _initial(self) -> NCA:
         """The automaton whose weights this training begins with."""
@@ -379,7 +381,8 @@ class Training:
         """Write how far training is, for the page; `left` is what the decoder still takes."""
         self.metrics.flush()
         done, total = self.trainer.iteration, self.spec.train.iterations
-        fitting = EXPECTED_SECONDS if self.spec.sharpen and done < total else 0.0
+        fits = self.spec.sharpen and done < total
+        fitting = expected_seconds(self.spec.nca.kinds) if fits else 0.0
         expected = self._pace() * (total - done) + fitting if left is None else left
         progress = Progress(
             iteration=done,
@@ -453,12 +456,12 @@ class Training:
             The last state; None when `stop` ended it early, and nothing was written.
         """
         fine, frames = self.sharpened, []
-        size = x.shape[1:3] if fine else _tiles(x).shape[:2]
-        scale = preview_scale((size[0], size[1]), most=8)
+        height, width, _ = _tiles(x).shape
+        scale = preview_scale((height, width), most=8)
         for t in range(t0, t0 + steps, PREVIEW_EVERY):
             # Drawn at once: the states of many kinds on a large grid would take gigabytes.
             frame = x.cpu()
-            frames.append(to_rgba8(fine.draw(frame, scale)[0] if fine else _tiles(frame)))
+            frames.append(to_rgba8(_tiles(fine.draw(frame, scale) if fine else frame)))
             x = self.trainer.nca.grow(x, PREVIEW_EVERY, seed=1, t0=t)
             if self.stop():
                 return None
@@ -484,7 +487,7 @@ class Training:
 
 
 def _tiles(x: torch.Tensor) -> torch.Tensor:
-    """The RGBA of states [K, H, W, C] side by side."""
+    """The RGBA of states, or of pictures, [K, H, W, C] side by side."""
     return side_by_side(x[..., :4])
 
 

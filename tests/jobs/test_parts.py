@@ -215,7 +215,7 @@ def test_the_time_left_leaves_out_the_first_iteration_which_compiles(tmp_path):
     )
     assert run.run() is False
     progress = read_progress(tmp_path)
-    fitting = training.EXPECTED_SECONDS if spec.sharpen else 0
+    fitting = training.expected_seconds(0) if spec.sharpen else 0
     assert progress.iteration == 5 and progress.seconds_left == 95 * 2.0 + fitting
 
 

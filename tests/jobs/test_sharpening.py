@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from PIL import Image
 
 from nca.checkpoint import load_checkpoint
 from nca.config import BadInput
@@ -14,6 +15,7 @@ from nca.jobs.progress import read_progress, write_progress
 from nca.jobs.run import run_folder
 from nca.jobs.sharpening import SHARPENING, TOO_BLURRY, picture_to_fit
 from nca.jobs.spec import FINE, SPEC, TARGET, Exit, read_spec
+from nca.jobs.sweep_results import look_at
 from nca.picture import PICTURE
 from nca.preview import PREVIEW
 from tests.jobs_kit import tiny_spec, wait_for
@@ -98,6 +100,33 @@ def test_a_picture_of_ones_own_is_kept_for_it(tmp_path):
         with pytest.raises(BadInput):
             queue.submit(queue.new_key(), spec, own.png, picture=bad)
     queue.close()
+
+
+def test_several_pictures_of_ones_own_are_kept_one_below_the_other(tmp_path):
+    green, red = TARGET_OF_ALL.png, Target.make(CONFIG | {"emoji": "🟥"}).png
+    own = Target.make({"kind": "image", "size": 8, "padding": 0}, [green, red], fine=True)
+    nca = tiny_spec(1).nca.model_copy(update={"kinds": 2})
+    spec = spec_with(nca=nca).model_copy(update={"target": own.config})
+    queue = JobQueue(tmp_path, devices=["cpu"], thread=False)
+    with pytest.raises(BadInput, match="fine picture"):
+        queue.submit(queue.new_key(), spec, own.png, picture=green)
+    queue.close()
+    folder = tmp_path / "training"
+    folder.mkdir()
+    for name, data in ((SPEC, spec.model_dump_json().encode()), (TARGET, own.png)):
+        write_atomic(folder / name, data)
+    write_atomic(folder / PICTURE, own.picture)
+    assert run_folder(folder, lambda: False) == Exit.FINISHED
+    look_good(folder)
+    seen = []
+    look = lambda: seen.append((folder / FINE).is_file())  # noqa: E731
+    assert run_folder(folder, lambda: False, on_iteration=look) == Exit.FINISHED
+    assert len(seen) == 8 and any(seen)  # more iterations than the 6 for one picture
+    checkpoint = load_checkpoint(folder)
+    assert checkpoint.decoder is not None and checkpoint.picture.shape == (2, 64, 64, 4)
+    assert look_at(folder, "two").states.shape[0] == 3
+    with Image.open(folder / PREVIEW) as preview:
+        assert preview.width == 2 * preview.height
 
 
 def test_what_looks_like_nothing_gets_none():

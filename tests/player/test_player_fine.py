@@ -29,6 +29,7 @@ CASES = {
     "plain": ({}, DecoderConfig(), 8, 0.0, 1.0),
     "torus": ({"padding": "circular"}, SMALL, 4, 0.7, 0.075),
     "laplacian": ({"channels": 22, "laplacian": "nine_point"}, SMALL, 2, 0.0, 1.0),
+    "kinds": ({"channels": 9, "kinds": 2}, SMALL, 4, 0.7, 1.0),
     "finest": ({"channels": 5, "alive_threshold": 0.2}, SMALL, 16, -2.0, 1.0),
 }
 

@@ -168,7 +168,7 @@ export class FineCells {
   constructor(wasm, model) {
     this.model = model;
     this.products = new Products(wasm);
-    const { decoder, channels, padded, filters } = model;
+    const { decoder, seen, padded, filters } = model;
     this.inputs = filters * padded;
     this.layers = decoder.layers.map(({ inputs, outputs, weight, bias }, l) => {
       if (l) {
@@ -178,7 +178,7 @@ export class FineCells {
       }
       const at = (o, i) => {
         const c = i % padded;
-        return c < channels ? weight[o * inputs + Math.floor(i / padded) * channels + c] : 0;
+        return c < seen ? weight[o * inputs + Math.floor(i / padded) * seen + c] : 0;
       };
       return this.products.layer(this.inputs, outputs, at, bias);
     });

@@ -399,8 +399,7 @@ def _architecture(folder: Path) -> NCAConfig:
 
 def _offer(model: dict[str, Any], view: JobView | None) -> Any:
     """An update of the button that fits a decoder."""
-    can = model["decoder"] is None and model["config"].get("kinds", 0) < 2
-    return gr.update(visible=can and not (view and view.active))
+    return gr.update(visible=model["decoder"] is None and not (view and view.active))
 
 
 def _about(name: str, view: JobView | None) -> str:

@@ -11,7 +11,7 @@ from gradio.components import Component
 from nca.config import BadInput, NCAConfig, TrainConfig, checked
 from nca.jobs import JobSpec, Target
 from nca.jobs.initial import InitialCheckpoint
-from nca.jobs.sharpening import EXPECTED_SECONDS
+from nca.jobs.sharpening import expected_seconds
 from nca.jobs.spec import SHARPEN_ITERATIONS
 from nca.recipes import Recipe, recipe
 from nca.ui.context import Updates, Values
@@ -113,7 +113,8 @@ ROWS: tuple[dict[str, _Widget], ...] = (
         }),
         "sharpen": (gr.Checkbox, {
             "label": "Draw it fine at the end",
-            "info": "Under a minute more: it learns to be drawn finer than its cells",
+            "info": "A minute more, a few for several pictures: it learns to be drawn finer than "
+            "its cells",
             "elem_id": "sharpen",
         }),
     },
@@ -218,8 +219,7 @@ def read(
         raise BadInput(f"Please fill in {missing.replace('_', ' ')}.")
     changes = dict(form)
     others = {name: changes.pop(name) for name in ("seed", "device")}
-    sharpens = changes.pop("sharpen") and target.pictures == 1
-    others["sharpen"] = SHARPEN_ITERATIONS if sharpens else 0
+    others["sharpen"] = SHARPEN_ITERATIONS if changes.pop("sharpen") else 0
     perception, laplacian = FILTERS[changes.pop("filters")]
     changes |= {"hidden": layers(form["hidden"]), "perception": perception, "laplacian": laplacian}
     base = recipe_of(name)
@@ -247,7 +247,7 @@ def seconds(spec: JobSpec, cuda: bool, pace: float | None = None) -> tuple[float
         pace: seconds per unit of `JobSpec.work` as measured on this server; None if unknown.
     """
     total = spec.train.iterations * spec.work
-    fitting = EXPECTED_SECONDS if spec.sharpen else 0.0
+    fitting = expected_seconds(spec.nca.kinds) if spec.sharpen else 0.0
     if pace:
         return total * pace + fitting, total * pace + fitting
     usual = total / USUAL_WORK

@@ -19,6 +19,7 @@ from PIL import Image
 from nca.config import BadInput, Limits, TargetConfig, checked
 from nca.emoji import PICKER, noto_available
 from nca.jobs import Target
+from nca.picture import at_scale, make_picture, most_scale, picture_from_png, picture_to_png
 from nca.target import (
     DecodedPicture,
     decode_picture,
@@ -367,7 +368,7 @@ def read(
         fine: also make the fine picture, which the training's decoder needs.
     """
     if form.several:
-        return _read_several(limits, form)
+        return _read_several(limits, form, fine)
     config: dict[str, Any] = {"size": form.size, "padding": form.padding, "crop": form.trims}
     given = " ".join(str(form.title or "").split())
     if form.source == "emoji":
@@ -383,14 +384,14 @@ def read(
     return Target.make(config, picture, (given or usual)[:80], limits, fine)
 
 
-def _read_several(limits: Limits, form: TargetForm) -> Target:
-    """Several pictures, a kind of one automaton for each."""
+def _read_several(limits: Limits, form: TargetForm, fine: bool) -> Target:
+    """Several pictures, a kind of one automaton for each; emoji need no fine ones, see `Target`."""
     chosen = several.parse(form.several)
     if len(chosen) < 2:
         raise BadInput(several.ONE_MORE)
     if form.source != "emoji" and not form.missing:
         raise BadInput(f"Please press “{ADD}” first, or remove it: it is not one of them yet.")
-    each = [read(limits, form.with_picture(one)) for one in chosen]
+    each = [read(limits, form.with_picture(one), fine=fine) for one in chosen]
     emoji = [one.value for one in chosen if one.source == "emoji"]
     config = each[0].config
     if len(emoji) == len(chosen):
@@ -401,7 +402,20 @@ def _read_several(limits: Limits, form: TargetForm) -> Target:
     usual = "".join(names) if len(emoji) == len(chosen) else ", ".join(names)
     title = " ".join(str(form.title or "").split()) or usual
     targets = torch.stack([target_from_png(target.png) for target in each])
-    return Target(config, target_to_png(targets), title[:80], len(each))
+    own = _fine_pictures(each, limits) if fine and config.kind == "image" else None
+    return Target(config, target_to_png(targets), title[:80], len(each), own)
+
+
+def _fine_pictures(each: list[Target], limits: Limits) -> bytes:
+    """The fine pictures of targets with one picture each, as one `picture.png`."""
+    side = each[0].config.grid
+    size, scale = (side, side), most_scale(side, len(each))
+    pictures = [
+        picture_from_png(one.picture, size) if one.picture else make_picture(one.config)
+        for one in each
+    ]
+    column = torch.stack([at_scale(picture, size, scale) for picture in pictures])
+    return picture_to_png(column, size, limits)
 
 
 def shown_html(limits: Limits, form: TargetForm, decoded: DecodedPicture | None) -> str:
