@@ -336,7 +336,7 @@ class SharpenConfig(_Frozen):
         default=16, ge=1, le=64, description="Pixels per cell that an iteration looks at, of 64"
     )
     steady: float = Field(
-        default=4.0, ge=0, le=100, description="Weight of the change between consecutive steps"
+        default=8.0, ge=0, le=100, description="Weight of the change between consecutive steps"
     )
 
     def iterations_for(self, kinds: int) -> int:
