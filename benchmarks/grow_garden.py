@@ -58,7 +58,7 @@ GARDEN: tuple[tuple[str, str, str, int | None], ...] = (
     ("lizard-jax-blog", "🦎", "jax-blog", None),
     ("lizard-pytorch-blog", "🦎", "pytorch-blog", None),
     ("skyline-photo", "🌆", "photo", None),
-    ("zoo", "🦎😀💥👁🐠🦋🐞🕸🥨🎄", "zoo", 4600),  # one automaton, a kind for each
+    ("zoo", "🦎😀💥👁🐠🦋🐞🕸🥨🎄", "zoo", 7600),  # one automaton, a kind for each
 )
 SEEDS: dict[str, int] = {}  # of trainings whose first seed, 0, was not good enough
 
