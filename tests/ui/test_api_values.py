@@ -52,7 +52,7 @@ def test_pictures_in_base64_as_programs_write_it(data, form, prefix, end):
      "A" * 1400, "A" * 9999, 7, ["abcd"], {"path": "/etc/passwd"}, b"abcd", True],
 )  # fmt: skip
 def test_what_is_no_picture(sent):
-    with pytest.raises(BadInput, match="as base64 or as an uploaded file, at most 0 MB."):
+    with pytest.raises(BadInput, match="as base64 or as an uploaded file, at most 1000 bytes."):
         values.picture(sent, 1000)
     assert values.picture("", 1000) is None and values.picture(None, 1000) is None
 
