@@ -8,7 +8,8 @@ run: .venv
 	$(PY) app.py
 
 # A browser on a busy machine can miss a deadline: what failed runs once more, alone, and only what
-# fails twice fails the build. Both runs say what they saw.
+# fails twice fails the build. Both runs say what they saw. Three workers, because tests also wait for
+# servers and trainings.
 test: test-env .venv/.lint-installed
 	$(MAKE) -j 2 lint compiled
 	$(PY) -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder \

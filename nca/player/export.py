@@ -100,7 +100,7 @@ def export_html(
 ) -> str:
     """A checkpoint, or the folder of one, as one self-contained HTML file.
 
-    It takes about 105 kB, 165 with a decoder.
+    A shipped emoji takes about 105 kB, 165 with its decoder; the zoo, a larger network, 260.
 
     Args:
         source: the checkpoint, or its folder.
