@@ -2,22 +2,25 @@
 PYTHON ?= python3
 PY := .venv/bin/python
 
-.PHONY: run test compiled quick package compat lint docs test-env bench parity soak clean .venv
+.PHONY: run test kernels imports quick package compat lint docs test-env bench parity soak clean .venv
 
 run: .venv
 	$(PY) app.py
 
 # A browser on a busy machine can miss a deadline: what failed runs once more, alone, and only what
-# fails twice fails the build. Both runs say what they saw. Three workers, because tests also wait for
-# servers and trainings.
-test: test-env .venv/.lint-installed
-	$(MAKE) -j 2 lint compiled
-	$(PY) -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder \
+# fails twice fails the build. Both runs say what they saw. Four workers on two cores, because tests
+# also wait for servers and trainings.
+test: .venv
+	$(MAKE) -j 2 test-env kernels
+	$(MAKE) -j 2 lint imports
+	$(PY) -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder \
 		|| $(PY) -m pytest -q --last-failed --last-failed-no-failures none
 
-# What each of the many processes of the tests would otherwise compile for itself, while it is new.
-compiled: .venv/.pytest-installed
+# What each of the many processes of the tests would otherwise compile for itself.
+kernels: .venv
 	$(PY) -m nca.jobs.warm_up
+
+imports: .venv/.pytest-installed
 	$(PY) -c "import gradio, gradio_client, hypothesis, playwright.sync_api"
 
 # What needs no browser, no training and no server, in under a minute.
@@ -75,7 +78,7 @@ test-env: .venv/.test-installed
 
 .venv/.pytest-installed: .venv/.run-installed tests/requirements.txt
 	$(PY) -m pip install -q --no-compile --disable-pip-version-check -r requirements.txt -r tests/requirements.txt
-	touch $@
+	touch $@ .venv/.lint-installed
 
 # The browser: one that is there, else Playwright's own, else Debian's package. Where npm is, the
 # player's compiler too: a test then builds the WebAssembly again and compares it.

@@ -61,6 +61,7 @@ def test_the_temp_folder_is_ours_unless_one_is_given(tmp_path):
     assert [path.name for path in folder.iterdir()] == ["new"]
 
 
+@pytest.mark.long
 def test_uploads_work_where_another_user_has_the_shared_temp_folder(tmp_path):
     (tmp_path / "tmp").mkdir()
     (tmp_path / "tmp" / "gradio").touch()  # in the way, also for root

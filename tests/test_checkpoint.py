@@ -195,13 +195,13 @@ for _ in sys.stdin:  # forked, because importing torch takes seconds
 
 
 def test_killed_while_saving_leaves_whole_files(tmp_path):
-    """SIGKILL at 100 random moments of saving; every file that is there can be read."""
+    """SIGKILL at 40 random moments of saving; every file that is there can be read."""
     moments = random.Random(0)
     command = [sys.executable, "-c", WRITER, str(tmp_path)]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as parent:
-        for _ in range(100):
+        for _ in range(40):
             parent.stdin.write("again\n")
             parent.stdin.flush()
             child = int(parent.stdout.readline())

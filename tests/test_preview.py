@@ -40,7 +40,7 @@ def test_a_damaged_life_on_the_largest_grid_stays_under_a_megabyte(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("side", "frames"), [(128, 199), pytest.param(160, 199, marks=pytest.mark.long), (1200, 1)]
+    ("side", "frames"), [(96, 150), pytest.param(160, 199, marks=pytest.mark.long), (1200, 1)]
 )
 def test_noise_stays_under_a_megabyte_and_lasts_as_long(side, frames):
     noise = np.random.default_rng(0).integers(0, 256, (frames, side, side, 4), np.uint8)

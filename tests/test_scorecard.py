@@ -1,7 +1,6 @@
 import json
-import subprocess
-import sys
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,6 +8,7 @@ import torch
 from PIL import Image
 
 from nca.checkpoint import load_checkpoint, save_checkpoint
+from nca.cli import main
 from nca.config import CheckpointInfo, NCAConfig
 from nca.evaluate import Plan, evaluate
 from nca.healing import healing_map
@@ -113,15 +113,11 @@ def test_the_healing_map_is_drawn_and_kept(folder):
     assert picture.getpixel((3 * 4 + 1, 3 * 4 + 1)) == red and picture.getpixel((1, 1)) == paper
 
 
-def test_the_command(folder):
-    """As a person runs it: JSON alone on standard output, progress on standard error."""
-    code = (
-        "import argparse, nca.cli.evaluate as s; p = argparse.ArgumentParser();"
-        "s.add_commands(p.add_subparsers()); o = p.parse_args(); raise SystemExit(o.run(o))"
-    )
-    command = [sys.executable, "-c", code, "evaluate", str(folder)]
-    done = subprocess.run([*command, "--json", "--write"], capture_output=True, text=True)
-    assert done.returncode == 0 and "Scoring" in done.stderr
-    found = json.loads(done.stdout)
-    assert found["growth"]["1000"] == -12 and len(found["strokes"]) == 20
+def test_the_command(folder, monkeypatch, capsys):
+    """JSON alone on standard output, progress on standard error."""
+    monkeypatch.setattr("nca.scorecard.score", partial(score, plan=SMALL))
+    assert main(["evaluate", str(folder), "--json", "--write"]) == 0
+    said = capsys.readouterr()
+    found = json.loads(said.out)
+    assert "Scoring" in said.err and found["growth"]["12"] == -12 and len(found["strokes"]) == 3
     assert recorded(load_checkpoint(folder).metrics).model_dump(mode="json") == found

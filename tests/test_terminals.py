@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from nca.checkpoint import load_checkpoint
+from nca.cli import main
 from tests.hub_server import HubServer
 from tests.test_cli import TINY
 
@@ -52,11 +53,11 @@ def test_file_names_that_are_not_utf_8(tmp_path):
     assert load_checkpoint(Path(os.fsdecode(out))).info.title == "caf\ufffd"
 
 
-def test_hints_can_be_pasted(tmp_path):
+def test_hints_can_be_pasted(tmp_path, capsys):
     out = tmp_path / "sp ace" / "it's"
-    done = command("train", "--emoji", "🦎", "--out", str(out), *TINY)
-    hint = done.stdout.decode().partition("python -m nca ")[2]
-    assert shlex.split(hint)[:2] == ["grow", str(out)], done.stderr
+    assert main(["train", "--emoji", "🦎", "--out", str(out), *TINY]) == 0
+    hint = capsys.readouterr().out.partition("python -m nca ")[2]
+    assert shlex.split(hint)[:2] == ["grow", str(out)]
 
 
 @pytest.mark.long

@@ -47,9 +47,6 @@ def serve(host: str | None = None, port: int | None = None, browser: bool = Fals
     from nca.jobs import zero
 
     zero_gpu = zero.prepare(os.environ)  # before torch is imported
-    import torch
-
-    from nca.jobs import JobQueue, executor_named, warm_up
     from nca.logs import set_up_logging
     from nca.settings import Settings, check_proxies, keep_compiled, keep_uploads_in
 
@@ -58,7 +55,11 @@ def serve(host: str | None = None, port: int | None = None, browser: bool = Fals
     settings = Settings.from_environment()
     keep_compiled(settings, os.environ)
     keep_uploads_in(settings.home, os.environ)
-    from nca.ui import build_ui, launch_options  # Gradio reads the environment when it is imported
+    # Only now: torch takes seconds, and Gradio reads the environment when it is imported.
+    import torch
+
+    from nca.jobs import JobQueue, executor_named, warm_up
+    from nca.ui import build_ui, launch_options
 
     torch.set_num_threads(1)  # trainings run in their own processes; the page must stay responsive
     ended = threading.Event()

@@ -150,7 +150,7 @@ class Training:
         self.speed = 0.0
         self.check_up: CheckUp | None = None
         # Saving must follow progress closely: what is not saved is lost in a crash (at most 30 s).
-        self.saving = Throttle(20.0, 0.2, clock)
+        self.saving = Throttle(10.0, 0.1, clock)
         self.reporting = Throttle(1.0, 0.02, clock)
         self.drawing = Throttle(3.0, 0.05, clock)
         self.growing = Throttle(12.0, 0.08, clock)

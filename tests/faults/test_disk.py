@@ -110,6 +110,7 @@ def on_a_small_disk(folder, code):
     return done.stdout
 
 
+@pytest.mark.long
 def test_a_full_disk_keeps_what_was_saved_and_can_be_emptied(tmp_path):
     assert "survived" in on_a_small_disk(tmp_path, COMMON + FULL)
 

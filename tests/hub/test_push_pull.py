@@ -421,11 +421,9 @@ except BadInput as refusal:
 @pytest.mark.parametrize(
     ("proxy", "words"),
     [
-        ("socks5://127.0.0.1:9", "cannot be reached"),
         ("socks5h://127.0.0.1:9", "cannot be reached"),
         ("http://127.0.0.1:9", "cannot be reached"),
         ("socks://127.0.0.1:9", "begin with http://, https:// or socks5://"),
-        ("socks4://127.0.0.1:9", "begin with http://, https:// or socks5://"),
     ],
 )
 def test_proxies(checkpoint, tmp_path, proxy, words):

@@ -174,6 +174,7 @@ def test_a_killed_server_is_continued_by_the_next_with_one_writer(tmp_path, open
     assert load_checkpoint(folder).info.iteration == view.iteration
 
 
+@pytest.mark.long
 def test_a_turn_ends_when_somebody_waits(open_queue):
     queue = open_queue(turn_seconds=1.0)
     first, second = JobQueue.new_key(), JobQueue.new_key()

@@ -92,6 +92,7 @@ def test_the_built_engine_is_small_and_simd():
     assert len(wasm_base64()) < 16_000
 
 
+@pytest.mark.long
 def test_the_built_engine_is_what_its_source_builds(tmp_path):
     compiler = PLAYER / "node_modules" / ".bin" / "asc"
     if not compiler.exists():
