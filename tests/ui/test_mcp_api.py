@@ -47,7 +47,7 @@ def test_six_documented_endpoints(client):
     }  # fmt: skip
 
 
-def test_train_grow_evaluate(client, trained):
+def test_train_grow(client, trained):
     about = client.predict(trained["job"], trained["key"], api_name="/job")
     assert about["state"] == "finished" and about["iteration"] == 6
     assert "folder" not in about
@@ -64,6 +64,10 @@ def test_train_grow_evaluate(client, trained):
         for grown in (client.predict(**shipped), client.predict(**shipped, fine=True))
     )
     assert cells.shape == fine.shape == (216, 216, 4) and (cells != fine).any()
+
+
+@pytest.mark.long
+def test_one_of_ones_own_is_evaluated(client, trained):
     scores = client.predict(trained["checkpoint"], key=trained["key"], api_name="/evaluate")
     assert "log10 error at step 96" in scores["brief"]
 

@@ -16,6 +16,7 @@ MACHINE_TOKEN = "hf_machine" + "m" * 24  # the server's own, which must never se
 AXE = Path(__file__).parents[2] / "nca/player/node_modules/axe-core/axe.min.js"
 # Gradio fills in what a fold holds a frame after it is shown.
 TWO_FRAMES = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+SCREENSHOTS = os.environ.get("NCA_SCREENSHOTS")
 SCREENS = ((1920, 1080), (1280, 800), (390, 844))
 TINY = {
     "#size": 16, "#padding": 4, "#batch": 2, "#damage-count": 1, "#pool-size": 16,
@@ -161,10 +162,15 @@ class Visit:
         return self.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
     def fits_everywhere(self, name: str) -> bool:
-        """Nothing is wider than the window on any screen, dark or light; as before afterwards."""
+        """Nothing is wider than the window on any screen; as before afterwards.
+
+        For screenshots also where it is dark, or light where it was dark.
+        """
         before = self.page.viewport_size
         dark = self.page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
         schemes = ("light", "dark") if dark else ("dark", "light")
+        if not SCREENSHOTS:
+            schemes = schemes[1:]
         fits = []
         for width, height in SCREENS:
             self.page.set_viewport_size({"width": width, "height": height})
@@ -178,10 +184,10 @@ class Visit:
 
     def snap(self, name: str) -> None:
         """Keep what the page looks like, if NCA_SCREENSHOTS names a folder."""
-        if folder := os.environ.get("NCA_SCREENSHOTS"):
-            Path(folder).mkdir(parents=True, exist_ok=True)
+        if SCREENSHOTS:
+            Path(SCREENSHOTS).mkdir(parents=True, exist_ok=True)
             self.page.wait_for_timeout(800)
-            self.page.screenshot(path=Path(folder, f"{name}.png"), full_page=True)
+            self.page.screenshot(path=Path(SCREENSHOTS, f"{name}.png"), full_page=True)
 
 
 @contextmanager
