@@ -4,6 +4,7 @@ import io
 import re
 import urllib.request
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -137,6 +138,39 @@ def test_the_grow_tab_opens_with_the_lizard(visit):
     page.tab("Grow")
     page.page.wait_for_timeout(600)
     assert page.player("step") == at and page.player("run.events.length") == 1
+    assert page.errors == []
+
+
+def test_what_plays_goes_on_when_the_page_is_loaded_again(visit):
+    """As Gradio loads it by itself after it has lost the server; an opened address begins anew."""
+    page = visit(tab="Grow")
+    page.grows(5)
+    again = "sent.checkpoint", "run.seed", "playing"
+    for name in (None, "eye-regenerating"):  # the one of the first screen, and another
+        if name:
+            page.page.locator(f"#shelf button[data-name$='{name}']").click()
+            page.until(lambda name=name: str(page.player("sent.checkpoint")).endswith(name))
+            page.player("pause()")
+        page.player("setAngle(90)")
+        page.player("advance(60)")
+        page.player("damage('half-left')")
+        before = [page.player(value) for value in again]
+        step, canvas = page.player("step"), page.canvas()
+        page.page.reload()
+        page.until(lambda before=before: [page.player(value) for value in again] == before)
+        page.until(lambda step=step: page.player("step") >= step)
+        assert not page.page.evaluate("document.documentElement.classList.contains('first')")
+        page.page.locator("#shelf [aria-pressed=true]").wait_for()
+        if name:
+            assert page.player("step") == step and (page.canvas() == canvas).all()
+            assert name in page.page.locator("#shelf [aria-pressed=true]").get_attribute(
+                "data-name"
+            )
+    page.player("advance(8)")
+    assert (page.canvas() != canvas).any() and page.player("run.angle") == pytest.approx(np.pi / 2)
+    page.open(tab=None)
+    page.grows(1)
+    assert page.page.evaluate("document.documentElement.classList.contains('first')")
     assert page.errors == []
 
 

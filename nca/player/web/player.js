@@ -148,6 +148,24 @@ class Player {
     this.#start(this.run.model, height, width);
   }
 
+  // What `goOn` needs after the page was loaded again; null when nothing lives.
+  get life() {
+    const state = this.run.model && !this.run.empty && this.run.life();
+    return state ? { ...state, playing: this.playing } : null;
+  }
+
+  // Goes on with a `life` of the automaton that is shown.
+  goOn({ playing, height, width, ...state }) {
+    const { run } = this;
+    this.demo.end();
+    if (height !== run.height || width !== run.width) this.setGrid(height, width);
+    if (!run.goOn(state)) return;
+    this.#calm();
+    if (playing) this.play();
+    else this.pause();
+    this.redraw();
+  }
+
   // Hides or shows the controls beside the picture.
   setBare(bare) {
     this.ui.player.classList.toggle("bare", bare);

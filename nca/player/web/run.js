@@ -4,7 +4,7 @@
 // that earlier steps can be computed again and the last 600 can be sent to the server.
 import { makeEngine } from "./engines.js";
 import { runsOf } from "./events.js";
-import { crossed, encodeBase64, repaint, seedCell, seedState } from "./model.js";
+import { crossed, decodeBase64, encodeBase64, repaint, seedCell, seedState } from "./model.js";
 
 const KEYFRAME_EVERY = 50;
 const HISTORY_BYTES = 64 * 2 ** 20;
@@ -92,6 +92,37 @@ export class Run {
     this.end = t;
     this.engine.setState(dense, this.height, this.width);
     this.#keep();
+  }
+
+  // The state at this step, as JSON, to go on with after the page was loaded again; null when it has
+  // diverged.
+  life() {
+    const packed = pack(this.engine.read(), this.model.channels);
+    if (!packed) return null;
+    const { t, seed, angle, height, width, kind } = this;
+    const cells = encodeBase64(packed.cells);
+    const values = encodeBase64(packed.values);
+    const [mixes, kept] = [[...this.mixes], [...this.kept]];
+    return { t, seed, angle, height, width, kind, mixes, kept, cells, values };
+  }
+
+  // Goes on with a `life` of the same automaton on a grid of this size. The steps before it are not
+  // kept. Returns whether it fits this automaton.
+  goOn({ t, seed, angle, kind, mixes, kept, cells, values }) {
+    const { channels } = this.model;
+    const { height, width } = this;
+    const packed = {
+      cells: new Uint32Array(decodeBase64(cells).buffer),
+      values: new Float32Array(decodeBase64(values).buffer),
+    };
+    if (packed.values.length !== channels * packed.cells.length) return false;
+    if (packed.cells.some((cell) => cell >= height * width)) return false;
+    this.kept = new Map(kept);
+    this.mixes = new Map(mixes);
+    Object.assign(this, { angle, kind });
+    this.#use(this.model.version);
+    this.#begin(unpack(packed, channels, height, width), t, seed);
+    return true;
   }
 
   #newEngine() {

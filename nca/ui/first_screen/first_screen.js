@@ -8,11 +8,31 @@
   const dark = matchMedia('(prefers-color-scheme: dark)').matches;
   // Gradio does the same once it runs.
   if (theme ? theme === 'dark' : dark) document.body.classList.add('dark');
-  root.classList.add('first');
 
+  // What played in this tab goes on when the page is loaded again, as Gradio does by itself after it
+  // has lost the server. Only then: an address that is opened shows the first screen.
+  const KEPT = 'nca-garden-life';
+  let kept = null;
+  try {
+    const again = performance.getEntriesByType('navigation')[0]?.type === 'reload';
+    kept = again ? JSON.parse(sessionStorage.getItem(KEPT)) : null;
+    sessionStorage.removeItem(KEPT);
+  } catch {} // site data is blocked
+  addEventListener('pagehide', () => {
+    const seen = !root.classList.contains('first') && host.offsetParent;
+    const { checkpoint } = player?.sent ?? {};
+    if (!seen || !checkpoint) return;
+    try {
+      sessionStorage.setItem(KEPT, JSON.stringify({ checkpoint, life: player.life }));
+    } catch {} // blocked, or a state too large for it
+  });
+
+  const checkpoint = kept?.checkpoint;
+
+  root.classList.toggle('first', !kept);
   let player = null;
   let wanted = null;
-  host.ncaReady = ncaKit.mountPlayer(host, { model, seed: SEED, bare: true, demo: true });
+  host.ncaReady = ncaKit.mountPlayer(host, { model, seed: SEED, bare: true, demo: !kept });
   host.ncaReady.then((mounted) => {
     player = mounted;
     player.setBare(root.classList.contains('first'));
@@ -62,7 +82,16 @@
   }, true);
   host.addEventListener('nca-started', (event) => {
     if (event.detail !== model.version) leave();
+    if (kept && host.ncaPlayer.sent.checkpoint === checkpoint) {
+      const { life } = kept;
+      kept = null; // before it starts again, on a grid of that size
+      if (life) host.ncaPlayer.goOn(life);
+    }
   });
   // For the handler that leads visitors to their own training: only those who do nothing else.
-  window.ncaFirst = { waits: () => root.classList.contains('first') && !wanted && (player?.demo.active ?? true) };
+  window.ncaFirst = {
+    // The checkpoint that played before the page was loaded again.
+    kept: checkpoint,
+    waits: () => root.classList.contains('first') && !wanted && (player?.demo.active ?? true),
+  };
 })();

@@ -66,7 +66,7 @@ def markup(title: str, catalog: Catalog) -> bytes:
     if flagship is not None:
         checkpoint = catalog.load("", flagship.ref)
         # Without the decoder, half as much again; the Grow tab's player brings it.
-        light = player_model(checkpoint) | {"decoder": None}
+        light = player_model(checkpoint) | {"decoder": None, "checkpoint": str(flagship.ref)}
         model = json.dumps(light, separators=(",", ":"))
         name = html.escape(checkpoint.info.title)
         section = _SECTION % {"poster": _poster(checkpoint), "name": name}

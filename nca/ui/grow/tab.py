@@ -43,6 +43,8 @@ HOW = (
 )
 NOTHING = ("none", "")
 MOST_CHILDREN = 20_000  # characters: there are 255 kinds at most
+# What played before the page was loaded again, see first_screen.js.
+KEPT = "(visitor, chosen, weights) => [visitor, window.ncaFirst?.kept ?? chosen, weights]"
 STOP_TIMER = "() => ({__type__: 'update', active: false})"  # without asking the server
 
 _READ_ONLY = (
@@ -121,7 +123,7 @@ def build(context: PageContext) -> Callable[[], None]:
     )  # fmt: skip
     listen(
         context.loaded.then, handlers.welcome, [visitor, tab.chosen, tab.weights], tab.outputs,
-        **PLAYING,
+        js=KEPT, **PLAYING,
     )  # fmt: skip
     listen(
         tab.shelf.select, newest(handlers.pick), visitor, tab.outputs, trigger_mode="multiple",
@@ -233,10 +235,17 @@ class Handlers:
     def welcome(
         self, stored: Any, chosen: str, weights: ShownWeights | None, request: gr.Request
     ) -> Updates:
-        """The page was opened: as `open`, but leave the player to a checkpoint named in the URL."""
-        if "checkpoint" not in request.query_params:
-            return self.open(stored, chosen, weights)
-        return {self.tab.shelf: shelf.shelf_html(self.catalog.entries(key_of(stored)), chosen)}
+        """The page was opened: as `open`, but leave the player to a checkpoint named in the URL.
+
+        Where the page was loaded again, `chosen` is what played, and goes on.
+        """
+        if "checkpoint" in request.query_params:
+            return {self.tab.shelf: shelf.shelf_html(self.catalog.entries(key_of(stored)), chosen)}
+        if chosen and key_of(stored) and chosen != (weights.name if weights else ""):
+            with suppress(BadInput):  # it may have been deleted meanwhile
+                return self.choose(stored, chosen)
+            chosen = ""
+        return self.open(stored, chosen, weights)
 
     def pick(self, stored: Any, event: gr.EventData) -> Updates:
         """A checkpoint of the shelf was clicked."""
@@ -370,7 +379,7 @@ class Handlers:
             title=view.title if view else None,
             series=view.id if view else None,
         )
-        return model, weights, view
+        return model | {"checkpoint": name}, weights, view
 
     def _file(
         self, stored: Any, chosen: str, data: bytes, suffix: str, joined_by: str = "."
