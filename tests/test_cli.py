@@ -73,6 +73,7 @@ def test_interrupt_saves_and_the_same_command_goes_on(tmp_path):
     assert 0 < done < 100_000
 
 
+@pytest.mark.long
 def test_a_second_training_on_the_same_device_says_that_it_waits(tmp_path):
     path = device_lock(tmp_path / "b", "cpu")
     assert path is not None

@@ -23,6 +23,7 @@ TINY = (
 ).split()
 
 
+@pytest.mark.long
 def test_a_sweep_trains_all_and_goes_on(tmp_path, capsys):
     out = tmp_path / "runs"
     command = ["sweep", "--emoji", "🐞", "--emoji", "🦎", "--jobs", "2", "--out", str(out), *TINY]

@@ -422,7 +422,6 @@ except BadInput as refusal:
     ("proxy", "words"),
     [
         ("socks5h://127.0.0.1:9", "cannot be reached"),
-        ("http://127.0.0.1:9", "cannot be reached"),
         ("socks://127.0.0.1:9", "begin with http://, https:// or socks5://"),
     ],
 )

@@ -111,6 +111,7 @@ def test_stop_and_resume_end_where_an_uninterrupted_training_ends(open_queue):
     assert queue.jobs(key) == []
 
 
+@pytest.mark.long
 def test_a_crash_is_continued_once_and_then_explained(open_queue):
     queue, key = open_queue(), JobQueue.new_key()
     job = queue.submit(key, tiny_spec(LONG), tiny_png())

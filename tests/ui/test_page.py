@@ -160,14 +160,14 @@ def test_what_plays_goes_on_when_the_page_is_loaded_again(visit):
         page.until(lambda before=before: [page.player(value) for value in again] == before)
         page.until(lambda step=step: page.player("step") >= step)
         assert not page.page.evaluate("document.documentElement.classList.contains('first')")
-        page.page.locator("#shelf [aria-pressed=true]").wait_for()
+        card = page.page.locator("#shelf [aria-pressed=true]")
+        card.wait_for()
         if name:
             assert page.player("step") == step and (page.canvas() == canvas).all()
-            assert name in page.page.locator("#shelf [aria-pressed=true]").get_attribute(
-                "data-name"
-            )
+            assert name in card.get_attribute("data-name")
     page.player("advance(8)")
-    assert (page.canvas() != canvas).any() and page.player("run.angle") == pytest.approx(np.pi / 2)
+    assert (page.canvas() != canvas).any()
+    assert page.player("run.angle") == pytest.approx(np.pi / 2)
     page.open(tab=None)
     page.grows(1)
     assert page.page.evaluate("document.documentElement.classList.contains('first')")
