@@ -543,6 +543,34 @@ def test_kinds_are_chosen_planted_painted_and_replayed(opened):
     assert ask(page, "tool") == "erase" and not page.locator(".kinds").is_visible()
 
 
+def test_a_life_goes_on_elsewhere(opened):
+    """As after the page was loaded again: the state, the children, the grid, and what comes next."""
+    page = opened(model(kinds=2))
+    grown(page, 30)
+    ask(page, "run.mix(1, 2, 0.5)")
+    ask(page, "keepChild()")
+    ask(page, "plant(4, 4)")
+    ask(page, "setAngle(30)")
+    life = json.loads(json.dumps(ask(page, "life")))
+    ask(page, "advance(20)")
+    later = ask(page, "run.engine.read()")
+    ask(page, "setGrid(40)")
+    page.reload()
+    page.wait_for_function(f"() => {PLAYER}?.run.t > 0")
+    ask(page, "setGrid(48)")
+    page.evaluate(f"(life) => {PLAYER}.goOn(life)", life)
+    assert (ask(page, "step"), ask(page, "playing")) == (30, False)
+    assert ask(page, "children") == [[1, 2, 0.5]] and ask(page, "run.width") == SIZE
+    ask(page, "advance(20)")
+    assert ask(page, "run.engine.read()") == later
+    # Of another architecture: it is left alone.
+    page.evaluate(f"(sent) => {PLAYER}.setModel(sent)", model(channels=9))
+    ask(page, "advance(3)")
+    step = ask(page, "step")
+    page.evaluate(f"(life) => {PLAYER}.goOn(life)", life)
+    assert ask(page, "step") == step
+
+
 def test_two_automata_on_one_grid_are_planted_grafted_and_replayed(opened):
     lively = {"laplacian": "nine_point"}
     pair = together(*(zoo_model(NCAConfig(**lively), seed=seed) for seed in (1, 2)))
