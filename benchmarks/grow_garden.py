@@ -42,14 +42,14 @@ FRAME = 128  # cells of the full frame's side
 # its order, then the lizard by other recipes, a picture that fills its frame, and all ten in one
 # automaton. The ten are trained by `quick`, with more iterations than the recipe has.
 GARDEN: tuple[tuple[str, str, str, int | None], ...] = (
-    ("lizard-regenerating", "🦎", "quick", 6000),
+    ("lizard-regenerating", "🦎", "quick", 16000),
     ("face-regenerating", "😀", "quick", 16000),  # 6,000 leave it at -3.6, scatter heals 54 %
     ("explosion-regenerating", "💥", "quick", 6000),
     ("eye-regenerating", "👁", "quick", 6000),
     ("fish-regenerating", "🐠", "quick", 6000),
     ("butterfly-regenerating", "🦋", "quick", 6000),
     ("ladybug-regenerating", "🐞", "quick", 6000),
-    ("web-regenerating", "🕸", "quick", 6000),
+    ("web-regenerating", "🕸", "quick", 16000),
     ("pretzel-regenerating", "🥨", "quick", 6000),
     ("tree-regenerating", "🎄", "quick", 6000),
     ("lizard-growing", "🦎", "growing", None),

@@ -46,6 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkpoints", type=Path, default=CHECKPOINTS)
     parser.add_argument("--only", nargs="*", help="names of checkpoints")
+    parser.add_argument("--iterations", type=int, default=SharpenConfig().iterations)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -60,7 +61,7 @@ def main() -> None:
         if checkpoint.target is not None:
             check_agreement(picture, checkpoint.target)
         decoder = SKYLINE_DECODER if folder.name == SKYLINE else DecoderConfig()
-        config = SharpenConfig(decoder=decoder)
+        config = SharpenConfig(decoder=decoder, iterations=options.iterations)
         sharpener = Sharpener(checkpoint.nca, picture, checkpoint.size, config)
         for _ in tqdm(sharpener, desc=folder.name, total=config.iterations, mininterval=2):
             pass

@@ -544,7 +544,7 @@ def test_kinds_are_chosen_planted_painted_and_replayed(opened):
 
 
 def test_a_life_goes_on_elsewhere(opened):
-    """As after the page was loaded again: the state, the children, the grid, and what comes next."""
+    """As when a page is loaded again: the state, the children, the grid, and what comes next."""
     page = opened(model(kinds=2))
     grown(page, 30)
     ask(page, "run.mix(1, 2, 0.5)")
