@@ -149,7 +149,7 @@ class Training:
         self.loss: float | None = None
         self.speed = 0.0
         self.check_up: CheckUp | None = None
-        # Saving must follow progress closely: what is not saved is lost in a crash (at most 30 s).
+        # Saving must follow progress closely: what is not saved is lost in a crash.
         self.saving = Throttle(10.0, 0.1, clock)
         self.reporting = Throttle(1.0, 0.02, clock)
         self.drawing = Throttle(3.0, 0.05, clock)

@@ -142,7 +142,7 @@ def test_the_grow_tab_opens_with_the_lizard(visit):
 
 
 def test_what_plays_goes_on_when_the_page_is_loaded_again(visit):
-    """As Gradio loads it by itself after it has lost the server; an opened address begins anew."""
+    """Also twice, before the first has arrived; an opened address begins anew."""
     page = visit(tab="Grow")
     page.grows(5)
     again = "sent.checkpoint", "run.seed", "playing"
@@ -156,6 +156,8 @@ def test_what_plays_goes_on_when_the_page_is_loaded_again(visit):
         page.player("damage('half-left')")
         before = [page.player(value) for value in again]
         step, canvas = page.player("step"), page.canvas()
+        page.page.reload(wait_until="commit")
+        page.page.wait_for_function("window.ncaFirst")
         page.page.reload()
         page.until(lambda before=before: [page.player(value) for value in again] == before)
         page.until(lambda step=step: page.player("step") >= step)

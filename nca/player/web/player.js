@@ -161,9 +161,9 @@ class Player {
     if (height !== run.height || width !== run.width) this.setGrid(height, width);
     if (!run.goOn(state)) return;
     this.#calm();
-    if (playing) this.play();
-    else this.pause();
+    this.playing = playing;
     this.redraw();
+    this.wake();
   }
 
   // Hides or shows the controls beside the picture.

@@ -9,8 +9,8 @@
   // Gradio does the same once it runs.
   if (theme ? theme === 'dark' : dark) document.body.classList.add('dark');
 
-  // What played in this tab goes on when the page is loaded again, as Gradio does by itself after it
-  // has lost the server. Only then: an address that is opened shows the first screen.
+  // What played in this tab goes on when the page is loaded again. Only then: an address that is
+  // opened shows the first screen.
   const KEPT = 'nca-garden-life';
   let kept = null;
   try {
@@ -18,16 +18,23 @@
     kept = again ? JSON.parse(sessionStorage.getItem(KEPT)) : null;
     sessionStorage.removeItem(KEPT);
   } catch {} // site data is blocked
-  addEventListener('pagehide', () => {
-    const seen = !root.classList.contains('first') && host.offsetParent;
+  const keptCheckpoint = kept?.checkpoint;
+
+  // What to keep when the page is left: what plays, where it is seen; what was kept, if the page is
+  // left again before that has arrived.
+  function playing() {
+    if (kept && (!player || player.sent === model)) return kept;
     const { checkpoint } = player?.sent ?? {};
-    if (!seen || !checkpoint) return;
+    const seen = !root.classList.contains('first') && host.offsetParent;
+    return seen && checkpoint ? { checkpoint, life: player.life } : null;
+  }
+
+  addEventListener('pagehide', () => {
+    const now = playing();
     try {
-      sessionStorage.setItem(KEPT, JSON.stringify({ checkpoint, life: player.life }));
+      if (now) sessionStorage.setItem(KEPT, JSON.stringify(now));
     } catch {} // blocked, or a state too large for it
   });
-
-  const checkpoint = kept?.checkpoint;
 
   root.classList.toggle('first', !kept);
   let player = null;
@@ -82,7 +89,7 @@
   }, true);
   host.addEventListener('nca-started', (event) => {
     if (event.detail !== model.version) leave();
-    if (kept && host.ncaPlayer.sent.checkpoint === checkpoint) {
+    if (kept && host.ncaPlayer.sent.checkpoint === keptCheckpoint) {
       const { life } = kept;
       kept = null; // before it starts again, on a grid of that size
       if (life) host.ncaPlayer.goOn(life);
@@ -91,7 +98,7 @@
   // For the handler that leads visitors to their own training: only those who do nothing else.
   window.ncaFirst = {
     // The checkpoint that played before the page was loaded again.
-    kept: checkpoint,
+    kept: keptCheckpoint,
     waits: () => root.classList.contains('first') && !wanted && (player?.demo.active ?? true),
   };
 })();
