@@ -81,6 +81,19 @@ def player_model(
     }
 
 
+def halved(model: dict[str, Any]) -> dict[str, Any]:
+    """A `player_model` with weights rounded to float16, which `half` says: half as many bytes.
+
+    Of shipped automata this changes scores (log10 of the mean squared error) by less than 0.02.
+    One with weights beyond the range of float16 is returned as it is.
+    """
+    numbers = np.frombuffer(base64.b64decode(model["weights"]), "<f4")
+    if np.abs(numbers).max() > np.finfo(np.float16).max:
+        return model
+    weights = base64.b64encode(numbers.astype("<f2").tobytes()).decode()
+    return model | {"weights": weights, "half": True}
+
+
 def player_pair(first: Checkpoint, second: Checkpoint) -> dict[str, Any]:
     """A `player_model` of two automata on one grid, a kind or more for each, with room for both.
 
@@ -186,12 +199,13 @@ def nca_from_player(sent: Any, limits: Limits | None = None) -> NCA:
     config = checked(NCAConfig, sent.get("config"))
     with torch.device("meta"):
         count = sum(part.numel() for part in _parts(NCA(config)))
-    encoded = sent["weights"]
-    if 4 * count > limits.checkpoint_bytes or len(encoded) != -(-4 * count // 3) * 4:
+    encoded, kind = sent["weights"], np.dtype("<f2" if sent.get("half") is True else "<f4")
+    length = kind.itemsize * count
+    if 4 * count > limits.checkpoint_bytes or len(encoded) != -(-length // 3) * 4:
         raise BadInput("The recording's weights do not fit the automaton that it names.")
     try:
         data = base64.b64decode(encoded, validate=True)
-        numbers = torch.from_numpy(np.frombuffer(data, "<f4").astype(np.float32))
+        numbers = torch.from_numpy(np.frombuffer(data, kind).astype(np.float32))
     except (binascii.Error, ValueError):
         raise BadInput("The recording's weights are damaged; play it again.") from None
     if numbers.numel() != count or not bool((numbers.abs() <= limits.weight_abs).all()):

@@ -12,10 +12,17 @@ from PIL import Image
 
 from nca.checkpoint import load_checkpoint, save_checkpoint
 from nca.config import BadInput, NCAConfig
+from nca.model import NCA
 from nca.player.bundle import script
 from nca.player.export import export_html
 from nca.player.export import page as export_page
-from nca.player.models import _brush, checked_children, player_model
+from nca.player.models import (
+    _brush,
+    checked_children,
+    halved,
+    nca_from_player,
+    player_model,
+)
 from nca.player.replays import read_recording, replay, replay_states
 from nca.render import animation_bytes, to_rgb8
 from nca.zoo import together
@@ -413,11 +420,41 @@ def test_a_checkpoint_folder_is_exported(tmp_path):
     save_checkpoint(tmp_path, zoo_model(NCAConfig()), preview=False)
     text = export_html(tmp_path)
     assert 'class="nca-player"' in text
-    assert len(text.encode()) < 125_000 and "<a " not in text
+    assert len(text.encode()) < 105_000 and "<a " not in text
     linked = export_html(tmp_path, home='https://garden.test/"&')
     assert 'href="https://garden.test/&quot;&amp;"' in linked
     with pytest.raises(BadInput):
         export_html(tmp_path / "nothing")
+
+
+def test_the_export_has_the_weights_in_half_precision(chromium, tmp_path):
+    nca = NCA(NCAConfig(hidden=(8,), laplacian="nine_point", kinds=2))
+    draw = torch.Generator().manual_seed(1)
+    with torch.no_grad():  # also numbers below the smallest normal one, and none at all
+        for part, power in zip(nca.parameters(), (-8, 0, -6, 3, 0), strict=True):
+            part.copy_(torch.randn(part.shape, generator=draw) * 10.0**power)
+        nca.layers[0].weight[0] = 0
+    sent = halved(player_model(nca))
+    assert len(sent["weights"]) < 0.51 * len(player_model(nca)["weights"])
+    read, expected = nca_from_player(sent), [p.half().float() for p in nca.parameters()]
+    assert all(torch.equal(a, b) for a, b in zip(read.parameters(), expected, strict=True))
+    file = tmp_path / "automaton.html"
+    file.write_text(export_html(save_checkpoint(tmp_path / "saved", nca, preview=False)))
+    page = chromium.new_page()
+    page.goto(file.as_uri())
+    page.wait_for_function(f"() => {PLAYER}?.run")
+    parts = page.evaluate(f"""() => {{
+      const {{ layers, genes }} = {PLAYER}.run.model;
+      return [[...genes], ...layers.flatMap(({{ weight, bias }}) => [[...weight], [...bias]])];
+    }}""")
+    page.close()
+    assert [len(p) for p in parts] == [p.numel() for p in expected]
+    for part, wanted in zip(parts, expected, strict=True):
+        assert torch.equal(torch.tensor(part), wanted.flatten())
+    # What float16 cannot hold stays as it is.
+    with torch.no_grad():
+        nca.layers[0].bias[0] = 7e4
+    assert halved(player_model(nca)) == player_model(nca)
 
 
 def test_what_dies_or_grows_beyond_all_bounds_is_said_in_a_sentence(opened):

@@ -1,6 +1,5 @@
 // Reads a checkpoint from elsewhere, as strictly as nca/checkpoint.py does.
-import { halves } from "../web/fine.js";
-import { encodeBase64 } from "../web/model.js";
+import { encodeBase64, halves } from "../web/model.js";
 import { joined } from "./checkpoint.js";
 import { Network } from "./network.js";
 

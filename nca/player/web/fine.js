@@ -2,22 +2,11 @@
 //
 // A small network per living cell gives the weights of patches two cells wide. The pixels of a quad
 // between four cell centres are one matrix product: the weights of its cells times a table.
-import { decodeBase64, roundUp, turnedBank } from "./model.js";
+import { decodeBase64, halves, roundUp, turnedBank } from "./model.js";
 
 export const SCALES = [1, 2, 4, 8, 16]; // pixels per cell; 1 shows the cells themselves
 const FINEST = 16;
 const BATCH = 16; // cells, or quads, computed together
-
-// Half-precision numbers, little-endian, as doubles.
-export function halves(bytes) {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  return Float64Array.from({ length: bytes.byteLength / 2 }, (_, i) => {
-    const h = view.getUint16(2 * i, true);
-    const [power, rest] = [(h >> 10) & 31, h & 1023];
-    const size = power ? 2 ** (power - 15) * (1 + rest / 1024) : rest * 2 ** -24;
-    return h & 0x8000 ? -size : size;
-  });
-}
 
 // A parsed model with the decoder that Python sent along with it, if there is one.
 export function withDecoder(model) {

@@ -17,14 +17,26 @@ export function encodeBase64(view) {
   return btoa(text);
 }
 
+// Half-precision numbers, little-endian, as doubles.
+export function halves(bytes) {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return Float64Array.from({ length: bytes.byteLength / 2 }, (_, i) => {
+    const h = view.getUint16(2 * i, true);
+    const [power, rest] = [(h >> 10) & 31, h & 1023];
+    const size = power ? 2 ** (power - 15) * (1 + rest / 1024) : rest * 2 ** -24;
+    return h & 0x8000 ? -size : size;
+  });
+}
+
 export const roundUp = (n, multiple) => Math.ceil(n / multiple) * multiple;
 
 // Weights arrive in one block: filters [K, C, 3, 3], then weight [out, in] and bias per layer, then
-// the genes of the kinds, [kinds, hidden]. With kinds, C here is one less than a state's channels,
-// whose last one holds the kind of the cell.
+// the genes of the kinds, [kinds, hidden]; float32 or, where `half` says so, float16. With kinds, C
+// here is one less than a state's channels, whose last one holds the kind of the cell.
 export function parseModel(sent) {
   const { config } = sent;
-  const numbers = new Float32Array(decodeBase64(sent.weights).buffer);
+  const bytes = decodeBase64(sent.weights);
+  const numbers = new Float32Array(sent.half ? halves(bytes) : bytes.buffer);
   const { channels, kinds = 0 } = config;
   const seen = channels - (kinds > 0 ? 1 : 0);
   const filters = config.laplacian === "none" ? 3 : 4;
