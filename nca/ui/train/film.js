@@ -7,12 +7,13 @@ const PACE = 220; // ms per snapshot
 let frames = [];
 let timer = null;
 let waiting = false;
-let follows = true; // the newest one is shown until the visitor moves the scrubber
+let follows = true; // the newest one here is shown until the visitor moves the scrubber
+let inView = false;
 
 const show = () => {
   const frame = frames[Number(range.value)];
-  picture.hidden = !frame;
-  if (!frame) return;
+  if (!frame) return; // it is on its way
+  picture.hidden = false;
   picture.src = frame.src;
   words.textContent = frame.words;
   range.setAttribute('aria-valuetext', frame.words);
@@ -54,13 +55,16 @@ play.addEventListener('click', () => {
 });
 range.addEventListener('input', () => { stop(); follows = false; load(); show(); });
 range.addEventListener('change', choose);
-// The newest snapshot is shown as soon as the visitor gets here.
+// The newest snapshot is shown as soon as the visitor gets here. While they stay, all are asked for
+// again only when there are twice as many: a picture takes 20 kB.
 new IntersectionObserver(([entry]) => {
-  if (entry.isIntersecting && !frames.length && props.count > 1) load();
+  inView = entry.isIntersecting;
+  if (inView && follows && props.count > 1) load();
 }).observe(element);
 watch('count', () => {
-  if (!frames.length) range.max = Math.max(0, props.count - 1);
-  if (follows) range.value = range.max;
+  range.max = Math.max(0, props.count - 1); // newer ones lie to the right of what is shown
+  if (follows && !frames.length) range.value = range.max;
+  if (follows && inView && props.count >= Math.max(2, 2 * frames.length)) load();
 });
 watch('frames', () => {
   waiting = false;
@@ -75,8 +79,8 @@ watch('frames', () => {
     return;
   }
   const at = range.value;
-  range.max = frames.length - 1;
-  range.value = follows ? range.max : at;
+  range.max = Math.max(frames.length, props.count) - 1;
+  range.value = follows ? frames.length - 1 : Math.min(at, frames.length - 1);
   show();
   if (play.dataset.wanted) { delete play.dataset.wanted; start(); } else if (!follows) choose();
 });
