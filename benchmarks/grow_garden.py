@@ -20,10 +20,12 @@ import shutil
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a script, beside nca/
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is imported
 
+import earlier
 from skyline import skyline
 
 from nca.checkpoint import FILES, load_checkpoint
@@ -85,7 +87,9 @@ def job(
     else:
         first, *more = emoji
         target = Target.make(TargetConfig(emoji=first, more=tuple(more)), title=title)
-    changes = {} if iterations is None else {"iterations": iterations}
+    changes: dict[str, Any] = {} if iterations is None else {"iterations": iterations}
+    if kind == "quick":
+        changes |= earlier.ARCHITECTURE | earlier.TRAINING
     spec = JobSpec.from_recipe(kind, target, seed=seed, device=device, changes=changes)
     return spec, target.png
 

@@ -8,8 +8,9 @@
 
 Runs are kept, one line each, in quality_over_time.jsonl; a second start does what is missing. Time
 is processor time of one thread, so that what else the machine does matters little; the battery that
-scores along the way (4 lives, no strokes, no rotation) is not counted. Pictures are small (24 cells
-with 8 of padding) unless --size says otherwise, because there are many runs.
+scores along the way (4 lives, no strokes, no rotation) is not counted. `quick` is that of
+earlier.py. Pictures are small (24 cells with 8 of padding) unless --size says otherwise, because
+there are many runs.
 """
 # ruff: noqa: E402
 
@@ -32,11 +33,12 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a script, beside nca/
 
+import earlier
 from skyline import skyline
 from trainers import Averaged, Bounded, Noisy, Retried, Turned, Watched, turns
 
 from nca.checkpoint import load_checkpoint
-from nca.config import TrainConfig
+from nca.config import NCAConfig, TrainConfig
 from nca.evaluate import Plan, evaluate
 from nca.recipes import recipe
 from nca.target import emoji_target
@@ -79,9 +81,11 @@ class Arm:
     def start(self, train: TrainConfig, learned: Any, seed: int) -> Trainer:
         """The trainer before its first iteration."""
         config, initial = recipe(self.recipe).nca, None
+        if self.recipe == "quick":
+            config = NCAConfig.model_validate(config.model_dump() | earlier.ARCHITECTURE)
         if self.initial:
             initial = load_checkpoint(CHECKPOINTS / self.initial).nca
-            config = initial.config.model_copy(update={"kinds": 1})
+            config = initial.config.model_copy(update={"kinds": min(1, initial.config.kinds)})
         return self.trainer(config, train, learned, device="cpu", seed=seed, initial=initial)
 
 
@@ -131,6 +135,7 @@ SUITES: dict[str, dict[str, Arm]] = {
         "quick": _stem(),
         "quick from the zoo": _stem("zoo"),
         "its genes alone": _stem("zoo", train_only="genes"),
+        "quick from the lizard": _stem("lizard-regenerating"),
     },
     "photo": {"photo": Arm("photo", 200.0), "regenerating": Arm("regenerating", 200.0)},
 }
@@ -144,7 +149,8 @@ def run(suite: str, name: str, emoji: str, seed: int, size: int) -> dict[str, An
     target = skyline(size) if emoji == FRAME else emoji_target(emoji, size, padding)
     learned = turns(emoji, size, padding) if arm.trainer is Turned else target
     seconds = arm.seconds * (size / 24) ** 2
-    train = TrainConfig.model_validate(recipe(arm.recipe).train.model_dump() | arm.changes)
+    base = earlier.TRAINING if arm.recipe == "quick" else {}
+    train = TrainConfig.model_validate(recipe(arm.recipe).train.model_dump() | base | arm.changes)
     pace = _pace(arm, train, learned, seed)
     fades = train.schedule == "cosine"
     if fades:  # the rate falls to the end, so the end must be where time is up

@@ -149,6 +149,11 @@ class TrainConfig(_Frozen):
 
     iterations: int = Field(default=8000, ge=1, le=200_000)
     batch: int = Field(default=8, ge=1, le=64)
+    initial_weights: Literal["random", "pretrained"] = Field(
+        default="random",
+        description="pretrained: learns sooner. Only the architecture of quick has such weights; "
+        "others begin with random ones",
+    )
     start: Literal["seed", "pool"] = Field(
         default="pool", description="Where each batch item begins"
     )

@@ -29,6 +29,7 @@ from nca.metrics import log10_loss
 from nca.model import NCA
 from nca.optimiser import Optimiser
 from nca.pool import Pool
+from nca.pretrained import pretrained
 from nca.state import repaint
 
 GUARD_EVERY = 50  # iterations between the snapshots that a divergence returns to
@@ -136,10 +137,10 @@ class Trainer:
     >>> chosen = recipe("quick")
     >>> trainer = Trainer(chosen.nca, chosen.train, emoji_target("🌵", size=8, padding=2), seed=0)
     >>> for report in trainer:
-    ...     if report.iteration == 3:  # of 4,000
+    ...     if report.iteration == 3:  # there are more
     ...         break
     >>> trainer.nca.grow(trainer.nca.seed(batch=1, size=12), steps=20, seed=1).shape
-    torch.Size([1, 12, 12, 16])
+    torch.Size([1, 12, 12, 19])
 
     With a loss of your own; this one wants half of the cells alive, whatever they look like:
 
@@ -157,11 +158,11 @@ class Trainer:
             [K, H, W, 4] for the K kinds of the automaton; or a `Goal`. With a loss of your own
             only its height and width are used.
         device: "auto", "cpu", "cuda" or "cuda:N".
-        seed: of the initial weights and every draw, 0 to 2**32 - 1.
+        seed: of random initial weights and every draw, 0 to 2**32 - 1.
         clock: seconds, for iterations per second only.
-        initial: an automaton of this architecture; training begins with a copy of its weights. Of
-            one with another number of kinds the rule is kept, and the mean of its genes is where
-            those of the new kinds begin.
+        initial: an automaton of this architecture; training begins with a copy of its weights,
+            whatever `train_config.initial_weights` says. Of one with another number of kinds the
+            rule is kept, and the mean of its genes is where those of the new kinds begin.
         loss: judges states in place of the RGBA mean squared error against the target: a callable
             from float32 [K, B, H, W, C] to float [K, B], on the device of the states, with
             gradients. K are the steps that `loss_at` and `loss_window` choose, ascending; the
@@ -199,6 +200,8 @@ class Trainer:
         self.config = train_config
         self.seed = seed
         self.nca = NCA(nca_config, init_seed=seed).to(self.device)
+        if initial is None and train_config.initial_weights == "pretrained":
+            initial = pretrained(nca_config)
         if initial is not None:
             if not isinstance(initial, NCA):
                 raise BadInput(f"Please begin with an NCA, not {type(initial).__name__}.")

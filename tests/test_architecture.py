@@ -21,6 +21,7 @@ LAYERS = (
     ("fire", "state", "damage_shapes", "decode", "background", "emoji", "target"),
     ("picture",),
     ("model", "losses"),
+    ("pretrained",),
     ("goal",),
     ("decoder",),
     ("decoder_file",),

@@ -46,9 +46,9 @@ def test_every_healing_variant_is_a_training_of_its_own(tmp_path, monkeypatch):
         damage_at=4, healing=2, strokes=0, turned_for=2, families=("hole",), healing_for=20,
         **(plan | {"persistence": 210})),
     )  # fmt: skip
-    found = healing_variants.run("20 channels", "🌵", 0, 2, 1)
+    found = healing_variants.run("random weights", "🌵", 0, 2, 1)
     table = healing_variants.table([json.loads(json.dumps(found))]).splitlines()
-    assert len(table) == 3 and table[2].startswith("| 20 channels | 1 | ")
+    assert len(table) == 3 and table[2].startswith("| random weights | 1 | ")
     assert table[0].count("|") == table[2].count("|")
 
 

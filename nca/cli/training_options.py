@@ -47,7 +47,7 @@ def add_setting_options(train: argparse.ArgumentParser) -> None:
     train.add_argument(
         "--help-settings", action=_HelpSettings, nargs=0, help="list every setting, and exit"
     )
-    train.add_argument("--seed", type=int, default=0, help="of weights and draws")
+    train.add_argument("--seed", type=int, default=0, help="of all random draws")
     train.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     train.add_argument(
         "--no-sharpen",

@@ -179,7 +179,7 @@ class JobSpec(BaseModel):
         Args:
             recipe: the recipe or its name.
             target: the target; it gives the title.
-            seed: of the initial weights and all random draws.
+            seed: of all random draws, those of random initial weights included.
             device: auto, cpu, cuda or cuda:N.
             initial: the initial checkpoint; its architecture replaces the recipe's. Where it has
                 kinds, the training has one for each picture.

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image
+from torch.nn.utils import parameters_to_vector
 
 from nca.checkpoint import load_checkpoint
 from nca.config import BadInput, TargetConfig
@@ -15,10 +16,12 @@ from nca.files import write_atomic
 from nca.player import drawing_pad
 from nca.player.bundle import HERE, script
 from nca.player.models import player_model
+from nca.pretrained import pretrained_nca
 from nca.recipes import recipe
 from nca.target import aligned_pixels, target_to_png
 
 EMOJI = tuple("🦎🦋🐞🐠🌵🍄🌻🐙🦉🍓🚀🥨👁🎈🐌🐳🍉🌈")
+WEIGHTS = "pretrained.f32"  # that a training begins with
 ART = 160  # pixels: the longest side of the emoji's pictures, of 40 cells
 PARTS = ("checkpoints", "emoji")  # folders of the site
 MARK = ".nca-garden-site"  # names a folder that may be written again
@@ -83,8 +86,11 @@ def site_files(checkpoints: Sequence[Path], emoji: Sequence[str] = EMOJI) -> dic
             "name": quick.name,
             "nca": quick.nca.model_dump(mode="json"),
             "train": quick.train.model_dump(mode="json"),
+            "weights": WEIGHTS,
         },
     }
+    weights = parameters_to_vector(pretrained_nca().parameters()).detach().numpy()
+    files[WEIGHTS] = weights.astype("<f4").tobytes()
     text = (HERE / "train" / "site.html").read_text(encoding="utf-8")
     data = json.dumps(site, ensure_ascii=False).replace("<", "\\u003c")
     parts = {"pad": drawing_pad.markup(), "draws": drawing_pad.script(), "site": data}

@@ -8,6 +8,8 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import torch
+from torch.nn.utils import parameters_to_vector
 
 from nca import NCA, NCAConfig
 from nca.checkpoint import (
@@ -22,6 +24,7 @@ from nca.config import TargetConfig
 from nca.decoder_file import DECODER
 from nca.evaluate import Plan, evaluate
 from nca.player.models import player_model
+from nca.pretrained import ARCHITECTURE, pretrained
 
 ROOT = Path(__file__).parents[2]
 TRAINER = "document.querySelector('#trainer').ncaTrainer"
@@ -39,7 +42,7 @@ def site(tmp_path_factory):
     # Small and short enough for a test; everything else is as exported.
     page = folder / "index.html"
     text = page.read_text().replace('<option value="16">', '<option value="8">')
-    text = text.replace('<option value="1000">', '<option value="60">')
+    text = text.replace('<option value="500">', '<option value="60">')
     text = text.replace('"pool_size": 256', '"pool_size": 8')
     page.write_text(text.replace('"steps_min": 64', '"steps_min": 24').replace(
         '"steps_max": 95', '"steps_max": 30'))  # fmt: skip
@@ -99,6 +102,9 @@ def test_trains_stops_resumes_and_downloads(site, chromium, tmp_path):
     page.wait_for_function(f"() => {TRAINER}.out('status').textContent.startsWith('Stopped')")
     stopped = iteration(page)
     assert 3 <= stopped < 60
+    begun = parameters_to_vector(pretrained(ARCHITECTURE).parameters()).detach()
+    moved = begun - torch.tensor(page.evaluate(f"() => [...{TRAINER}.training.weights]"))
+    assert 0 < moved.abs().mean() < begun.abs().mean() / 4
 
     page.reload()
     page.wait_for_function(f"() => {TRAINER}?.training")

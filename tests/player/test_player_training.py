@@ -187,7 +187,8 @@ def test_twenty_iterations_have_pythons_losses(optimiser, rate):
     """
     chosen = recipe("quick")
     changes = {"iterations": 40, "pool_size": 4, "steps_min": 20, "steps_max": 30,
-               "optimiser": optimiser, "learning_rate": rate, "damage_drawn": 0.6}  # fmt: skip
+               "optimiser": optimiser, "learning_rate": rate, "damage_drawn": 0.6,
+               "initial_weights": "random"}  # fmt: skip
     train = chosen.train.model_copy(update=changes)
     target = emoji_target("🦎", size=12, padding=2)
     trainer = Recorder(chosen.nca, train, target, seed=1)

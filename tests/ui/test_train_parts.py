@@ -114,7 +114,7 @@ def test_recipes_have_times_sources_and_the_scores_of_what_is_shipped():
         spec = settings_form.read(name, settings_form.fill(name), target)
         assert isinstance(spec, JobSpec)
     best = settings_form.read("best", settings_form.fill("best"), target)
-    assert best.recipe == "quick" and best.train.iterations == 16_000
+    assert best.recipe == "quick" and best.train.iterations == 6_400
     with pytest.raises(BadInput, match="no recipe"):
         settings_form.recipe_of("bester")
 

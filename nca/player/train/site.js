@@ -8,7 +8,8 @@ import { BadCheckpoint, fetchCheckpoint } from "./reader.js";
 const SITE_EMOJI = /\p{Extended_Pictographic}|\p{Regional_Indicator}/u;
 const byId = (id) => document.getElementById(id);
 
-// `site`: { shelf: [{ name, title }], emoji: [{ emoji, file }], recipe: { name, nca, train } };
+// `site`: { shelf: [{ name, title }], emoji: [{ emoji, file }], recipe: { name, nca, train,
+// weights } }, the last a file of float32: what a training begins with.
 // `drawingPad`: the function that nca/player/drawing_pad.py describes.
 export async function mountSite(site, drawingPad) {
   const player = await mountPlayer(document.querySelector(".nca-player"));
@@ -148,8 +149,20 @@ class Chooser {
       seed: crypto.getRandomValues(new Uint32Array(1))[0],
     };
     const target = { ...about, size, padding, crop: true, background: "keep" };
-    const started = this.trainer.begin(setup, { title, recipe: recipe.name, target });
+    const weights = await numbersIn(recipe.weights);
+    if (!weights) return this.say("The site did not answer; please try again.");
+    const started = this.trainer.begin(setup, { title, recipe: recipe.name, target }, weights);
     byId("trainer").scrollIntoView({ behavior: "smooth" });
     await started;
+  }
+}
+
+// The float32 in a file of the site; null where it cannot be had.
+async function numbersIn(file) {
+  try {
+    const answer = await fetch(file);
+    return answer.ok ? new Float32Array(await answer.arrayBuffer()) : null;
+  } catch {
+    return null;
   }
 }

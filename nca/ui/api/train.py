@@ -44,7 +44,7 @@ class Training:
             size: longest side of the picture, 8 to 128 cells.
             padding: empty cells on each side, 0 to 64.
             iterations: updates of the weights; 0 for the recipe's own number.
-            seed: of the initial weights and all random draws.
+            seed: of all random draws, those of random initial weights included.
             picture: a PNG, JPEG, WebP or GIF instead of the emoji, as base64, a data URL or an
                 uploaded file: {"path": what /gradio_api/upload answered, "meta": {"_type":
                 "gradio.FileData"}}.

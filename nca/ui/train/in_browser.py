@@ -13,16 +13,17 @@ from functools import cache
 from typing import Any
 
 import gradio as gr
-import torch
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from torch import Tensor
+from torch.nn.utils import parameters_to_vector
 
 from nca.config import BadInput
 from nca.jobs import JobSpec, Target
 from nca.jobs.initial import InitialCheckpoint
 from nca.player.bundle import script
+from nca.pretrained import pretrained
 from nca.target import target_from_png
 from nca.ui.markup import count
 
@@ -83,10 +84,10 @@ def begin(spec: JobSpec, target: Target, initial: InitialCheckpoint | None) -> d
         raise BadInput("Automata with kinds can only be trained on the server.")
     picture = target_from_png(target.png)
     height, width, _ = picture.shape
-    weights = None
-    if initial is not None:
-        parts = [p.detach().reshape(-1) for p in initial.checkpoint.nca.parameters()]
-        weights = _encoded(torch.cat(parts))
+    begun = initial.checkpoint.nca if initial else None
+    if begun is None and spec.train.initial_weights == "pretrained":
+        begun = pretrained(spec.nca)
+    weights = begun and _encoded(parameters_to_vector(begun.parameters()).detach())
     return gr.update(
         begin={
             "number": next(_STARTS),  # so that the same start again is also a change

@@ -21,7 +21,7 @@ DEFAULT_RECIPE = "quick"
 SEVERAL_RECIPE = "zoo"  # of several pictures
 PER_PICTURE, FEWEST = 1000, 4000  # iterations of that recipe, by the number of pictures
 # What the page offers besides the recipes: a recipe with some of its settings changed.
-VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {"best": ("quick", {"iterations": 16_000})}
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {"best": ("quick", {"iterations": 6400})}
 FILTERS = {
     "Sobel (3)": ("fixed", "none"),
     "Sobel + nine-point Laplacian (4)": ("fixed", "nine_point"),
@@ -111,6 +111,10 @@ ROWS: tuple[dict[str, _Widget], ...] = (
             "label": "Device", "info": "Where it trains", "filterable": False,
             "elem_id": "device",
         }),
+        "initial_weights": (gr.Dropdown, {
+            "label": "Initial weights", "info": "Of a new automaton; pretrained ones learn sooner",
+            "choices": [("Pretrained", "pretrained"), ("Random", "random")], "filterable": False,
+        }),
         "sharpen": (gr.Checkbox, {
             "label": "Draw it fine at the end",
             "info": "A minute more, a few for several pictures: it learns to be drawn finer than "
@@ -121,7 +125,7 @@ ROWS: tuple[dict[str, _Widget], ...] = (
 )  # fmt: skip
 # How long one iteration of the growing recipe takes on a 72 x 72 grid. A range, because it depends
 # on how much of the picture is empty and on the computer.
-FASTEST, SLOWEST = 0.2, 1.2  # seconds on two cores
+FASTEST, SLOWEST = 0.13, 0.8  # seconds on two cores
 AT_LEAST = 0.008, 0.04  # lower bounds, for very small grids
 ON_CUDA = 0.02
 USUAL_WORK = checked(JobSpec, {"recipe": "growing"}).work
