@@ -76,6 +76,7 @@ def test_the_wheel_is_small_and_holds_what_it_needs(wheel):
     for part in (
         "nca/py.typed", "nca/player/wasm/nca.wasm", "nca/player/web/player.js", "nca/ui/style.css",
         "nca/shipped/index.json", "nca/shipped/lizard-regenerating/model.safetensors",
+        "nca/pretrained.safetensors",
     ):  # fmt: skip
         assert part in names
     assert {n.split("/")[2] for n in names if n.startswith("nca/_space/")} == {
