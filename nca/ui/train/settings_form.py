@@ -112,9 +112,11 @@ ROWS: tuple[dict[str, _Widget], ...] = (
             "elem_id": "device",
         }),
         "initial_weights": (gr.Dropdown, {
-            "label": "Initial weights", "info": "Of a new automaton; pretrained ones learn sooner",
+            "label": "Initial weights", "info": "Pretrained learn sooner",
             "choices": [("Pretrained", "pretrained"), ("Random", "random")], "filterable": False,
         }),
+    },
+    {
         "sharpen": (gr.Checkbox, {
             "label": "Draw it fine at the end",
             "info": "A minute more, a few for several pictures: it learns to be drawn finer than "
