@@ -8,6 +8,7 @@ from collections.abc import Collection
 from typing import Any
 
 from nca.config import CheckpointInfo
+from nca.pretrained import pretrained
 
 LIBRARY = "nca-garden"
 # The library's name is a tag too: every Hub can filter lists by tag, but only some by library.
@@ -92,6 +93,8 @@ def card(
         if initial.repo:
             origin += f" of [{initial.repo}](https://huggingface.co/{initial.repo})"
         lines.append(f"| began with | {origin}, {initial.iteration} iterations |")
+    elif info.train and info.train.initial_weights == "pretrained" and pretrained(c):
+        lines.append("| began with | pretrained weights, those of a zoo of ten emoji |")
     if made is not None:
         emoji = "".join((made.emoji or "", *made.more))
         what = _escaped(emoji) if made.kind == "emoji" else "a picture"

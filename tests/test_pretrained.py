@@ -8,6 +8,8 @@ import torch
 from torch.nn.utils import parameters_to_vector
 
 from nca import NCA, NCAConfig, TargetConfig, Trainer, emoji_target, recipe
+from nca.card import card
+from nca.config import CheckpointInfo, InitialSource
 from nca.jobs import JobSpec, Target
 from nca.pretrained import ARCHITECTURE, pretrained
 from nca.ui.train import in_browser
@@ -46,6 +48,17 @@ def test_random_weights(nca, changes):
 def test_an_initial_checkpoint_comes_first():
     own = NCA(QUICK.nca, init_seed=5)
     assert same(begun(initial=own).nca, own)
+
+
+def test_the_model_card_says_so():
+    def row(trainer, **more):
+        about = CheckpointInfo(nca=trainer.nca.config, train=trainer.config, **more)
+        return "began with | pretrained weights" in card(about, {})
+
+    assert row(begun())
+    assert not row(begun(initial_weights="random"))
+    assert not row(begun(NCAConfig(channels=12)))
+    assert not row(begun(), initial=InitialSource(title="Old one", iteration=70))
 
 
 def test_a_picture_is_learned_sooner_from_them():

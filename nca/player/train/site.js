@@ -151,6 +151,7 @@ class Chooser {
     const target = { ...about, size, padding, crop: true, background: "keep" };
     const weights = await numbersIn(recipe.weights);
     if (!weights) return this.say("The site did not answer; please try again.");
+    this.say("");
     const started = this.trainer.begin(setup, { title, recipe: recipe.name, target }, weights);
     byId("trainer").scrollIntoView({ behavior: "smooth" });
     await started;
