@@ -127,7 +127,7 @@ ROWS: tuple[dict[str, _Widget], ...] = (
 )  # fmt: skip
 # How long one iteration of the growing recipe takes on a 72 x 72 grid. A range, because it depends
 # on how much of the picture is empty and on the computer.
-FASTEST, SLOWEST = 0.13, 0.8  # seconds on two cores
+FASTEST, SLOWEST = 0.13, 1.2  # seconds on two cores
 AT_LEAST = 0.008, 0.04  # lower bounds, for very small grids
 ON_CUDA = 0.02
 USUAL_WORK = checked(JobSpec, {"recipe": "growing"}).work
