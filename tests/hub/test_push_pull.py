@@ -407,14 +407,16 @@ def test_an_endpoint_without_its_scheme(endpoint):
 
 
 PROXIED = """
-import sys
+import sys, time
 import nca.hub.client, nca.hub.download  # no client is made yet
 from nca import NCA, BadInput
 NCA.from_pretrained(sys.argv[1])
+began = time.monotonic()
 try:
     nca.hub.download.pull(nca.hub.client.Hub("http://hub.example"), "a/b")
 except BadInput as refusal:
     print(refusal)
+assert time.monotonic() - began < 10
 """
 
 
@@ -427,14 +429,12 @@ except BadInput as refusal:
 )
 def test_proxies(checkpoint, tmp_path, proxy, words):
     kept = {k: v for k, v in os.environ.items() if "proxy" not in k.lower()}
-    started = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-c", PROXIED, checkpoint],
         env=kept | {"ALL_PROXY": proxy, "HF_HUB_CACHE": str(tmp_path), "PYTHONPATH": str(ROOT)},
-        capture_output=True, text=True, timeout=60,
+        capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert words in done.stdout and not done.stderr, done.stderr
-    assert time.monotonic() - started < 30
 
 
 def test_the_gallery_of_a_hub_that_is_away_is_refused_at_once(capfd, caplog):
