@@ -1,6 +1,9 @@
 # make run serves the page, make test proves it; both need only Python 3.11 or newer, pip and make.
 PYTHON ?= python3
 PY := .venv/bin/python
+# Installed without bytecode, which what is imported gets at its first use. An environment that
+# forbids this would have every process compile torch and Gradio again, for seconds.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: run test kernels imports quick package compat lint docs test-env bench parity soak clean .venv
 

@@ -30,9 +30,11 @@ def main() -> None:
         os.nice(10)
     import torch
 
+    from nca._compat import keep_compiler_out
     from nca.config import NCAConfig, TrainConfig
     from nca.trainer import Trainer
 
+    keep_compiler_out()
     train = TrainConfig(batch=2, pool_size=2, steps_min=2, steps_max=2)
     trainer = Trainer(NCAConfig(), train, torch.ones(8, 8, 4), "cpu")
     trainer.train_step()
