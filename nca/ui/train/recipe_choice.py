@@ -14,7 +14,7 @@ from nca.ui.train.loss_plot import number
 # Name -> title and what it is for. The others' recipes are all those that no intent uses.
 INTENTS = {
     "quick": ("Quick", "Grows, keeps and heals"),
-    "best": ("Best", "The same, four times as long"),
+    "hardy": ("Best", "The same, four times as long"),
     "photo": ("Photo", "Fills the frame to its edges"),
 }
 

@@ -20,8 +20,6 @@ from nca.ui.markup import count, duration
 DEFAULT_RECIPE = "quick"
 SEVERAL_RECIPE = "zoo"  # of several pictures
 PER_PICTURE, FEWEST = 1000, 4000  # iterations of that recipe, by the number of pictures
-# What the page offers besides the recipes: a recipe with some of its settings changed.
-VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {"best": ("quick", {"iterations": 6400})}
 FILTERS = {
     "Sobel (3)": ("fixed", "none"),
     "Sobel + nine-point Laplacian (4)": ("fixed", "nine_point"),
@@ -155,11 +153,6 @@ def form_values(fields: SettingsFields, values: Values) -> SettingsForm:
     return {name: values[component] for name, component in fields.items()}
 
 
-def recipe_of(name: str) -> Recipe:
-    """The recipe with this name, or the one that the variant with this name changes."""
-    return recipe(VARIANTS[name][0] if str(name) in VARIANTS else name)
-
-
 def fill(name: str, architecture: NCAConfig | None = None, pictures: int = 1) -> SettingsForm:
     """The values of a recipe's settings, by setting.
 
@@ -168,9 +161,8 @@ def fill(name: str, architecture: NCAConfig | None = None, pictures: int = 1) ->
         architecture: the initial checkpoint's; None for the recipe's own.
         pictures: how many there are, one for each kind.
     """
-    base, changes = recipe_of(name), VARIANTS.get(name, ("", {}))[1]
-    if base.name == SEVERAL_RECIPE:
-        changes = _for_pictures(base, pictures)
+    base = recipe(name)
+    changes = _for_pictures(base, pictures) if name == SEVERAL_RECIPE else {}
     nca = architecture or base.nca
     others = {"seed": 0, "device": "auto", "sharpen": True}
     form = base.train.model_dump() | nca.model_dump() | others | changes
@@ -228,8 +220,8 @@ def read(
     others["sharpen"] = SHARPEN_ITERATIONS if changes.pop("sharpen") else 0
     perception, laplacian = FILTERS[changes.pop("filters")]
     changes |= {"hidden": layers(form["hidden"]), "perception": perception, "laplacian": laplacian}
-    base = recipe_of(name)
-    if base.name == SEVERAL_RECIPE:  # its batches have nothing besides seeds and damage
+    base = recipe(name)
+    if name == SEVERAL_RECIPE:  # its batches have nothing besides seeds and damage
         changes["reseed_count"] = max(0, int(form["batch"]) - int(form["damage_count"]))
     if initial:
         changes = {k: v for k, v in changes.items() if k in TrainConfig.model_fields}

@@ -12,6 +12,7 @@ from nca.catalog import CheckpointRef, Kind
 from nca.config import BadInput, TargetConfig, checked
 from nca.jobs import JobSpec, JobView, Target
 from nca.preview import PREVIEW
+from nca.recipes import recipe
 from nca.ui.components import picture_buttons
 from nca.ui.context import Opener, PageContext, Updates, Values
 from nca.ui.downloads import SAVE_FILE, cached, file_name
@@ -62,7 +63,7 @@ class TrainTab:
         form: the container of the form; folded while there is a training to look at.
         target: the target form.
         initial: the choice of an initial checkpoint.
-        recipe: the name of the chosen recipe or variant.
+        recipe: the name of the chosen recipe.
         intents: the buttons of the three intents.
         others: the buttons of other systems' recipes.
         others_fold: the fold that they are in.
@@ -262,7 +263,7 @@ def lay_out(context: PageContext) -> TrainTab:
 def _about(spec: JobSpec, devices: tuple[str, ...], pace: float | None = None) -> str:
     """What the spec's recipe does, and how long it may take; `pace` as `expected` takes it."""
     time = settings_form.expected(spec, devices[0] != "cpu", pace)
-    return note(f"{settings_form.recipe_of(spec.recipe or '').summary} {time}")
+    return note(f"{recipe(spec.recipe or '').summary} {time}")
 
 
 def _times(
@@ -272,7 +273,7 @@ def _times(
     pace: float | None = None,
     pictures: int = 1,
 ) -> dict[str, str]:
-    """How long each recipe and variant may take on such a target, in words."""
+    """How long each recipe may take on such a target, in words."""
     times = {}
     offered = recipe_choice.INTENTS if pictures == 1 else recipe_choice.SEVERAL
     for name in (*offered, *recipe_choice.others()):
@@ -297,15 +298,15 @@ class Handlers:
 
     # ------------------------------------------------------------------ the form
 
-    def choose(self, recipe: str, size: float, padding: float, event: gr.EventData) -> list[Any]:
+    def choose(self, chosen: str, size: float, padding: float, event: gr.EventData) -> list[Any]:
         """A recipe, or another size, was chosen with a button.
 
         Photo fills its frame to the edges; other recipes need room around the picture.
         """
         name = getattr(event, "name", None) or getattr(event, "recipe", None)
         if not name:
-            return [recipe, int(event.size), padding]
-        settings_form.recipe_of(str(name))  # refuses unknown ones
+            return [chosen, int(event.size), padding]
+        recipe(str(name))  # refuses unknown ones
         if name == "photo":
             return [name, max(size or 0, PHOTO_SIZE), 0]
         return [name, size, padding or target_form.DEFAULT.padding]
