@@ -36,7 +36,7 @@ from nca import NCA, NCAConfig, emoji_target, recipe  # noqa: E402
 from nca.checkpoint import load_checkpoint  # noqa: E402
 from nca.evaluate import Plan, evaluate  # noqa: E402
 from nca.player.bundle import script, wasm_base64  # noqa: E402
-from nca.pretrained import pretrained_nca  # noqa: E402
+from nca.pretrained import pretrained  # noqa: E402
 from nca.scorecard import DISTILL  # noqa: E402
 from tests.browser import FLAGS, find_chromium  # noqa: E402
 
@@ -87,7 +87,7 @@ def started(page: Any, target: torch.Tensor, workers: int, **changes: Any) -> No
             "height": height,
             "width": width,
             "target": encode(target),
-            "weights": encode(parameters_to_vector(pretrained_nca().parameters())),
+            "weights": encode(parameters_to_vector(pretrained(QUICK.nca).parameters())),
             "workers": workers,
         },
     )

@@ -151,7 +151,7 @@ class TrainConfig(_Frozen):
     batch: int = Field(default=8, ge=1, le=64)
     initial_weights: Literal["random", "pretrained"] = Field(
         default="random",
-        description="pretrained: learns sooner. Only the architecture of quick has such weights; "
+        description="pretrained: learns sooner. Only the network of quick has such weights; "
         "others begin with random ones",
     )
     start: Literal["seed", "pool"] = Field(

@@ -11,23 +11,30 @@ from functools import cache
 from pathlib import Path
 
 from safetensors.torch import load_file
+from torch import Tensor
 
 from nca.config import NCAConfig
 from nca.model import NCA
+from nca.recipes import QUICK_NCA
 
-# The only one that has some; the zoo's, without the channel that holds the kind.
-ARCHITECTURE = NCAConfig(channels=19, hidden=(256,), laplacian="nine_point")
 WEIGHTS = Path(__file__).with_name("pretrained.safetensors")
+# What the weights depend on; other settings, such as the fire rate, may differ from the recipe's.
+_NETWORK = ("channels", "hidden", "perception", "laplacian", "bias", "out_bias", "kinds")
+NONE_FIT = (
+    "Pretrained weights fit only 19 channels, one hidden layer of 256, Sobel filters with the "
+    "nine-point Laplacian, and biases; this training began with random weights."
+)
 
 
 def pretrained(config: NCAConfig) -> NCA | None:
-    """`pretrained_nca` where this is its architecture; None for another."""
-    return pretrained_nca() if config == ARCHITECTURE else None
+    """A new automaton with the pretrained weights; None where its network is another."""
+    if any(getattr(config, name) != getattr(QUICK_NCA, name) for name in _NETWORK):
+        return None
+    nca = NCA(config)
+    nca.load_state_dict(_weights())
+    return nca
 
 
 @cache
-def pretrained_nca() -> NCA:
-    """The automaton with the pretrained weights. There is one; do not change it."""
-    nca = NCA(ARCHITECTURE)
-    nca.load_state_dict(load_file(WEIGHTS))
-    return nca
+def _weights() -> dict[str, Tensor]:
+    return load_file(WEIGHTS)

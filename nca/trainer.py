@@ -29,7 +29,7 @@ from nca.metrics import log10_loss
 from nca.model import NCA
 from nca.optimiser import Optimiser
 from nca.pool import Pool
-from nca.pretrained import pretrained
+from nca.pretrained import NONE_FIT, pretrained
 from nca.state import repaint
 
 GUARD_EVERY = 50  # iterations between the snapshots that a divergence returns to
@@ -202,6 +202,8 @@ class Trainer:
         self.nca = NCA(nca_config, init_seed=seed).to(self.device)
         if initial is None and train_config.initial_weights == "pretrained":
             initial = pretrained(nca_config)
+            if initial is None:
+                self.message = " ".join(filter(None, (self.message, NONE_FIT)))
         if initial is not None:
             if not isinstance(initial, NCA):
                 raise BadInput(f"Please begin with an NCA, not {type(initial).__name__}.")

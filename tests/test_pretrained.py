@@ -11,7 +11,7 @@ from nca import NCA, NCAConfig, TargetConfig, Trainer, emoji_target, recipe
 from nca.card import card
 from nca.config import CheckpointInfo, InitialSource
 from nca.jobs import JobSpec, Target
-from nca.pretrained import ARCHITECTURE, pretrained
+from nca.pretrained import pretrained
 from nca.ui.train import in_browser
 
 QUICK = recipe("quick")
@@ -28,21 +28,35 @@ def same(a, b):
 
 
 def test_quick_begins_with_them_and_never_changes_them():
-    assert QUICK.nca == ARCHITECTURE and QUICK.train.initial_weights == "pretrained"
-    trainer, before = begun(), [p.clone() for p in pretrained(ARCHITECTURE).parameters()]
-    assert same(trainer.nca, pretrained(ARCHITECTURE))
+    assert QUICK.train.initial_weights == "pretrained"
+    trainer, before = begun(), [p.clone() for p in pretrained(QUICK.nca).parameters()]
+    assert same(trainer.nca, pretrained(QUICK.nca))
     trainer.train_step()
-    now = pretrained(ARCHITECTURE).parameters()
+    now = pretrained(QUICK.nca).parameters()
     assert all(torch.equal(p, q) for p, q in zip(before, now, strict=True))
 
 
+def test_random_weights_when_asked_to():
+    assert same(begun(initial_weights="random").nca, NCA(QUICK.nca, init_seed=3))
+
+
 @pytest.mark.parametrize(
-    ("nca", "changes"),
-    [(QUICK.nca, {"initial_weights": "random"}), (NCAConfig(channels=12), {})],
-    ids=["when asked to", "for another architecture"],
+    "other",
+    [{"channels": 12}, {"hidden": (128,)}, {"laplacian": "five_point"}, {"out_bias": False}],
+    ids=str,
 )
-def test_random_weights(nca, changes):
-    assert same(begun(nca, **changes).nca, NCA(nca, init_seed=3))
+def test_random_weights_and_a_sentence_for_another_network(other):
+    nca = NCAConfig.model_validate(QUICK.nca.model_dump() | other)
+    trainer = begun(nca)
+    assert same(trainer.nca, NCA(nca, init_seed=3))
+    assert "began with random weights" in trainer.train_step().message
+    assert trainer.train_step().message is None
+
+
+def test_other_settings_of_the_architecture_keep_them():
+    other = {"fire_rate": 1.0, "alive_mask": "post", "padding": "circular", "step_size": 0.5}
+    trainer = begun(NCAConfig.model_validate(QUICK.nca.model_dump() | other))
+    assert same(trainer.nca, pretrained(QUICK.nca)) and trainer.train_step().message is None
 
 
 def test_an_initial_checkpoint_comes_first():

@@ -350,6 +350,9 @@ def pins_of_here() -> list[str]:
     return [f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in NEEDS]
 
 
+_NEEDED = (".py", ".typed", ".json", ".safetensors")  # the last is the pretrained weights
+
+
 def package_zip() -> bytes:
     """This package as a zip: only what a worker can need."""
     top, buffer = Path(__file__).parents[1], io.BytesIO()
@@ -357,6 +360,6 @@ def package_zip() -> bytes:
         for path in sorted(top.rglob("*")):
             parts = path.relative_to(top).parts
             skipped = parts[0] in ("player", "ui", "shipped", "cli") or "__pycache__" in parts
-            if path.is_file() and not skipped and path.suffix in (".py", ".typed", ".json"):
+            if path.is_file() and not skipped and path.suffix in _NEEDED:
                 archive.writestr(f"nca/{'/'.join(parts)}", path.read_bytes())
     return buffer.getvalue()

@@ -16,7 +16,7 @@ from nca.files import write_atomic
 from nca.player import drawing_pad
 from nca.player.bundle import HERE, script
 from nca.player.models import player_model
-from nca.pretrained import pretrained_nca
+from nca.pretrained import pretrained
 from nca.recipes import recipe
 from nca.target import aligned_pixels, target_to_png
 
@@ -89,7 +89,9 @@ def site_files(checkpoints: Sequence[Path], emoji: Sequence[str] = EMOJI) -> dic
             "weights": WEIGHTS,
         },
     }
-    weights = parameters_to_vector(pretrained_nca().parameters()).detach().numpy()
+    begun = pretrained(quick.nca)
+    assert begun is not None
+    weights = parameters_to_vector(begun.parameters()).detach().numpy()
     files[WEIGHTS] = weights.astype("<f4").tobytes()
     text = (HERE / "train" / "site.html").read_text(encoding="utf-8")
     data = json.dumps(site, ensure_ascii=False).replace("<", "\\u003c")

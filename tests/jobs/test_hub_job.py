@@ -3,7 +3,10 @@
 import io
 import json
 import os
+import subprocess
+import sys
 import threading
+import zipfile
 from types import SimpleNamespace
 
 import pytest
@@ -17,7 +20,15 @@ from nca.hub import jobs as hub_jobs
 from nca.hub.jobs import Flavor
 from nca.jobs.elsewhere import MARK
 from nca.jobs.hub_executor import DEVICE, HubExecutor
-from nca.jobs.hub_job import NEEDS, STATE, HubTraining, Offer, pins_of_here, read_line
+from nca.jobs.hub_job import (
+    NEEDS,
+    STATE,
+    HubTraining,
+    Offer,
+    package_zip,
+    pins_of_here,
+    read_line,
+)
 from nca.jobs.progress import read_progress
 from nca.jobs.run import Stop, run_folder
 from nca.jobs.spec import RESUME, SPEC, TARGET, Exit
@@ -31,6 +42,23 @@ TINY = (
     "--emoji 🐞 --set batch=2 --set pool_size=4 --set steps_min=4 --set steps_max=6 "
     "--size 8 --padding 0 --iterations 4"
 ).split()
+
+
+QUICK = """
+from nca import Trainer, emoji_target, recipe
+quick = recipe("quick")
+print(Trainer(quick.nca, quick.train, emoji_target("🐞", size=8, padding=2), "cpu").nca)
+"""
+
+
+def test_the_package_that_is_sent_can_begin_quick(tmp_path):
+    """With its pretrained weights; every other test here begins with random ones."""
+    zipfile.ZipFile(io.BytesIO(package_zip())).extractall(tmp_path)
+    kept = {"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path), "HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", QUICK], cwd=tmp_path, env=kept, capture_output=True, text=True
+    )
+    assert done.returncode == 0 and done.stdout.startswith("NCA("), done.stderr
 
 
 @pytest.fixture

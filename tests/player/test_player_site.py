@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch.nn.utils import parameters_to_vector
 
-from nca import NCA, NCAConfig
+from nca import NCA, NCAConfig, recipe
 from nca.checkpoint import (
     WEIGHTS,
     CheckpointInfo,
@@ -24,7 +24,7 @@ from nca.config import TargetConfig
 from nca.decoder_file import DECODER
 from nca.evaluate import Plan, evaluate
 from nca.player.models import player_model
-from nca.pretrained import ARCHITECTURE, pretrained
+from nca.pretrained import pretrained
 
 ROOT = Path(__file__).parents[2]
 TRAINER = "document.querySelector('#trainer').ncaTrainer"
@@ -102,7 +102,7 @@ def test_trains_stops_resumes_and_downloads(site, chromium, tmp_path):
     page.wait_for_function(f"() => {TRAINER}.out('status').textContent.startsWith('Stopped')")
     stopped = iteration(page)
     assert 3 <= stopped < 60
-    begun = parameters_to_vector(pretrained(ARCHITECTURE).parameters()).detach()
+    begun = parameters_to_vector(pretrained(recipe("quick").nca).parameters()).detach()
     moved = begun - torch.tensor(page.evaluate(f"() => [...{TRAINER}.training.weights]"))
     assert 0 < moved.abs().mean() < begun.abs().mean() / 4
 
