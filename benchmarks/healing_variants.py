@@ -1,12 +1,13 @@
-"""What makes damage heal: `quick` with one thing changed at a time, on whole emoji of 40 cells.
+"""What makes damage heal, one thing changed at a time, on whole emoji of 40 cells.
 
     python benchmarks/healing_variants.py --emoji 🦎 --emoji 👁 --seeds 3
     python benchmarks/healing_variants.py --table
 
-Every arm trains for the same number of iterations and is scored by `nca.healing`: families of
-damage that no training gives (limb, scatter, drawn scrub, young bodies) beside those it gives. Runs
-are kept, one line each, in healing_variants.jsonl; a second start does what is missing. A run takes
-some five minutes of one core.
+The arm "quick" is the recipe, and "before" what it once was; the others are compared with "random
+weights", the recipe without its pretrained ones. Every arm trains for the same number of iterations
+and is scored by `nca.healing`: families of damage that no training gives (limb, scatter, drawn
+scrub, young bodies) beside those it gives. Runs are kept, one line each, in healing_variants.jsonl;
+a second start does what is missing. A run takes some five minutes of one core.
 """
 # ruff: noqa: E402
 
@@ -43,7 +44,7 @@ ARMS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "random weights": ({}, {}),
     "16 channels, hidden layer of 128": ({"channels": 16, "hidden": (128,)}, {}),
     "before": (
-        {"laplacian": "none"},
+        {"channels": 16, "hidden": (128,), "laplacian": "none"},
         {"damage_shapes": STROKES, "damage_drawn": 0.0, "birth_alpha": 0.0},
     ),
     "no Laplacian": ({"laplacian": "none"}, {}),

@@ -3,13 +3,13 @@
     python benchmarks/quality_over_time.py recipes      quick beside regenerating
     python benchmarks/quality_over_time.py healing      quick with one thing changed at a time
     python benchmarks/quality_over_time.py photo        a full frame without an edge
-    python benchmarks/quality_over_time.py stem --size 40   an automaton of ten emoji learns others
+    python benchmarks/quality_over_time.py stem         an automaton of ten emoji learns others
     python benchmarks/quality_over_time.py recipes --table
 
 Runs are kept, one line each, in quality_over_time.jsonl; a second start does what is missing. Time
 is processor time of one thread, so that what else the machine does matters little; the battery that
 scores along the way (4 lives, no strokes, no rotation) is not counted. `quick` is that of
-earlier.py. Pictures are small (24 cells with 8 of padding) unless --size says otherwise, because
+earlier.py. Pictures are small (24 cells with 10 of padding) unless --size says otherwise, because
 there are many runs.
 """
 # ruff: noqa: E402

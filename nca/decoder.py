@@ -130,9 +130,10 @@ class Decoder(nn.Module):
         Only living cells use patches; a cell outside the alive mask may still hold a colour.
         """
         alive = nca.alive(x)
-        weights = x.new_zeros(*x.shape[:3], self.config.patches)
-        weights[alive] = self.weigh(nca.perceive(x, angle)[alive])
-        rgba = x[..., :4]
+        dtype = self.basis.dtype  # the automaton may be of another
+        weights = x.new_zeros(*x.shape[:3], self.config.patches, dtype=dtype)
+        weights[alive] = self.weigh(nca.perceive(x, angle)[alive].to(dtype))
+        rgba = x[..., :4].to(dtype)
         return torch.cat([weights, rgba], -1), alive | rgba.ne(0).any(-1)
 
 

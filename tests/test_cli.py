@@ -60,6 +60,17 @@ def test_train_goes_on_and_refuses_other_settings(trained, capsys):
     assert load_checkpoint(trained).info.iteration == 5
 
 
+def test_train_refuses_another_picture_in_the_same_file(tmp_path, capsys):
+    picture, out = tmp_path / "mug.png", tmp_path / "mug"
+    command = ["train", "--image", str(picture), "--out", str(out), "--no-sharpen", *TINY]
+    for colour, longer, code in (("red", "2", 0), ("red", "3", 0), ("blue", "4", 2)):
+        Image.new("RGBA", (20, 20), colour).save(picture)
+        assert main([*command, "--iterations", longer]) == code
+    assert "or another picture" in capsys.readouterr().err
+    kept = load_checkpoint(out)
+    assert kept.info.iteration == 3 and kept.target[5, 5].tolist() == [1, 0, 0, 1]
+
+
 def test_interrupt_saves_and_the_same_command_goes_on(tmp_path):
     command = [sys.executable, "-m", "nca", "train", "--emoji", "🐞", "--out", str(tmp_path / "b")]
     command += [*TINY, "--iterations", "100000"]

@@ -70,6 +70,15 @@ def test_without_patches_it_interpolates_the_cells(nca, state):
     assert torch.equal(decoder.draw(nca, x, 1), x[..., :4])
 
 
+def test_an_automaton_in_float64_is_drawn_as_in_float32(nca, decoder, state):
+    """Decoders are float32, whatever the states are."""
+    wide = NCA(nca.config).double()
+    wide.load_state_dict(nca.state_dict())
+    drawn = decoder.draw(wide, state.double(), 4)
+    assert drawn.dtype == torch.float32
+    assert (drawn - decoder.draw(nca, state, 4)).abs().max() < 1e-5
+
+
 def test_fewer_pixels_show_the_same_from_afar(nca, decoder, state):
     x = state.clone()
     x[..., :4] += torch.tensor([0.4, 0.4, 0.4, 0.1]) * (x[..., 3:4] > 0)

@@ -258,6 +258,19 @@ def test_one_convolution_per_filter(tmp_path):
     assert_steps_alike(nca, by_filter(USUAL), layers)
 
 
+@pytest.mark.parametrize("shared", [True, False])
+def test_separate_filters_come_in_the_published_order(tmp_path, shared):
+    """Identity, gradients, Laplacian, whatever a file that sorts by name makes of it."""
+    names, bank = ("state", "gx", "gy", "edges"), [*USUAL, NINE / 8]
+    layers = two_layers(filters=4)
+    arrays = {
+        name: np.float32(kernel) if shared else np.tile(np.float32(kernel), (C, 1, 1, 1))
+        for name, kernel in zip(names, bank, strict=True)
+    }
+    nca, _ = load_foreign(torch_file(tmp_path, state_dict(layers) | arrays), order="filter")
+    assert_steps_alike(nca, by_filter(bank), layers)
+
+
 @pytest.mark.parametrize("order", ["channel", "filter"])
 def test_filters_that_all_channels_share(tmp_path, order):
     layers = two_layers()

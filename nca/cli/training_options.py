@@ -114,6 +114,14 @@ def target_config(
     return checked(TargetConfig, values)
 
 
+def picture_options(options: argparse.Namespace) -> list[str]:
+    """The options about how a picture is drawn that are not at their defaults."""
+    made = TargetConfig.model_fields
+    flags = {name: f"--{name}" for name in ("style", "size", "padding", "background")}
+    flags["crop"] = "--no-crop"
+    return [flag for name, flag in flags.items() if getattr(options, name) != made[name].default]
+
+
 def setting(words: str) -> tuple[str, Any]:
     """Parse `channels=12` or `hidden=[64,64]` into a name and a JSON value, or else text."""
     name, equals, value = words.partition("=")

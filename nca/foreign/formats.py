@@ -82,7 +82,8 @@ def from_pytorch(arrays: dict[str, Tensor], filters: tuple[str, ...] | None) -> 
 
     Filters, if there are any, are depthwise [n, 1, 3, 3], or shared by all channels: [K, 1, 3, 3],
     [K, 3, 3] or single ones [3, 3]. If one is missing, it is the identity and comes first, as in
-    torch.cat([x, ...]). Several arrays follow each other in the order of their names.
+    torch.cat([x, ...]). Of several arrays the identity comes first and a Laplacian last, as in
+    published systems; the others are in the order of their names, which is all that a file keeps.
 
     Raises:
         BadInput: an array is none of these, or the layers do not fit together.
@@ -244,7 +245,7 @@ def _columns(
     if not kernels:
         bank = _named_bank(filters or usual, inputs, channels, filters is None)
         return {order: bank_columns(channels, bank, order) for order in ("channel", "filter")}, None
-    names = sorted(kernels, key=_natural)
+    names = sorted(kernels, key=lambda name: (_place(kernels[name]), _natural(name)))
     count = sum(len(kernels[name]) for name in names)
     if count in (inputs, inputs - channels) and all(
         len(k) % channels == 0 for k in kernels.values()
@@ -259,6 +260,13 @@ def _columns(
             f"{channels} channels."
         )
     return {order: bank_columns(channels, bank, order) for order in ("channel", "filter")}, None
+
+
+def _place(filters: Tensor) -> int:
+    """0 for the identity, 2 for what no quarter turn changes, a Laplacian, and 1 for others."""
+    if torch.equal(filters, FILTERS["identity"].expand_as(filters)):
+        return 0
+    return 2 if torch.allclose(filters, filters.rot90(1, (-2, -1))) else 1
 
 
 def _named_bank(names: tuple[str, ...], inputs: int, channels: int, ask: bool) -> Tensor:

@@ -30,9 +30,11 @@ from nca.jobs.spec import (
 from nca.jobs.training import Training
 from nca.metrics import log10_loss
 from nca.sharpen import SharpenReport
+from nca.target import target_from_png
 from nca.trainer import Diverged, IterationReport
 
 FITTING = "Fitting the decoder"
+ROUNDING = 0.02  # largest difference of what is still the same target
 
 
 def train_in(
@@ -125,9 +127,10 @@ def prepare(
         BadInput: the folder holds a training with other settings, or a checkpoint that cannot be
             trained further there.
     """
-    if (folder / RESUME).exists() and not _continues(folder, spec, initial):
+    if (folder / RESUME).exists() and not _continues(folder, spec, png, initial):
         raise BadInput(
-            f"{folder} holds a training with other settings; repeat those, or choose another --out."
+            f"{folder} holds a training with other settings or another picture; repeat those, or "
+            "choose another --out."
         )
     trained_here = any((folder / name).exists() for name in (SPEC, RESUME))
     if (folder / WEIGHTS).exists() and not trained_here:
@@ -143,13 +146,17 @@ def prepare(
         write_atomic(folder / INITIAL, initial)
 
 
-def _continues(folder: Path, spec: JobSpec, initial: bytes | None) -> bool:
+def _continues(folder: Path, spec: JobSpec, png: bytes, initial: bytes | None) -> bool:
     """Whether the job in `folder` differs at most in device, iterations and decoder."""
     plain = [
         job.model_dump(exclude={"device": True, "sharpen": True, "train": {"iterations"}})
         for job in (read_spec(folder), spec)
     ]
-    return plain[0] == plain[1] and read_initial(folder) == initial
+    if plain[0] != plain[1] or read_initial(folder) != initial:
+        return False
+    # Not the bytes: another version of a library may round a pixel otherwise.
+    old, new = (target_from_png(p, kinds=spec.nca.kinds) for p in (folder / TARGET, png))
+    return old.shape == new.shape and bool((old - new).abs().max() < ROUNDING)
 
 
 def _with_progress_bar(folder: Path, spec: JobSpec, stop: Callable[[], bool]) -> bool:

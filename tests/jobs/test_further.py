@@ -23,10 +23,8 @@ from tests.hub_server import HubServer
 from tests.jobs_kit import LONG, ROOT, tiny_png, tiny_spec, tiny_target, wait_for, workers
 
 SPEC = tiny_spec(1)
-TINY = (
-    "--iterations 2 --set batch=3 --set pool_size=8 --set steps_min=6 --set steps_max=9 "
-    "--size 8 --padding 0"
-).split()
+SHORT = "--iterations 2 --set batch=3 --set pool_size=8 --set steps_min=6 --set steps_max=9".split()
+TINY = [*SHORT, "--size", "8", "--padding", "0"]
 
 
 def grown(seed: int = 5, nca: NCAConfig = SPEC.nca) -> NCA:
@@ -150,7 +148,7 @@ def test_its_own_picture_or_none(base, tmp_path):
 
 def test_the_command_trains_a_folder_further_and_goes_on(base, tmp_path, capsys):
     command = ["train", "--from", str(base), "--out", str(tmp_path / "out"), "--recipe", "cax"]
-    command += [*TINY, "--set", "loss_window=4"]
+    command += [*SHORT, "--set", "loss_window=4"]
     assert main(command) == 0
     first = load_checkpoint(tmp_path / "out")
     assert first.info.title == "Old lizard" and first.info.initial.iteration == 70
@@ -168,9 +166,11 @@ def test_the_command_trains_a_folder_further_and_goes_on(base, tmp_path, capsys)
         (["--out", str(tmp_path / "x"), "--set", "channels=9"], "leave out channels"),
         (["--out", str(base)], "another folder than --from"),
         (["--out", str(tmp_path / "new")], "other settings"),
+        (["--out", str(tmp_path / "x"), "--size", "20"], "--size says how a picture is drawn"),
+        (["--out", str(tmp_path / "x"), "--no-crop"], "--no-crop says how a picture is drawn"),
         (["--out", str(tmp_path / "x"), "--image", str(tmp_path / "no.png")], "cannot be opened"),
     ):
-        assert main(["train", "--from", str(base), *TINY, *words]) == 2
+        assert main(["train", "--from", str(base), *SHORT, *words]) == 2
         assert sentence in capsys.readouterr().err
     assert main(["train", "--from", str(tmp_path), "--out", str(tmp_path / "x"), *TINY]) == 2
     assert "not an NCA Garden checkpoint" in capsys.readouterr().err
@@ -190,7 +190,7 @@ def test_the_command_trains_a_repo_further(base, tmp_path, monkeypatch, private)
         names = ("model.safetensors", "target.png")
         commit = repo.commit({name: (base / name).read_bytes() for name in names})
         out = ["--out", str(tmp_path / "out")]
-        assert main(["train", "--from", "ann/lizard", *out, *TINY]) == 0
+        assert main(["train", "--from", "ann/lizard", *out, *SHORT]) == 0
         film = ["--steps", "2", "--out", str(tmp_path / "film.gif")]
         assert main(["grow", f"ann/lizard@{commit}", *film]) == 0
     made = load_checkpoint(tmp_path / "out").info.initial

@@ -48,7 +48,7 @@ LIMITS = {"queue_length": 40, "turn_seconds": 8}  # everybody gets a turn within
 EMOJI = ("🐞", "🦎", "🐠", "🍄", "🌵")
 REFUSALS = ("full", "already have", "not yours", "ask for more", "no weights", "has no ")
 CONNECTIONS = 8  # more or fewer of 23 visitors may be connected at any moment
-SETTLED = 40.0  # seconds of training that a kill may undo, with a save every 20
+SETTLED = 40.0  # seconds that a kill may undo: a save every 10, later on a busy machine
 
 
 class Garden:

@@ -173,6 +173,10 @@ def test_what_plays_goes_on_when_the_page_is_loaded_again(visit):
     page.open(tab=None)
     page.grows(1)
     assert page.page.evaluate("document.documentElement.classList.contains('first')")
+    # Where nothing plays, what an earlier leave has kept does not stay.
+    page.page.evaluate("sessionStorage.setItem('nca-garden-life', '{}')")
+    page.page.evaluate("dispatchEvent(new Event('pagehide'))")
+    assert page.page.evaluate("sessionStorage.getItem('nca-garden-life')") is None
     assert page.errors == []
 
 

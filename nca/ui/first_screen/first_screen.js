@@ -33,6 +33,7 @@
     const now = playing();
     try {
       if (now) sessionStorage.setItem(KEPT, JSON.stringify(now));
+      else sessionStorage.removeItem(KEPT); // of an earlier leave, from which the visitor came back
     } catch {} // blocked, or a state too large for it
   });
 
@@ -88,17 +89,18 @@
     if (event.target.closest?.('[role=tab][data-tab-id]')) leave();
   }, true);
   host.addEventListener('nca-started', (event) => {
-    if (event.detail !== model.version) leave();
-    if (kept && host.ncaPlayer.sent.checkpoint === keptCheckpoint) {
-      const { life } = kept;
-      kept = null; // before it starts again, on a grid of that size
-      if (life) host.ncaPlayer.goOn(life);
-    }
+    const other = event.detail !== model.version;
+    if (other) leave();
+    const arrived = host.ncaPlayer.sent.checkpoint === keptCheckpoint;
+    if (!kept || !(other || arrived)) return;
+    const { life } = kept;
+    kept = null; // before it starts again, on a grid of that size; also once another was chosen
+    if (arrived && life) host.ncaPlayer.goOn(life);
   });
   // For the handler that leads visitors to their own training: only those who do nothing else.
   window.ncaFirst = {
-    // The checkpoint that played before the page was loaded again.
-    kept: keptCheckpoint,
+    // The checkpoint that played before the page was loaded again; an address may name another.
+    kept: new URLSearchParams(location.search).has('checkpoint') ? undefined : keptCheckpoint,
     waits: () => root.classList.contains('first') && !wanted && (player?.demo.active ?? true),
   };
 })();
