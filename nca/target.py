@@ -49,6 +49,17 @@ class DecodedPicture:
         return bool(self.pixels[..., 3].min() >= 250)
 
     @property
+    def one_colour(self) -> bool:
+        """Whether hardly anything in it can be told apart, as in a white drawing on white."""
+        return bool(np.ptp(self.pixels.reshape(-1, 4), axis=0).max() < 24)
+
+    @property
+    def squarish(self) -> bool:
+        """Whether it covers at least half of the square around it."""
+        height, width, _ = self.pixels.shape
+        return 2 * min(height, width) >= max(height, width)
+
+    @property
     def plain_background(self) -> bool:
         """Whether it is opaque and its border is of one colour, so that it can be removed."""
         return self.opaque and border_colour(self.pixels[..., :3] / np.float32(255)) is not None

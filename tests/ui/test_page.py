@@ -218,6 +218,10 @@ def test_nothing_overflows_or_keeps_people_out(visit, width, scheme):
     assert max(levels) < 60 if scheme == "dark" else min(levels) > 200
     for tab in ("Train", "Grow", "Share"):
         page.tab(tab)
+        if tab == "Train":  # the cells are neither squashed nor moved from under their lines
+            page.wait("#target", "72 × 72")
+            box = page.page.locator("#target .zoom img").bounding_box()
+            assert box["width"] == pytest.approx(box["height"], rel=0.01)
         if tab == "Grow":
             page.grows(100)
             page.page.get_by_text("Film: part, format, size, ground").click()

@@ -117,6 +117,21 @@ def test_recipes_have_times_sources_and_the_scores_of_what_is_shipped():
         settings_form.fill("bester")
 
 
+@pytest.mark.parametrize(
+    ("size", "noise", "words"),
+    [
+        ((60, 45), 255, "Photo is made for that"),
+        ((4, 300), 255, None),  # a line in an empty square
+        ((60, 60), 6, "one colour all over"),
+    ],
+)
+def test_advice_on_an_opaque_picture(size, noise, words):
+    pixels = np.random.default_rng(0).integers(255 - noise, 256, (*size, 3), np.uint8)
+    decoded = decode_picture(png(Image.fromarray(pixels)))
+    advice = target_form.advice_html(form(source="upload", size=64), decoded)
+    assert words in advice if words else "Photo" not in advice and "colour" not in advice
+
+
 def test_several_pictures_become_one_target_with_a_kind_for_each():
     square = data_url(png(Image.new("RGBA", (64, 64), (200, 30, 30, 255))))
     chosen = several.add(several.NONE, form().picture)

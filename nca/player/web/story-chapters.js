@@ -166,7 +166,7 @@ const THREE = {
     const { perceived, layers } = story.thoughts();
     drawNetwork(story, drawn, perceived, layers, ground);
     const heads = firing(model, run.seed, run.t, run.width * run.height)[cell.y * run.width + cell.x];
-    const answer = heads ? "applies this update now" : "waits this time, see the next chapter";
+    const answer = heads ? "applies this update now" : "waits this time (see the next chapter)";
     story.say(`Step ${run.t}`, `${place(story)[0].toUpperCase()}${place(story).slice(1)}, ${answer}`);
   },
 };

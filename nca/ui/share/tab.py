@@ -158,7 +158,8 @@ def lay_out(context: PageContext) -> ShareTab:
     """Create the components; call it within the page's Blocks."""
     settings, hub = context.settings, context.catalog.hub
     fetched = gr.Textbox("", visible=False)
-    gr.HTML(_heading("What others grew", "Point at one to see it grow. A click opens it."))
+    grows = "Point at one to see it grow; on a phone, those in sight do. Press one to open it."
+    gr.HTML(_heading("What others grew", grows))
     with gr.Row():
         query = gr.Textbox(
             label="Search", placeholder="lizard", max_lines=1, max_length=100,

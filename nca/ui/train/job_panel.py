@@ -224,7 +224,8 @@ def status(view: JobView) -> str:
     if view.initial:
         facts.append(f"began with {view.initial}")
     if view.deleted_at is not None:
-        facts.append(f"kept until {time.strftime('%d %B', time.gmtime(view.deleted_at))}")
+        day = time.gmtime(view.deleted_at)
+        facts.append(f"kept until {day.tm_mday} {time.strftime('%B', day)}")
     return (
         f'<div class="status"><h3>{html.escape(view.title)} '
         f'<span class="chip {view.state}">{chip}</span></h3>'

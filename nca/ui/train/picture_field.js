@@ -2,7 +2,8 @@
 const SIDE = 512; // pixels of the longest side; the server would reduce a larger one to about this
 const AS_IT_IS = 400_000; // bytes; a small file that the server reads is sent unchanged
 const MOST = 120_000_000; // pixels that a browser is asked to decode
-const UNREADABLE = 'This file is not a picture that can be read; please use PNG, JPEG, WebP or GIF.';
+const UNREADABLE = 'This file is not a picture that can be read; please use PNG, JPEG, WebP, GIF or SVG.';
+const READING = 'Reading the picture.';
 const READ_BY_SERVER = ['image/png', 'image/jpeg', 'image/webp', 'image/gif'];
 
 const input = element.querySelector('input');
@@ -96,7 +97,7 @@ const take = async (file) => {
   } catch (problem) { // the picture that was there stays
     // The browser's own errors are for programmers, as of an SVG whose pixels it does not give away.
     const message = problem instanceof DOMException ? UNREADABLE : problem.message;
-    if (own === newest) words.textContent = message;
+    if (own === newest) words.textContent = props.value ? `${message} The one before it stays.` : message;
     return;
   }
   if (own !== newest) return;
@@ -104,6 +105,22 @@ const take = async (file) => {
   props.value = url.replace(/^data:([^;]+);/, `data:$1;name=${encodeURIComponent(file.name.slice(0, 80))};`);
   trigger('change');
   trigger('upload'); // once for a new picture; Gradio itself repeats changes
+  dim();
+};
+
+// Dims the target and the sentence of the picture before, until those of this one arrive.
+const dim = () => {
+  const before = ['target', 'refusal'].map((id) => document.getElementById(id));
+  words.textContent = READING;
+  for (const one of before) one.classList.add('late');
+  const arrived = () => {
+    arrival.disconnect();
+    for (const one of before) one.classList.remove('late');
+    if (words.textContent === READING) words.textContent = '';
+  };
+  const arrival = new MutationObserver(arrived);
+  for (const one of before) arrival.observe(one, { childList: true, subtree: true });
+  setTimeout(arrived, 10_000); // a picture with the same target changes nothing
 };
 
 input.addEventListener('change', () => {
@@ -113,6 +130,7 @@ input.addEventListener('change', () => {
 clear.addEventListener('click', () => {
   newest += 1;
   words.textContent = '';
+  for (const one of document.querySelectorAll('.late')) one.classList.remove('late');
   show('');
   props.value = '';
   trigger('change');

@@ -110,7 +110,7 @@ ROWS: tuple[dict[str, _Widget], ...] = (
             "elem_id": "device",
         }),
         "initial_weights": (gr.Dropdown, {
-            "label": "Initial weights", "info": "Pretrained learn sooner",
+            "label": "Initial weights", "info": "Pretrained ones learn sooner",
             "choices": [("Pretrained", "pretrained"), ("Random", "random")], "filterable": False,
         }),
     },

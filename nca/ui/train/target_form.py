@@ -455,10 +455,10 @@ def preview_html(target: Target) -> str:
     moved = max(abs(left + side / 2 - grid / 2), abs(top + side / 2 - grid / 2))
     words = f"Grid {grid} × {grid}, as it will look"
     if target.config.padding and moved >= 2:
-        words += "; moved onto the first cell"
+        words += "; shifted so that the first cell lies inside it"
     return (
         '<div class="panel two">'
-        f"{figure(whole, html.escape(words))}{figure(cells, f'Picture {size} cells')}</div>"
+        f"{figure(whole, html.escape(words))}{figure(cells, f'Its {size} cells')}</div>"
     )
 
 
@@ -491,7 +491,9 @@ def advice_html(form: TargetForm, decoded: DecodedPicture | None) -> str:
             f"<p>Its details are lost at {form.size:.0f} cells. "
             f'<button type="button" data-size="{size}">Try {size} cells</button></p>'
         )
-    if decoded.opaque and background == "keep" and form.padding:
+    if decoded.opaque and background == "keep" and decoded.one_colour:
+        buttons.append("<p>It has one colour all over, so that there is little to see.</p>")
+    elif decoded.opaque and background == "keep" and form.padding and decoded.squarish:
         buttons.append(
             "<p>It fills its frame to the edges, and Photo is made for that. "
             '<button type="button" data-recipe="photo">Use Photo</button></p>'
