@@ -348,7 +348,9 @@ def healing_map(
             # The fire mask of the body, for every trial.
             seeds = item_seeds(seed, 1).expand(len(part))
             later = nca.grow(hit, steps, seeds, t0=age)[..., :4].double()
-            healed.append(_log10_mean((later - rest).square()) < HEALED)
+            # A body that died by itself has nothing to heal to.
+            lives = bool((rest[..., 3] > ALIVE).any())
+            healed.append((_log10_mean((later - rest).square()) < HEALED) & lives)
             progress(number * len(parts) + len(healed), len(parts) * len(radii))
         results.append(torch.cat(healed) if healed else torch.zeros(0, dtype=torch.bool))
     return HealingMap(size, tuple(radii), spots, torch.stack(results, 1), alive)

@@ -104,6 +104,14 @@ def test_the_map_of_what_never_heals_and_of_what_always_does():
     assert told == [(1, 3), (2, 3), (3, 3)]
 
 
+def test_a_body_that_dies_by_itself_has_no_map_of_healing():
+    """Nothing is left of it, damaged or not: they are equal, and nothing healed."""
+    fading = idle()
+    with torch.no_grad():
+        fading.layers[-1].bias[3] = -0.01
+    assert not healing_map(fading, (7, 7), radii=(1, 2), spacing=1, age=40, steps=200).healed.any()
+
+
 def test_a_wide_hole_takes_longer_than_a_small_one():
     """One step brings back a hole of a cell and its neighbours, not the middle of a wide one."""
     found = healing_map(filler(), (8, 24), radii=(1, 4), age=60, steps=1)

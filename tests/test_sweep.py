@@ -7,12 +7,12 @@ import pytest
 import torch
 from PIL import Image
 
-from nca.checkpoint import save_checkpoint
+from nca.checkpoint import load_checkpoint, save_checkpoint
 from nca.cli import main
 from nca.config import NCAConfig, TargetConfig
 from nca.jobs.progress import read_result
-from nca.jobs.spec import Target
-from nca.jobs.sweep import plan
+from nca.jobs.spec import Target, read_spec
+from nca.jobs.sweep import SweepRun, plan
 from nca.jobs.sweep_results import look_at, sheet
 from nca.metrics import read_metrics
 from nca.model import NCA
@@ -56,6 +56,18 @@ def test_a_sweep_trains_all_and_goes_on(tmp_path, capsys):
     assert "other settings" in capsys.readouterr().err
 
 
+def test_a_sweep_of_pictures_whose_decoders_may_come_later(tmp_path):
+    Image.new("RGB", (30, 20), "red").save(tmp_path / "mug.png")
+    image = ["--image", str(tmp_path / "mug.png"), "--no-sharpen"]
+    assert main(["sweep", *image, "--out", str(tmp_path / "runs"), *TINY]) == 0
+    folder = tmp_path / "runs/mug"
+    found = load_checkpoint(folder)
+    assert found.info.target.kind == "image" and found.target[8, 8].tolist() == [1, 0, 0, 1]
+    spec = read_spec(folder)
+    assert SweepRun("mug", folder, spec, b"").finished
+    assert not SweepRun("mug", folder, spec.model_copy(update={"sharpen": 9}), b"").finished
+
+
 def test_an_automaton_of_several_kinds_is_looked_at_kind_by_kind(tmp_path):
     nca = NCA(NCAConfig(channels=6, hidden=(4,), kinds=2))
     pictures = torch.zeros(2, 8, 8, 4)
@@ -81,9 +93,12 @@ def test_every_target_setting_and_seed_has_a_name_of_its_own(tmp_path):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ("--vary batch=2,4", "Please choose pictures"),
+        ("--vary damage_count=1,2", "Please choose pictures"),
         ("--emoji 🦎 --vary batch", "write --vary as NAME=A,B"),
-        ("--emoji 🦎 --vary batch=0", "batch: it must be a whole number"),
+        ("--emoji 🦎 --vary batch=2 --vary batch=3", "batch is given twice"),
+        ("--emoji 🦎 --vary iterations=4,5", "iterations is given twice"),
+        ("--from lizard-regenerating", "--size says how a picture is drawn"),
+        ("--emoji 🦎 --vary reseed_count=-1", "reseed_count: it must be a whole number"),
         ("--emoji 🦎 --vary wings=1,2", "no setting called wings"),
         ("--emoji 🦎 --vary recipe=quick,magic", "no recipe called 'magic'"),
         ("--emoji 🦎 --emoji 🦎", "would be called lizard"),

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 from typing import Any
+
+from nca.cli.arguments import check_folder_out
 
 
 def add_commands(commands: Any) -> None:
@@ -34,11 +37,12 @@ def _export(options: argparse.Namespace) -> int:
     from nca.settings import shipped_checkpoints
 
     check_site_folder(options.folder)
+    check_folder_out(options.folder, "FOLDER")
     named = [find_checkpoint(text).folder for text in options.checkpoints or ()]
     files = site_files(named or list(shipped_folders(shipped_checkpoints())))
     write_site(options.folder, files)
     print(f"Written to {options.folder}; any file server will do, such as")
-    print(f"  python -m http.server --directory {options.folder}")
+    print(f"  python -m http.server --directory {shlex.quote(str(options.folder))}")
     if options.deploy:
         from nca.hub import Hub, deploy_site
 

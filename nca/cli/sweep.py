@@ -16,6 +16,7 @@ from nca.cli import on_hub_jobs
 from nca.cli.arguments import check_folder_out, text
 from nca.cli.training_options import (
     add_setting_options,
+    check_no_picture_options,
     initial_from,
     setting,
     signals,
@@ -69,16 +70,23 @@ def add_commands(commands: Any) -> None:
 def _sweep(options: argparse.Namespace) -> int:
     from nca.jobs.sweep import plan, run_all
 
-    varied = dict(_varied(words) for words in options.vary)
     changes = dict(setting(words) for words in options.set)
     if options.iterations is not None:
         changes["iterations"] = options.iterations
+    varied: dict[str, list[Any]] = {}
+    for name, values in map(_varied, options.vary):
+        if name in varied or name in changes:
+            raise BadInput(f"{name} is given twice; please write all its values in one --vary.")
+        varied[name] = values
     if not 1 <= options.seeds <= 1000 or options.jobs not in (None, *range(1, 65)):
         raise BadInput("Please choose 1 to 1000 --seeds and 1 to 64 --jobs.")
     on_hub_jobs.check_options(options)
     check_folder_out(options.out)
     first = initial_from(options.begin) if options.begin else None
-    targets = _targets(options) or ([first.target()] if first else [])
+    targets = _targets(options)
+    if first and not targets:
+        check_no_picture_options(options)
+        targets = [first.target()]
     if not targets:
         raise BadInput("Please choose pictures with --emoji or --image, or begin --from one.")
     runs = plan(

@@ -12,8 +12,8 @@ from nca.cli import on_hub_jobs
 from nca.cli.arguments import check_folder_out, text
 from nca.cli.training_options import (
     add_setting_options,
+    check_no_picture_options,
     initial_from,
-    picture_options,
     setting,
     signals,
     target_config,
@@ -81,11 +81,8 @@ def _train(options: argparse.Namespace) -> int:
     target = drawn or (initial and initial.target())
     if target is None:
         raise BadInput("Please choose a picture with --emoji or --image, or begin --from one.")
-    if not drawn and (ignored := picture_options(options)):
-        raise BadInput(
-            f"{ignored[0]} says how a picture is drawn, and --from keeps its own; please leave it "
-            "out, or give --emoji or --image too."
-        )
+    if not drawn:
+        check_no_picture_options(options)
     spec = job(target=target, initial=initial)
     with signals() as received:
         weights = initial and initial.weights

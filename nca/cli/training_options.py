@@ -108,18 +108,23 @@ def target_config(
     """The target config of emoji, or pictures, with these options; None without either."""
     if not (emoji or pictures):
         return None
-    names = TargetConfig.model_fields.keys() & vars(options).keys()
+    names = TargetConfig.model_fields.keys() & vars(options).keys() - {"emoji"}
     values = {name: getattr(options, name) for name in names}
     values |= {"emoji": emoji[0], "more": emoji[1:]} if emoji else {"kind": "image"}
     return checked(TargetConfig, values)
 
 
-def picture_options(options: argparse.Namespace) -> list[str]:
-    """The options about how a picture is drawn that are not at their defaults."""
+def check_no_picture_options(options: argparse.Namespace) -> None:
+    """Raise BadInput for an option that says how a picture is drawn, where none is drawn."""
     made = TargetConfig.model_fields
     flags = {name: f"--{name}" for name in ("style", "size", "padding", "background")}
     flags["crop"] = "--no-crop"
-    return [flag for name, flag in flags.items() if getattr(options, name) != made[name].default]
+    for name, flag in flags.items():
+        if getattr(options, name) != made[name].default:
+            raise BadInput(
+                f"{flag} says how a picture is drawn, and --from keeps its own; please leave it "
+                "out, or give --emoji or --image too."
+            )
 
 
 def setting(words: str) -> tuple[str, Any]:

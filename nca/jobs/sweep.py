@@ -20,7 +20,7 @@ from nca.jobs.executor import Executor, Running
 from nca.jobs.initial import InitialCheckpoint
 from nca.jobs.local import prepare
 from nca.jobs.progress import RESULT, read_progress, read_result
-from nca.jobs.spec import SHARPEN_ITERATIONS, STOP, Exit, JobSpec, Target
+from nca.jobs.spec import SHARPEN_ITERATIONS, STOP, Exit, JobSpec, Target, read_spec
 
 MOST = 500  # trainings of one sweep
 POLL_SECONDS = 0.2
@@ -52,8 +52,9 @@ class SweepRun:
     def finished(self) -> bool:
         """Whether it has reached the last iteration of its spec."""
         result, done = read_result(self.folder), read_progress(self.folder).iteration
-        finished = result is not None and result.outcome == "finished"
-        return finished and done >= self.spec.train.iterations
+        if result is None or result.outcome != "finished" or done < self.spec.train.iterations:
+            return False
+        return read_spec(self.folder).sharpen >= self.spec.sharpen  # else its decoder is missing
 
     @property
     def problem(self) -> str | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -72,8 +74,14 @@ def site_files(checkpoints: Sequence[Path], emoji: Sequence[str] = EMOJI) -> dic
     shelf, art = [], []
     for path in checkpoints:
         model = player_model(load_checkpoint(path))
-        files[f"checkpoints/{path.name}.json"] = json.dumps(model).encode()
-        shelf.append({"name": path.name, "title": model["title"]})
+        # Without what an address would take for something else, and each name once.
+        name = plain = re.sub(r"[^\w-]+", "-", path.resolve().name).strip("-") or "checkpoint"
+        for number in itertools.count(2):
+            if f"checkpoints/{name}.json" not in files:
+                break
+            name = f"{plain}-{number}"
+        files[f"checkpoints/{name}.json"] = json.dumps(model).encode()
+        shelf.append({"name": name, "title": model["title"]})
     for number, each in enumerate(emoji):
         name = f"emoji/{number}.png"
         files[name] = _art(each)

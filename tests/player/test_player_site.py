@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -24,6 +25,7 @@ from nca.config import TargetConfig
 from nca.decoder_file import DECODER
 from nca.evaluate import Plan, evaluate
 from nca.player.models import player_model
+from nca.player.site import site_files
 from nca.pretrained import pretrained
 
 ROOT = Path(__file__).parents[2]
@@ -139,6 +141,23 @@ def test_trains_stops_resumes_and_downloads(site, chromium, tmp_path):
     for cut, how in scores.damaged.items():
         assert found["damaged"][cut] == pytest.approx(how.score, abs=0.02)
     assert checkpoint.metrics["scores"].keys() <= scores.summary().keys()
+
+
+def test_each_checkpoint_has_a_file_and_an_address_of_its_own(tmp_path, monkeypatch):
+    folders = [tmp_path / name for name in ("a/run", "b/run", "a #1 ü%", "here")]
+    for number, folder in enumerate(folders):
+        nca = NCA(NCAConfig(channels=6, hidden=(8,)), init_seed=number)
+        about = CheckpointInfo(title=f"Number {number}")
+        save_checkpoint(folder, nca, about, torch.rand(8, 8, 4), preview=False)
+    monkeypatch.chdir(folders.pop())
+    files = site_files([*folders, Path(".")], emoji=())
+    made = {
+        name: json.loads(data)["title"] for name, data in files.items() if "checkpoints" in name
+    }
+    assert made == {
+        "checkpoints/run.json": "Number 0", "checkpoints/run-2.json": "Number 1",
+        "checkpoints/a-1-ü.json": "Number 2", "checkpoints/here.json": "Number 3",
+    }  # fmt: skip
 
 
 def test_another_folder_is_not_overwritten(tmp_path, capsys):
