@@ -120,6 +120,9 @@ def on_ground(cells: np.ndarray, ground: str) -> np.ndarray:
     return drawn
 
 
+UNSEEN = 5  # of 255: what is fainter would only be in the way of those who edit the drawing
+
+
 def svg_bytes(cells: np.ndarray, ground: str, scale: int) -> bytes:
     """One frame uint8 [H, W, 4] as an SVG of squares; equal neighbours in a row are one."""
     height, width = cells.shape[:2]
@@ -129,6 +132,8 @@ def svg_bytes(cells: np.ndarray, ground: str, scale: int) -> bytes:
         parts.append(f'<path fill="{ground}" d="M0 0h{width}v{height}H0z"/>')
     for y in range(height):
         for start, end, (red, green, blue, alpha) in _runs(cells[y]):
+            if alpha < UNSEEN:
+                continue
             opacity = "" if alpha == 255 else f' opacity="{alpha / 255:.3g}"'
             fill = f"#{red:02x}{green:02x}{blue:02x}"
             parts.append(

@@ -40,6 +40,10 @@ def to_palette(rgba: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         rounds = len(sample) // 100
         quantised = Image.fromarray(sample[None]).quantize(CLEAR, kmeans=rounds)
         colours = np.array(quantised.getpalette(), np.uint8).reshape(-1, 3)[:CLEAR]
+        # The most frequent colour, such as a plain ground, stays what it is.
+        keys, counts = np.unique(_pack(sample, 8), return_counts=True)
+        often = _unpack(keys[counts.argmax()][None], 8)
+        colours[_nearest(often, colours)] = often
         palette[: len(colours)] = colours
         used = np.flatnonzero(_present(rgba, solid, 6))
         table = np.zeros(1 << 18, np.uint8)

@@ -85,6 +85,7 @@ def test_still_pictures_are_the_last_frame():
     frames = [*grown(4), np.zeros((SIDE, SIDE, 4), np.uint8)]
     frames[-1][2, 3:5] = (1, 2, 3, 255)
     frames[-1][7, 7] = (9, 8, 7, 51)
+    frames[-1][0, 0] = (255, 0, 255, 4)  # not to be seen, and no shape of its own
     picture = opened(film_bytes(frames, FilmConfig(format="png", side=720)))
     assert picture.size == (720, 720) and picture.getpixel((4 * 60 + 1, 2 * 60 + 1)) == (
         1,

@@ -124,6 +124,15 @@ def test_exactly_255_colours_stay_exact():
                                                       range(1, 256))  # fmt: skip
 
 
+@pytest.mark.parametrize("ground", [(255, 255, 255), (217, 238, 221)])
+def test_a_plain_ground_stays_exactly_its_colour(ground):
+    rgba = np.random.default_rng(0).integers(0, 256, (2, 60, 60, 4), np.uint8)
+    rgba[..., 3] = 255
+    rgba[:, :, 24:, :3] = ground
+    indices, palette = to_palette(rgba)
+    assert (palette[indices][:, :, 24:] == ground).all()
+
+
 def test_empty_frames_make_a_gif():
     shown = read(io.BytesIO(animation_bytes(torch.zeros(3, 8, 8, 4), "gif")))
     assert shown.shape == (3, 32, 32, 4) and (shown[..., 3] == 0).all()

@@ -695,6 +695,10 @@ def test_two_kinds_are_crossed_and_the_child_is_kept_and_replayed(opened):
     ask(page, "setGrid(48)")
     assert ask(page, "run.model.kinds") == 4, "what was mixed stays"
     assert ask(page, "children") == [[1, 2, 0.6]]
+    keep, second = page.get_by_role("button", name="Keep as a kind"), "Second kind"
+    for kind in ("1", "2"):  # the first with itself gives nothing to keep
+        page.get_by_label(second, exact=True).select_option(kind)
+        assert keep.is_disabled() == (kind == "1")
 
     for change in ((30, "mix", 5, 1, 2, 0.5), (30, "mix", 3, 1, 4, 0.5)):
         bad = [*recording["events"][:1], [*change]]

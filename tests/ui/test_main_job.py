@@ -269,7 +269,7 @@ def test_train_in_the_browser_and_grow_it(visit):
     page.locator("#browser-trainer").get_by_text("Finished after").wait_for()
     page.locator("#browser-trainer").get_by_text("12 of 12", exact=True).wait_for()
     assert page.evaluate(f"() => {trainer}.training.scores.growth[96] < 0")
-    page.locator("#browser-trainer").get_by_role("button", name="Grow it").click()
+    page.locator("#browser-trainer").get_by_role("button", name="Play").click()
     page.locator("#shelf").get_by_text("Uploaded").wait_for()
     page.wait_for_function(
         "() => document.querySelector('#nca-player .nca-player').ncaPlayer?.sent.height === 24"

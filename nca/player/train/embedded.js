@@ -11,7 +11,7 @@ const numbers = (text) => text && new Float32Array(decodeBase64(text).buffer);
 // base64, that the visitor wants on the shelf of the Grow tab.
 export function mountTrainer(host, grow) {
   return host.ncaTrainer ?? new LiveTrainer(host, {
-    about: "“Grow it” sends the automaton to this server, onto your shelf of the Grow tab.",
+    about: "“Play” sends the automaton to this server, onto your shelf of the Grow tab.",
     grow: async (training) => grow(encodeBase64(await checkpointZip(training))),
   });
 }

@@ -22,7 +22,7 @@ const LIVE_MARKUP = `
   <div class="actions">
     <button data-act="stop">Stop</button>
     <button data-act="resume" class="main">Resume</button>
-    <button data-act="grow" class="main">Grow it</button>
+    <button data-act="grow" class="main">Play</button>
     <button data-act="download">Download the checkpoint</button>
     <button data-act="remove">Delete</button>
   </div>

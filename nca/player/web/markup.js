@@ -77,7 +77,8 @@ const MARKUP = `
           aria-label="Share of the second kind">
         <select data-in="second" aria-label="Second kind"></select></div>
       <p><span data-out="share"></span>
-        <button type="button" data-act="keep">Keep as a kind</button></p></details>
+        <button type="button" data-act="keep"
+          title="Until another automaton is chosen; an exported player has it, too">Keep as a kind</button></p></details>
     <div class="damages" role="group" aria-label="Damage">
       ${Object.entries(SHAPES).map(damage).join("")}
     </div>

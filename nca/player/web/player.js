@@ -274,7 +274,7 @@ class Player {
       this.run.keepMix();
     }
     this.#showState();
-    this.say(`Kept as kind ${this.run.kind}`);
+    this.say(`Kept as kind ${this.run.kind}, until another automaton is chosen`);
   }
 
   // The kept children, for an exported player.
@@ -563,6 +563,7 @@ class Player {
     const [first, second] = ["first", "second"].map((name) => this.kindName(Number(ui.input(name).value)));
     ui.out("share").textContent = `${100 - value} % ${first}, ${value} % ${second}`;
     ui.input("share").setAttribute("aria-valuetext", ui.out("share").textContent);
+    ui.crossing.querySelector('[data-act="keep"]').disabled = first === second;
   }
 
   #fillViews({ channels, seen }) {

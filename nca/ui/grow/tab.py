@@ -38,7 +38,7 @@ from nca.zoo import check_together
 ID, TITLE = "grow", "Grow"
 EVERY = 3  # seconds between polls of a training whose weights are updated in the player
 HOW = (
-    "Drag across it to damage it and watch it heal. A double click plants a second seed. "
+    "Drag across it to damage it and watch it heal. A double click or tap plants a second seed. "
     "The slider under Play goes back in time."
 )
 NOTHING = ("none", "")
@@ -262,7 +262,7 @@ class Handlers:
             self.tab.weights: weights,
             self.tab.timer: gr.update(active=bool(view and view.active)),
             self.tab.about: _about(name, view),
-            self.tab.fine: _offer(model, view),
+            self.tab.fine: _offer(name, model, view),
         }
 
     def together(self, stored: Any, chosen: str, other: str | None) -> Updates:
@@ -306,7 +306,7 @@ class Handlers:
         return {
             self.tab.player: NCAPlayer.refresh(model),
             self.tab.weights: weights,
-            self.tab.fine: _offer(model, view),
+            self.tab.fine: _offer(chosen, model, view),
             **updates,
         }
 
@@ -406,9 +406,10 @@ def _architecture(folder: Path) -> NCAConfig:
         raise BadInput("This checkpoint's config cannot be read.") from None
 
 
-def _offer(model: dict[str, Any], view: JobView | None) -> Any:
-    """An update of the button that fits a decoder."""
-    return gr.update(visible=model["decoder"] is None and not (view and view.active))
+def _offer(name: str, model: dict[str, Any], view: JobView | None) -> Any:
+    """An update of the button that fits a decoder, to a training of one's own that has ended."""
+    ended = view is not None and not view.active and not CheckpointRef.parse(name).is_snapshot
+    return gr.update(visible=ended and model["decoder"] is None)
 
 
 def _about(name: str, view: JobView | None) -> str:

@@ -61,6 +61,10 @@ class PushForm(NamedTuple):
     proposal: bool
 
 
+# On a phone, a card of the gallery may be far from the sentence about it.
+IN_SIGHT = "() => document.getElementById('fetched')?.scrollIntoView({ block: 'nearest' })"
+
+
 @dataclass(frozen=True)
 class ShareTab:
     """The components: one for each field of `PushForm`, and those below.
@@ -149,6 +153,7 @@ def build(context: PageContext) -> Callable[[], None]:
 
     def connect() -> None:
         for fetch in fetches:
+            fetch.then(None, None, None, js=IN_SIGHT, api_visibility="private")
             context.open_on("grow", fetch.then, lambda values: values[tab.fetched], [tab.fetched])
 
     return connect
@@ -170,7 +175,6 @@ def lay_out(context: PageContext) -> ShareTab:
             scale=2, min_width=200,
         )  # fmt: skip
     wall = gallery.build("gallery")
-    fetch_result = gr.HTML("", elem_id="fetched")
     with gr.Row(equal_height=False):
         with gr.Column(scale=6, min_width=320):
             gr.HTML(_heading("Share one of yours"))
@@ -210,6 +214,7 @@ def lay_out(context: PageContext) -> ShareTab:
             upload = gr.UploadButton(
                 "Upload a checkpoint zip", file_types=[".zip"], elem_id="upload-zip"
             )
+            fetch_result = gr.HTML("", elem_id="fetched")
             with gr.Accordion("What you opened", open=False):
                 gr.HTML(
                     f'<p class="note">The last {settings.limits.collection_length} are on your '

@@ -244,7 +244,7 @@ def _card(view: JobView) -> str:
     look = {"blurry": "but blurry", "alike": "and looks alike", "the same": "and looks the same"}
     parts = (
         ("Grows", f"from one cell, {look[grows]}", grows != "blurry"),
-        ("Holds", f"at step {KEPT} it is {holds}", holds != "blurry"),
+        ("Holds", f"it until step {KEPT}, {look[holds]}", holds != "blurry"),
         (
             "Heals",
             f"{checked.healed} of {checked.damaged} swipes",

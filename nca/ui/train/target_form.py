@@ -197,7 +197,7 @@ def build_details() -> dict[str, Any]:
         )  # fmt: skip
     with gr.Row():
         title = gr.Textbox(
-            "", label="Title", placeholder="The emoji's or the file's name", max_lines=1,
+            "", label="Title", placeholder="From the emoji or file", max_lines=1,
             max_length=80, elem_id="title", min_width=130,
         )  # fmt: skip
         style = gr.Radio(
