@@ -32,7 +32,7 @@ class BadInput(ValueError):
     ...     recipe("slow")
     ... except BadInput as error:
     ...     print(error)
-    There is no recipe called 'slow'; choose one of quick, zoo, growing, ...
+    There is no recipe called 'slow'; choose one of quick, hardy, zoo, ...
     """
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nca.config import BadInput, DamageShape, NCAConfig, TrainConfig
+from nca.pretrained import ARCHITECTURE
 from nca.wording import plain_text
 
 
@@ -64,8 +65,6 @@ SWIPES: tuple[DamageShape, ...] = (
 # Several at once are the hardest. More of them, so that `quick` sees enough in few iterations.
 SEVERAL: tuple[DamageShape, ...] = ("swipes", "swipes", "swipes", "swipes")
 
-# The zoo's, without the channel that holds the kind: the one with pretrained weights.
-QUICK_NCA = NCAConfig(channels=19, hidden=(256,), laplacian="nine_point")
 QUICK_TRAIN = TrainConfig(
     iterations=1600,
     initial_weights="pretrained",
@@ -107,14 +106,14 @@ _RECIPES = (
     Recipe(
         "quick",
         "Grows, keeps and heals soonest: pretrained, a seed and damage in each batch, Muon.",
-        QUICK_NCA,
+        ARCHITECTURE,
         QUICK_TRAIN,
         "NCA Garden",
     ),
     Recipe(
         "hardy",
         "As quick, four times as long: nearer to the picture, and heals more.",
-        QUICK_NCA,
+        ARCHITECTURE,
         QUICK_TRAIN.model_copy(update={"iterations": 6400}),
         "NCA Garden",
     ),
