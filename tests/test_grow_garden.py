@@ -12,6 +12,7 @@ from nca.config import CheckpointInfo, NCAConfig
 from nca.evaluate import Plan, Recovery, evaluate, log10_error
 from nca.fire import item_seeds
 from nca.model import NCA
+from nca.recipes import recipe
 from nca.scorecard import recorded
 from nca.target import target_from_png
 from nca.zoo import ZooScores
@@ -52,13 +53,17 @@ def test_ten_emoji_every_kind_of_lizard_and_a_frame(grow_garden):
     for name, emoji, kind, iterations in grow_garden.GARDEN:
         spec, png = grow_garden.job(emoji, kind, name, iterations, "cpu", seed=3)
         assert spec.seed == 3
-        assert spec.target.grid == (128 if kind == "photo" else 72) and spec.recipe == kind
+        earlier = kind == grow_garden.EARLIER
+        assert spec.target.grid == (128 if kind == "photo" else 72)
+        assert spec.recipe == ("quick" if earlier else kind)
         grown = target_from_png(png, kinds=spec.nca.kinds)
         assert grown.shape[-2] == spec.target.grid and spec.nca.kinds == (10 * (kind == "zoo"))
         assert bool((grown[..., 3] == 1).all()) == (kind == "photo")
-        assert (iterations is None) == (kind not in ("quick", "zoo"))
+        assert (iterations is None) == (not earlier and kind != "zoo")
         if name.endswith("-regenerating"):
-            assert spec.nca == NCAConfig(laplacian="nine_point") and kind == "quick"
+            assert earlier or kind == "hardy"
+            old = NCAConfig(laplacian="nine_point")
+            assert spec.nca == (old if earlier else recipe("hardy").nca)
 
 
 def test_what_is_shipped_is_what_was_scored_and_heals(grow_garden):
@@ -93,7 +98,8 @@ def test_the_shipped_zoo_is_what_was_scored():
 
 def test_shipping_leaves_training_behind_and_is_found_done(grow_garden, still, tmp_path):
     nca, target, scores = still
-    spec, _ = grow_garden.job("🦎", "growing", "dot", 7, "cpu")
+    other, _ = grow_garden.job("🦎", "growing", "dot", 7, "cpu")
+    spec = other.model_copy(update={"nca": nca.config})
     run, folder = tmp_path / "runs" / "lizard-growing", tmp_path / "out" / "lizard-growing"
     info = CheckpointInfo(title="dot", iteration=7)
     save_checkpoint(run, nca, info, target, {"seconds": 1}, preview=False)
@@ -105,7 +111,7 @@ def test_shipping_leaves_training_behind_and_is_found_done(grow_garden, still, t
         assert recorded(load_checkpoint(folder).metrics) == scores
     assert grow_garden.done(folder, spec)
     longer = spec.model_copy(update={"train": spec.train.model_copy(update={"iterations": 8})})
-    assert not grow_garden.done(folder, longer)
+    assert not grow_garden.done(folder, longer) and not grow_garden.done(folder, other)
     assert "lizard-growing" in grow_garden.report(tmp_path / "out")
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["lizard-growing"]
 
