@@ -331,6 +331,7 @@ def healing_map(
     """
     body = nca.grow(nca.seed(1, size), age, seed)
     rest = nca.grow(body, steps, seed, t0=age)[..., :4].double()
+    lives = bool((rest[..., 3] > ALIVE).any())  # else there is nothing to heal to
     alive = (body[0, ..., 3] > ALIVE).cpu()
     grid = torch.zeros(size, dtype=torch.bool)
     grid[::spacing, ::spacing] = True
@@ -348,8 +349,6 @@ def healing_map(
             # The fire mask of the body, for every trial.
             seeds = item_seeds(seed, 1).expand(len(part))
             later = nca.grow(hit, steps, seeds, t0=age)[..., :4].double()
-            # A body that died by itself has nothing to heal to.
-            lives = bool((rest[..., 3] > ALIVE).any())
             healed.append((_log10_mean((later - rest).square()) < HEALED) & lives)
             progress(number * len(parts) + len(healed), len(parts) * len(radii))
         results.append(torch.cat(healed) if healed else torch.zeros(0, dtype=torch.bool))
