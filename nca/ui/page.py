@@ -35,8 +35,12 @@ log = logging.getLogger(__name__)
 
 TABS = (grow, train, inspect, share)  # in order; see `PageContext` for what a tab is
 TITLE = "NCA Garden"
-# The second input: whether the visitor has done nothing yet on the first screen.
-UNTOUCHED = "(visitor) => [visitor, !location.hash && (window.ncaFirst?.waits() ?? true)]"
+# The other inputs: whether the visitor has done nothing yet on the first screen, and whether their
+# browser holds trainings.
+STATE_OF_VISIT = (
+    "(visitor) => [visitor, !location.hash && (window.ncaFirst?.waits() ?? true), "
+    f"{in_browser.HOLDS_TRAININGS}]"
+)
 # An address such as #how-it-works/3 opens the story; story.js finds the chapter in it.
 OPEN_STORY = """() => ({__type__: 'update',
   ...(location.hash.startsWith('#how-it-works') && {selected: '%s'})})"""
@@ -76,19 +80,19 @@ def build_ui(settings: Settings, queue: JobQueue, zero_gpu: ZeroGPU | None = Non
 def lead_to_own_training(context: PageContext) -> None:
     """Open the Train tab for visitors who have a training, unless they already do something."""
 
-    def open_train(stored: Any, untouched: bool, request: gr.Request) -> Any:
+    def open_train(stored: Any, untouched: bool, here: bool, request: gr.Request) -> Any:
         key = key_of(stored)
         if not untouched or "checkpoint" in request.query_params or not key:
             return gr.skip()
-        return gr.update(selected=train.ID) if context.queue.jobs(key) else gr.skip()
+        trains = here or context.queue.jobs(key)
+        return gr.update(selected=train.ID) if trains else gr.skip()
 
     context.loaded.then(
         None, None, context.tabs, js=OPEN_STORY % inspect.ID, api_visibility="private"
     )
-    untouched = gr.Checkbox(True, visible=False)
-    listen(
-        context.loaded.then, open_train, [context.visitor, untouched], context.tabs, js=UNTOUCHED
-    )
+    untouched, here = gr.Checkbox(True, visible=False), gr.Checkbox(False, visible=False)
+    inputs = [context.visitor, untouched, here]
+    listen(context.loaded.then, open_train, inputs, context.tabs, js=STATE_OF_VISIT)
 
 
 def launch_options(settings: Settings, queue: JobQueue) -> dict[str, Any]:

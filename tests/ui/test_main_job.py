@@ -269,9 +269,14 @@ def test_train_in_the_browser_and_grow_it(visit):
     page.locator("#browser-trainer").get_by_text("Finished after").wait_for()
     page.locator("#browser-trainer").get_by_text("12 of 12", exact=True).wait_for()
     assert page.evaluate(f"() => {trainer}.training.scores.growth[96] < 0")
+    someone.open(tab=None)  # who has a training comes back to it
+    page.get_by_role("tab", name="Train", exact=True, selected=True).wait_for()
     page.locator("#browser-trainer").get_by_role("button", name="Play").click()
     page.locator("#shelf").get_by_text("Uploaded").wait_for()
     page.wait_for_function(
         "() => document.querySelector('#nca-player .nca-player').ncaPlayer?.sent.height === 24"
     )
+    someone.tab("Train")
+    someone.answer("#browser-trainer [data-act=remove]", accept=True)
+    page.wait_for_function("() => !localStorage.getItem('nca-garden-trains-here')")
     assert not someone.errors

@@ -5,6 +5,16 @@ import { LiveTrainer } from "./live.js";
 
 const USED = "nca-garden-trains-here"; // whether there may be trainings in this browser
 
+// Notes for the next visit whether there are trainings.
+function remember(any) {
+  try {
+    if (any) localStorage.setItem(USED, "1");
+    else localStorage.removeItem(USED);
+  } catch {
+    // Storage is blocked: the trainer itself says what that means.
+  }
+}
+
 const numbers = (text) => text && new Float32Array(decodeBase64(text).buffer);
 
 // Shows the trainings of this browser in `host`. `grow` is called with a checkpoint's zip, as
@@ -12,17 +22,14 @@ const numbers = (text) => text && new Float32Array(decodeBase64(text).buffer);
 export function mountTrainer(host, grow) {
   return host.ncaTrainer ?? new LiveTrainer(host, {
     about: "“Play” sends the automaton to this server, onto your shelf of the Grow tab.",
+    listed: (trainings) => remember(trainings.length > 0),
     grow: async (training) => grow(encodeBase64(await checkpointZip(training))),
   });
 }
 
 // Begins what nca/ui/train/in_browser.py sent.
 export async function beginTraining(host, grow, { setup, about, weights }) {
-  try {
-    localStorage.setItem(USED, "1");
-  } catch {
-    // Storage is blocked: the trainer itself says what that means.
-  }
+  remember(true);
   const trainer = mountTrainer(host, grow);
   const started = trainer.begin(
     { ...setup, target: numbers(setup.target) }, about, numbers(weights),

@@ -64,7 +64,9 @@ function drawSheet(canvas, pictures, height, width, columns) {
 
 export class LiveTrainer {
   // `options`: about, a sentence on where the result goes; grow, called with the training that the
-  // visitor wants to see large; workers and patience, see Session. The host has the attribute `data-shown` while there is something to see.
+  // visitor wants to see large; listed, called with the trainings of this browser whenever they are
+  // read; workers and patience, see Session. The host has the attribute `data-shown` while there is
+  // something to see.
   constructor(host, options = {}) {
     this.options = options;
     this.host = host;
@@ -119,6 +121,7 @@ export class LiveTrainer {
   }
 
   #list(all) {
+    this.options.listed?.(all);
     this.root.querySelector(".shelf").hidden = all.length === 0;
     this.host.toggleAttribute("data-shown", Boolean(all.length || this.training));
     const rows = all.map((training) => {

@@ -28,16 +28,16 @@ from nca.target import target_from_png
 from nca.ui.markup import count
 
 SERVER, BROWSER = "server", "browser"
+# Whether this browser may hold trainings, in JavaScript; embedded.js keeps the note.
+HOLDS_TRAININGS = "!!localStorage.getItem('nca-garden-trains-here')"
 _STARTS = itertools.count(time.time_ns() // 1000)
 _LATER = {"Cache-Control": "public, max-age=31536000, immutable"}
 # The script is loaded by the first start, or when this browser may hold trainings.
 _ON_LOAD = """
 const host = element.querySelector('.nca-trainer');
 const kit = () => import(new URL('trainer.js?v=%s', document.baseURI).href);
-let used = null;
-try { used = localStorage.getItem('nca-garden-trains-here'); } catch { /* blocked */ }
 const grow = (zip) => trigger('submit', { zip });
-if (used) kit().then(({ mountTrainer }) => mountTrainer(host, grow));
+if (%s) kit().then(({ mountTrainer }) => mountTrainer(host, grow));
 watch('begin', () => {
   if (props.begin) kit().then(({ beginTraining }) => beginTraining(host, grow, props.begin));
 });
@@ -67,7 +67,7 @@ def build_panel() -> gr.HTML:
         None,
         # Nothing in it changes: a change would build it again.
         html_template='<div class="nca-trainer"></div>',
-        js_on_load=_ON_LOAD % hashlib.sha256(module().encode()).hexdigest()[:12],
+        js_on_load=_ON_LOAD % (hashlib.sha256(module().encode()).hexdigest()[:12], HOLDS_TRAININGS),
         apply_default_css=False,
         elem_id="browser-trainer",
         begin=None,
