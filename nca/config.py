@@ -53,6 +53,7 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+MOST_KINDS = 255  # of one automaton
 Width = Annotated[int, Field(ge=1, le=512)]
 # Damage that training may use; "half" is a random one of the four. See nca/damage_shapes.py. A
 # "mutation" erases nothing: it is a state of another kind whose cells get the genes of this one.
@@ -104,7 +105,7 @@ class NCAConfig(_Frozen):
     kinds: int = Field(
         default=0,
         ge=0,
-        le=255,
+        le=MOST_KINDS,
         description="Kinds of cells, each with genes of its own; the last channel holds the kind",
         exclude_if=lambda kinds: kinds == 0,  # configs and hashes without kinds stay as they were
     )

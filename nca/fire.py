@@ -18,6 +18,7 @@ from nca.config import BadInput
 
 GOLDEN = 0x9E3779B9  # 2**32 / golden ratio: spreads consecutive counters over all bits
 MASK = 0xFFFFFFFF
+MOST_STEPS = 2**62  # with which a step still fits into 64 bits
 Seed = int | Sequence[int] | Tensor
 Word = TypeVar("Word", int, Tensor)  # unsigned, 32 bits
 

@@ -55,6 +55,10 @@ class Goal:
             if len(shapes) != 1:
                 raise BadInput("Please give at least one picture, and all of one size.")
             object.__setattr__(self, "pictures", torch.stack(list(given)))
+        else:
+            several = isinstance(given, Tensor) and given.ndim == 4 and len(given) > 0
+            for picture in given if several else [given]:
+                check_target(picture)
 
     @property
     def target(self) -> Tensor:
@@ -69,10 +73,7 @@ class Goal:
         return height, width
 
     def on(self, device: torch.device) -> Goal:
-        """The same goal, float32, on a device; BadInput when a picture cannot be used."""
-        several = isinstance(self.pictures, Tensor) and self.pictures.ndim == 4
-        for picture in self.pictures if several and len(self.pictures) else [self.pictures]:
-            check_target(picture)
+        """The same goal, float32, on a device."""
         return Goal(self.target.to(device, torch.float32), self.loss)
 
     def check_kinds(self, kinds: int) -> None:

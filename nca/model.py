@@ -18,8 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nca.config import BadInput, Laplacian, NCAConfig, whole_number
-from nca.fire import Seed, fire_mask, item_seeds
+from nca.config import MOST_KINDS, BadInput, Laplacian, NCAConfig, whole_number
+from nca.fire import MOST_STEPS, Seed, fire_mask, item_seeds
 from nca.state import alive_mask, inherit_kinds, make_seed
 
 _SOBEL = torch.tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]) / 8
@@ -71,6 +71,9 @@ class NCA(nn.Module):
         init_seed: seed of the initial weights: Glorot-uniform hidden layers, biases 0, and a last
             layer of zeros, so that an untrained automaton changes nothing. Genes begin as normal
             numbers of standard deviation 0.1, so that kinds differ from the first update on.
+
+    Raises:
+        BadInput: `init_seed` is no whole number of 64 bits.
     """
 
     filters: Tensor
@@ -92,7 +95,9 @@ class NCA(nn.Module):
             for i, (n_in, n_out) in enumerate(pairwise(widths))
         ]
         self.layers = nn.ModuleList(linears)
-        draw = torch.Generator().manual_seed(init_seed)
+        draw = torch.Generator().manual_seed(
+            whole_number("init_seed", init_seed, -(2**63), 2**63 - 1)
+        )
         for i, layer in enumerate(linears):
             if i == last:
                 nn.init.zeros_(layer.weight)
@@ -168,7 +173,7 @@ class NCA(nn.Module):
         """
         if self.genes is None:
             raise BadInput("This automaton has no kinds; please begin with one that has.")
-        count = whole_number("count", count, 1, 255)
+        count = whole_number("count", count, 1, MOST_KINDS)
         other = NCA(self.config.model_copy(update={"kinds": count})).to(self.genes)
         genes = self.genes.mean(0, keepdim=True).repeat(count, 1)
         other.load_state_dict(self.state_dict() | {"genes": genes})
@@ -224,14 +229,17 @@ class NCA(nn.Module):
 
         Args:
             x: states at step t, float [B, H, W, C], premultiplied RGBA in the first four channels.
-            t: the step; with `seed` it decides which cells fire.
+            t: the step, 0 or more; with `seed` it decides which cells fire.
             seed: an int, or one per item.
             angle: radians by which the perception filters are rotated.
 
         Raises:
-            BadInput: the states do not fit this automaton.
+            BadInput: the states do not fit this automaton, or `t` is no step. The kinds in their
+                last channel are not looked at, as an exported program cannot do that.
         """
         check_states(self, x)
+        if not torch.compiler.is_compiling():  # it cannot follow the check
+            t = whole_number("t", t, 0, MOST_STEPS)
         batch, height, width, _ = x.shape
         pre, kinds = self.alive(x), None
         if self.config.kinds:

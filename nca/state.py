@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nca.config import BadInput
+from nca.config import MOST_KINDS, BadInput
 
 
 def make_seed(
@@ -88,18 +88,28 @@ def repaint(x: Tensor, kind: int | Tensor, cells: Tensor | None = None) -> Tenso
         cells: which to repaint, bool [B, H, W] or [1, H, W]; all when None.
 
     Raises:
-        BadInput: the states are not [B, H, W, C], or the kinds neither one nor B.
+        BadInput: the states are not [B, H, W, C], or the kinds neither one nor B whole numbers
+            from 0 to 255.
     """
     if not isinstance(x, Tensor) or x.ndim != 4:
         shape = list(x.shape) if isinstance(x, Tensor) else type(x).__name__
         raise BadInput(f"The states must be [batch, height, width, channels], not {shape}.")
-    if torch.as_tensor(kind).numel() not in (1, len(x)):
-        raise BadInput(f"Please give one kind, or {len(x)}, one for each item, not {kind!r:.40}.")
+    try:
+        kinds = torch.as_tensor(kind, dtype=x.dtype, device=x.device)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        kinds = x.new_empty(0)
+    whole = (kinds == kinds.round()) & (kinds >= 0) & (kinds <= MOST_KINDS)
+    if kinds.numel() not in (1, len(x)) or not bool(whole.all()):
+        raise BadInput(
+            f"Please give one kind, a whole number from 0 to {MOST_KINDS}, or {len(x)}, one for "
+            f"each item, not {kind!r:.40}."
+        )
     where = x.ne(0).any(-1)
     if cells is not None:
         where = where & cells
-    kinds = torch.as_tensor(kind, dtype=x.dtype, device=x.device).view(-1, 1, 1)
-    return torch.cat([x[..., :-1], torch.where(where, kinds, x[..., -1])[..., None]], -1)
+    return torch.cat(
+        [x[..., :-1], torch.where(where, kinds.view(-1, 1, 1), x[..., -1])[..., None]], -1
+    )
 
 
 def to_rgb(x: Tensor, background: float = 1.0) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
-from nca.config import BadInput, NCAConfig, checked, whole_number
+from nca.config import MOST_KINDS, BadInput, NCAConfig, checked, whole_number
 from nca.evaluate import Plan, Scores, evaluate, log10_error
 from nca.fire import item_seeds
 from nca.healing import HEALED
@@ -105,7 +105,7 @@ def cross(nca: NCA, first: int, second: int, share: float = 0.5, kind: int | Non
     if not isinstance(share, Real) or not 0 <= share <= 1:
         raise BadInput(f"Please give the share of the second kind from 0 to 1, not {share!r:.40}.")
     share = float(share)
-    kind = whole_number("kind", count + 1 if kind is None else kind, 1, min(255, count + 1))
+    kind = whole_number("kind", count + 1 if kind is None else kind, 1, min(MOST_KINDS, count + 1))
     child = NCA(nca.config.model_copy(update={"kinds": max(count, kind)})).to(nca.genes)
     assert child.genes is not None
     weights = {name: value for name, value in nca.state_dict().items() if name != "genes"}

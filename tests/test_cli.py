@@ -55,6 +55,9 @@ def test_train_goes_on_and_refuses_other_settings(trained, capsys):
     longer = [*TINY, "--iterations", "5"]
     assert main(["train", "--emoji", "🦎", "--out", str(trained), *longer]) == 0
     assert load_checkpoint(trained).info.iteration == 5
+    assert "already" not in capsys.readouterr().out
+    assert main(["train", "--emoji", "🦎", "--out", str(trained), *TINY, "--iterations", "4"]) == 0
+    assert "already trained for 5 iterations, more than were asked" in capsys.readouterr().out
     assert main(["train", "--emoji", "🐞", "--out", str(trained), *longer]) == 2
     assert "other settings" in capsys.readouterr().err
     assert load_checkpoint(trained).info.iteration == 5
@@ -126,6 +129,12 @@ def test_grow_shows_the_damage_at_its_step(trained, tmp_path):
             film.seek(frame)
             shown.append(film.convert("RGBA").getchannel("A").crop((0, 0, 8, 16)).getbbox())
     assert shown[-2] is None  # the left half of the first sample, at the step of the cut
+    # Steps 0, 2 and 3: the last is shown whatever the distance of the frames.
+    assert main([*arguments, "--every", "2", "--damage", "half-left@3", "--out", str(out)]) == 0
+    with Image.open(out) as film:
+        assert film.n_frames == 3
+        film.seek(2)
+        assert film.convert("RGBA").getchannel("A").crop((0, 0, 8, 16)).getbbox() is None
 
 
 @pytest.mark.parametrize(

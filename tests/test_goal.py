@@ -98,6 +98,14 @@ def test_what_does_not_fit_together():
         Trainer(NCAConfig(), train, torch.stack(PICTURES))
     with pytest.raises(BadInput, match="all of one size"):
         Goal([PICTURES[0], emoji_target("🐠", size=8, padding=3)])
+    for wrong in (
+        PICTURES[0].numpy(),
+        PICTURES[0][..., :3],
+        2 * PICTURES[0],
+        torch.zeros(0, 8, 8, 4),
+    ):
+        with pytest.raises(BadInput, match="target"):
+            Goal(wrong)
     with pytest.raises(BadInput, match="at least two kinds"):
         Trainer(NCAConfig(), recipe("zoo").train, PICTURES[0])
     with pytest.raises(BadInput, match="let pool_size be at least 2"):

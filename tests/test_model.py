@@ -269,4 +269,13 @@ def test_numbers_that_do_not_fit_are_refused():
         nca.grow(x, 2.5, all_steps=True)
     with pytest.raises(BadInput, match="seed"):
         nca.grow(x, 2, seed="today")
+    for t in (1.5, -1, "3", None, 2**70):
+        with pytest.raises(BadInput, match="t as a whole number from 0"):
+            nca.step(x, t)
+    for init_seed in (1.5, "3", None, 2**70):
+        with pytest.raises(BadInput, match="init_seed as a whole number"):
+            NCA(nca.config, init_seed)
+    assert torch.equal(
+        NCA(nca.config, np.int64(3)).layers[0].weight, NCA(nca.config, 3).layers[0].weight
+    )
     assert torch.equal(nca.grow(x, np.int64(2), seed=np.int64(3)), nca.grow(x, 2, seed=3))

@@ -2,6 +2,7 @@
 
 import csv
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -88,6 +89,18 @@ def test_every_target_setting_and_seed_has_a_name_of_its_own(tmp_path):
     run = {run.name: run for run in runs}["lizard-recipe=growing-hidden=32,32-seed=6"]
     assert run.folder == tmp_path / run.name and run.spec.train.start == "seed"
     assert (run.spec.nca.hidden, run.spec.seed, run.spec.train.iterations) == ((32, 32), 6, 7)
+
+
+def test_every_picture_has_a_folder_whatever_it_is_called(tmp_path):
+    first, second = (Target.make(TargetConfig(emoji=emoji, size=8, padding=2)) for emoji in "🦎🐞")
+    named = [(first, "cat"), (second, "cat"), (first, "猫"), (second, "犬"), (first, "../é%"),
+             (second, "猫" * 60)]  # fmt: skip
+    targets = [replace(target, title=title) for target, title in named]
+    runs = plan(tmp_path, targets, {}, [0], recipe="quick", changes={})
+    names = [run.name for run in runs]
+    assert names == ["cat", "cat-2", "猫", "犬", "é", "猫" * 20]
+    for run in runs:
+        run.folder.mkdir()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -153,7 +155,8 @@ def test_a_child_has_the_genes_of_two_kinds():
 
 def test_repainting_needs_states_and_as_many_kinds():
     x = NCA(NCAConfig(channels=6, kinds=2)).seed(2, 8)
-    for states, kind in (([0.0], 1), (x[0], 1), (x, [1, 2, 1])):
+    wrong = ([1, 2, 1], -1, 1.5, math.nan, 256, "3", None, 2**70)
+    for states, kind in (([0.0], 1), (x[0], 1), *((x, kind) for kind in wrong)):
         with pytest.raises(BadInput):
             repaint(states, kind)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,11 @@ class Film(BaseModel):
     fps: int = Field(default=25, ge=1, le=60)
     scale: int = Field(default=4, ge=1, le=16)
 
+    @property
+    def frames(self) -> int:
+        """How many there are; the last step is always one."""
+        return math.ceil(self.steps / self.every) + 1
+
 
 def add_commands(commands: Any) -> None:
     """Add `grow` to the command line; `commands` is what `add_subparsers` returned."""
@@ -47,7 +53,9 @@ def add_commands(commands: Any) -> None:
     grow.add_argument("--size", type=int, help="side of the grid; as trained when not given")
     grow.add_argument("--angle", type=float, default=made.angle, help="degrees cells are turned by")
     grow.add_argument("--samples", type=int, default=made.samples, help="lives, side by side")
-    grow.add_argument("--every", type=int, default=made.every, help="steps per frame")
+    grow.add_argument(
+        "--every", type=int, default=made.every, help="steps per frame; the last is always drawn"
+    )
     grow.add_argument("--fps", type=int, default=made.fps)
     grow.add_argument("--scale", type=int, default=made.scale, help="pixels per cell")
     grow.add_argument(
@@ -58,8 +66,6 @@ def add_commands(commands: Any) -> None:
 
 
 def _grow(options: argparse.Namespace) -> int:
-    import math
-
     import torch
 
     from nca.checkpoint import load_checkpoint
@@ -74,15 +80,14 @@ def _grow(options: argparse.Namespace) -> int:
     nca, angle = checkpoint.nca, math.radians(film.angle)
     x = nca.seed(film.samples, film.size or checkpoint.size, film.kind)
     fine = checkpoint.decoder is not None and not options.cells
-    count = film.steps // film.every + 1
-    scale = fitting_scale(count * x[..., 0].numel(), film.scale) if fine else 1
+    scale = fitting_scale(film.frames * x[..., 0].numel(), film.scale) if fine else 1
     frames = []
     with tqdm(total=film.steps, unit="step", desc="Growing", dynamic_ncols=True) as bar:
         for t in range(film.steps + 1):
             for step, shape in damages:
                 if step == t:
                     x = damage(x, shape, seed=film.seed + step)
-            if t % film.every == 0:
+            if t % film.every == 0 or t == film.steps:
                 drawn = checkpoint.draw(x, scale, angle) if fine else x[..., :4]
                 side_by_side = torch.cat(tuple(drawn), dim=1)
                 frames.append(torch.from_numpy(to_rgba8(side_by_side)) if fine else side_by_side)
@@ -98,7 +103,7 @@ def _check_out(out: Path, film: Film, limits: Limits) -> None:
     """Refuse an output that could not be saved after growing; raises BadInput."""
     from nca.render import check_animation
 
-    kind, frames = FORMATS.get(out.suffix.lower()), film.steps // film.every + 1
+    kind, frames = FORMATS.get(out.suffix.lower()), film.frames
     if kind is None:
         raise BadInput(f"Please let --out end in one of {' '.join(FORMATS)}.")
     if frames > limits.export_frames:

@@ -10,15 +10,14 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from nca.config import BadInput, NCAConfig, whole_number
 from nca.engine import dense
-from nca.fire import Seed, item_seeds
+from nca.fire import MOST_STEPS, Seed, item_seeds
 from nca.model import NCA, check_state_kinds, check_states
-
-_MOST_STEPS = 2**62  # with which a step still fits into 64 bits
 
 
 class Engine(Protocol):
@@ -98,11 +97,13 @@ def rollout(
     """
     check_states(nca, x)
     check_state_kinds(nca, x)
-    steps, t0 = whole_number("steps", steps), whole_number("t0", t0, 0, _MOST_STEPS)
+    steps, t0 = whole_number("steps", steps), whole_number("t0", t0, 0, MOST_STEPS)
     kept = (steps,) if keep is None else _kept(keep, steps)
-    erased = dict(erased or {})
+    erased = {} if erased is None else erased
+    if not isinstance(erased, Mapping):
+        raise BadInput(f"Please give erased as a dict, not {type(erased).__name__}.")
     for step, cells in erased.items():
-        if step not in range(steps):
+        if not isinstance(step, int | np.integer) or step not in range(steps):
             raise BadInput(f"Please erase cells after 0 to {steps - 1} steps, not {step!r}.")
         shapes = (x.shape[:3], (1, *x.shape[1:3]))
         if not isinstance(cells, Tensor) or cells.dtype != torch.bool or cells.shape not in shapes:

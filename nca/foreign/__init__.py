@@ -8,6 +8,7 @@ values are checked before an automaton is built.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,7 +38,7 @@ def load_foreign(
     path: str | Path,
     title: str | None = None,
     order: Literal["auto", "channel", "filter"] = "auto",
-    filters: tuple[str, ...] | None = None,
+    filters: Sequence[str] | None = None,
     limits: Limits | None = None,
     **unsaid: Any,
 ) -> tuple[NCA, CheckpointInfo]:
@@ -70,12 +71,15 @@ def load_foreign(
         >>> nca.config.channels, nca.config.hidden, info.title
         (16, (128,), 'model')
     """
+    if not isinstance(path, str | Path):
+        raise BadInput(f"Please give the path of the file, not {type(path).__name__}.")
     path, limits = Path(path), limits or Limits()
     if order not in _ORDERS:
         raise BadInput(f"Please choose the order from {', '.join(_ORDERS)}.")
     for name in unsaid.keys() - set(_UNSAID):
         raise BadInput(no_such_setting(name, _UNSAID))
-    rule = _read(path, filters, limits)
+    filters = (filters,) if isinstance(filters, str) else filters
+    rule = _read(path, filters and tuple(filters), limits)
     cell = rule.cell | {name: value for name, value in unsaid.items() if value is not None}
     built = {name: build(rule, columns, cell, limits) for name, columns in rule.columns.items()}
     nca = _in_order(built, order)

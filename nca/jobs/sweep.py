@@ -8,7 +8,8 @@ from __future__ import annotations
 import itertools
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ class SweepRun:
     """One training of a sweep.
 
     Attributes:
-        name: what tells it from the others; the name of its folder, ASCII.
+        name: what tells it from the others; the name of its folder.
         folder: of the training.
         spec: all its settings.
         png: its target.
@@ -96,9 +97,10 @@ def plan(
     """
     runs: list[SweepRun] = []
     settings = [dict(zip(varied, v, strict=True)) for v in itertools.product(*varied.values())]
-    for target, seed, chosen in itertools.product(targets, seeds, settings):
+    named = zip(targets, _names([(target.title, target.png) for target in targets]), strict=True)
+    for (target, title), seed, chosen in itertools.product(named, seeds, settings):
         own = dict(chosen)
-        name = _name(target.title, own, seed if len(seeds) > 1 else None)
+        name = _name(title, own, seed if len(seeds) > 1 else None)
         spec = JobSpec.from_recipe(
             str(own.pop("recipe", recipe)),
             target,
@@ -114,7 +116,9 @@ def plan(
             raise BadInput(f"This sweep has more than {MOST} trainings; please vary less.")
     names = [run.name for run in runs]
     if twice := next((name for name in names if names.count(name) > 1), None):
-        raise BadInput(f"Two trainings of this sweep would be called {twice}; please vary them.")
+        raise BadInput(
+            f"Two trainings of this sweep would be called {twice}; please give each picture once."
+        )
     return runs
 
 
@@ -179,14 +183,31 @@ def run_all(
     return not stop()
 
 
+def _names(pictures: Iterable[tuple[str, bytes]]) -> Iterator[str]:
+    """A name for each title and picture; different pictures of one name are numbered."""
+    known: dict[str, list[bytes]] = {}
+    for title, png in pictures:
+        name = _plain_name(emoji_list.demojize(title, delimiters=("", " ")))
+        others = known.setdefault(name, [])
+        others += [] if png in others else [png]
+        yield name if png == others[0] else f"{name}-{others.index(png) + 1}"
+
+
 def _name(title: str, varied: Mapping[str, Any], seed: int | None) -> str:
-    """ASCII words for a folder: lizard-batch=4-seed=1."""
-    words = emoji_list.demojize(title, delimiters=("", " "))
-    parts = [words, *(f"{k}={_plain(v)}" for k, v in varied.items())]
-    parts += [] if seed is None else [f"seed={seed}"]
-    return "-".join(re.sub(r"[^A-Za-z0-9._=,]+", "-", part).strip("-.") or "x" for part in parts)[
-        :150
-    ]
+    """The name of a folder: lizard-batch=4-seed=1."""
+    parts = [title, *(_plain_name(f"{k}={_plain(v)}") for k, v in varied.items())]
+    return _cut("-".join(parts + ([] if seed is None else [f"seed={seed}"])), 200)
+
+
+def _plain_name(words: str) -> str:
+    """Letters of any alphabet, digits and a few signs, at most 60 bytes."""
+    words = re.sub(r"[^\w.=,]+", "-", unicodedata.normalize("NFC", words)).strip("-.")
+    return _cut(words, 60) or "picture"
+
+
+def _cut(words: str, most: int) -> str:
+    """At most so many bytes: file systems allow 255 in a name."""
+    return words.encode()[:most].decode(errors="ignore")
 
 
 def _plain(value: Any) -> str:

@@ -96,6 +96,8 @@ def test_damage_while_it_lives_is_the_oracles_forward_and_backward(mask):
         (dict(erased={0: [[True]]}), "as bool"),
         (dict(erased={4: torch.zeros(1, 8, 8, dtype=torch.bool)}), "after 0 to 3 steps, not 4"),
         (dict(erased={0: torch.zeros(1, 8, 8)}), "as bool"),
+        (dict(erased={1.0: torch.zeros(1, 8, 8, dtype=torch.bool)}), "after 0 to 3 steps, not 1.0"),
+        (dict(erased=[1]), "erased as a dict, not list"),
         (dict(erased={0: torch.zeros(1, 7, 8, dtype=torch.bool)}), r"\[1, 8, 8\]"),
         (dict(seed=[1, 2]), "seed"),
     ],
