@@ -23,7 +23,7 @@ CHANNELS = ("red", "green", "blue", "alpha")
 HUGE = 100.0  # most shipped ones stay within 50; -1700 to 1000 has been reported
 KINDS = {"mature": "#2c6e49", "growing": "#f5cf3d", "empty": "#ffffff"}
 _SHADES = 120
-_COLD, _HOT = np.array([53, 87, 165]), np.array([200, 52, 45])
+_COOL, _WARM = np.array([26, 107, 224]), np.array([232, 89, 13])  # as the player's
 Cell = tuple[int, int]  # row, column
 
 
@@ -33,7 +33,7 @@ def channel_name(channel: int) -> str:
 
 
 def diverging(values: Tensor | np.ndarray, limit: float | None = None) -> np.ndarray:
-    """Signed values [...] as colours, uint8 [..., 3]: blue, white at 0, red.
+    """Signed values [...] as colours, uint8 [..., 3]: blue, white at 0, orange.
 
     Args:
         values: anything; what is not finite is drawn black.
@@ -45,7 +45,7 @@ def diverging(values: Tensor | np.ndarray, limit: float | None = None) -> np.nda
     size = limit or np.abs(v).max(initial=0) or 1.0
     # At most 241 colours: the difference is invisible and the files are half as large.
     share = (np.clip(np.abs(v) / size, 0, 1)[..., None] * _SHADES).round() / _SHADES
-    colour = 255 + share * (np.where(v[..., None] < 0, _COLD, _HOT) - 255)
+    colour = 255 + share * (np.where(v[..., None] < 0, _COOL, _WARM) - 255)
     return np.where(finite[..., None], colour.round(), 0).astype(np.uint8)
 
 

@@ -93,7 +93,7 @@ def test_cells_are_mature_growing_or_empty():
 
 def test_diverging_colours():
     colours = diverging(torch.tensor([-2.0, 0.0, 1.0, math.nan, math.inf]))
-    assert colours[0].tolist() == [53, 87, 165] and colours[1].tolist() == [255] * 3
+    assert colours[0].tolist() == [26, 107, 224] and colours[1].tolist() == [255] * 3
     assert colours[2, 0] > colours[2, 2] > 100  # half of the full red
     assert colours[3].tolist() == colours[4].tolist() == [0, 0, 0]
     assert diverging(np.zeros(3)).tolist() == [[255] * 3] * 3
@@ -144,7 +144,7 @@ def test_weights_as_pictures():
     nca.layers[1].weight.data.zero_()
     nca.layers[1].weight.data[2, 5] = -3
     pixels = np.asarray(dict(weight_pictures(nca, scale=1))["layer 2: 8 to 6"])
-    assert pixels[2, 5].tolist() == [53, 87, 165] and (pixels == 255).all(-1).sum() == 47
+    assert pixels[2, 5].tolist() == [26, 107, 224] and (pixels == 255).all(-1).sum() == 47
     trained = dict(weight_pictures(lively(perception="learned"), scale=1))
     assert [p.size for n, p in trained.items() if n.startswith("trained")] == [(48, 24)]
 
@@ -157,7 +157,7 @@ def test_channels_side_by_side_and_one_by_one():
     assert [name for name, _, _ in strips] == ["alpha", "hidden 1", "hidden 2"]
     _, limit, strip = strips[1]
     assert strip.size == (3 * 11, 8) and 1 < limit < 2  # one value in a hundred may exceed it
-    assert strip.getpixel((11 + 6, 4)) == (53, 87, 165) and strip.getpixel((0, 0)) == (255,) * 3
+    assert strip.getpixel((11 + 6, 4)) == (26, 107, 224) and strip.getpixel((0, 0)) == (255,) * 3
     assert strips[2][1] == 1 and strips[2][2].getcolors() == [(33 * 8, (255, 255, 255))]
     pictures = dict(channel_pictures(states[2]))
-    assert len(pictures) == 6 and pictures["hidden 1"].getcolors() == [(20, (200, 52, 45))]
+    assert len(pictures) == 6 and pictures["hidden 1"].getcolors() == [(20, (232, 89, 13))]

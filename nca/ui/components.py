@@ -1,4 +1,4 @@
-"""Input components: an upload, a drawing pad, buttons with pictures, a dropdown.
+"""Input components: an upload, a drawing pad, buttons with pictures, a dropdown, a slider.
 
 Gradio's image components decode with Pillow inside the server, before a handler can refuse the
 file, and its image editor never frees what it receives. The upload and the drawing pad here pass
@@ -33,6 +33,23 @@ class VisitorDropdown(gr.Dropdown):
     def preprocess(self, payload: Any) -> str | None:
         """The value as the visitor sent it, not validated."""
         return payload if isinstance(payload, str) else None
+
+
+class Slider(gr.Slider):
+    """A slider whose handlers validate the value.
+
+    While a number is typed its beginning may be out of range, such as the 1 of 16; Gradio would
+    show an error of its own.
+    """
+
+    def get_block_name(self) -> str:
+        """The page renders it as Gradio's own Slider."""
+        return "slider"
+
+    def preprocess(self, payload: Any) -> float | None:
+        """The number as the visitor sent it, in any range; None for anything else."""
+        is_number = isinstance(payload, int | float) and not isinstance(payload, bool)
+        return payload if is_number else None
 
 
 def script(name: str) -> str:

@@ -18,6 +18,7 @@ from nca.jobs.zero import ZeroGPU
 from nca.settings import Settings
 from nca.ui import api, gradio_server, health, link_preview, theme
 from nca.ui.api.grow import moments
+from nca.ui.components import script
 from nca.ui.context import PageContext
 from nca.ui.events import NumberRequests, listen
 from nca.ui.first_screen import served as first_screen
@@ -124,7 +125,7 @@ def launch_options(settings: Settings, queue: JobQueue) -> dict[str, Any]:
         },
         "theme": theme.theme(),
         "css": theme.style(),
-        "head": HEAD,
+        "head": f"{HEAD}<script>{script('keyboard.js')}</script>",
         "favicon_path": Path(__file__).parent / "icon.png",
         "max_file_size": settings.limits.upload_bytes,
         "allowed_paths": [],

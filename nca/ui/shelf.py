@@ -86,7 +86,8 @@ def shelf_html(entries: Sequence[CatalogEntry], chosen: CheckpointRef | str) -> 
             f"{image}<span>{html.escape(_words(entry.title) if image else entry.title)}"
             f"<small>{html.escape(entry.note)}</small></span></button>"
         )
-    row = f'<div class="shelf" role="group" aria-label="Automata">{"".join(buttons)}</div>'
+    group = '<div class="shelf" data-arrows role="group" aria-label="Automata">'
+    row = f"{group}{''.join(buttons)}</div>"
     before, after = (
         f'<button type="button" class="more" data-way="{way}" tabindex="-1" aria-hidden="true" '
         f"hidden>{sign}</button>"

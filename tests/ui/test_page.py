@@ -80,6 +80,57 @@ def test_each_way_on_leads_there(visit):
     page.page.get_by_role("button", name="Next").wait_for()
     page.tab("Grow")  # whoever looked around finds the whole tab
     page.page.locator("#take-away").wait_for()
+    page.page.wait_for_timeout(300)
+    # Back and Forward lead through them, and to the first screen.
+    page.page.go_back()
+    page.page.get_by_role("button", name="Next").wait_for()
+    page.page.wait_for_timeout(300)
+    page.page.go_back()
+    page.page.get_by_role("button", name="Train your own").wait_for()
+    assert (
+        page.page.locator("html.first").count()
+        and page.page.locator("#first canvas.picture").is_visible()
+    )
+    page.page.wait_for_timeout(300)
+    page.page.go_forward()
+    page.page.get_by_role("button", name="Next").wait_for()
+    assert not page.page.locator("html.first").count()
+    assert page.errors == []
+
+
+def test_the_form_with_the_keyboard(visit):
+    """One stop for all emoji; leaving a list closes it and changes nothing; digits are typed."""
+    page = visit()
+    keys, focused = page.page.keyboard.press, "document.activeElement"
+    page.page.locator("#emoji-row button").first.focus()
+    names = []
+    for key in ("ArrowRight", "ArrowDown", "ArrowUp", "ArrowLeft", "End"):
+        keys(key)
+        names.append(page.page.evaluate(f"{focused}.ariaLabel"))
+    assert (
+        len(set(names[:3])) == 2 and names[0] == names[2] != names[1] and names[4] not in names[:4]
+    )
+    keys("Tab")
+    assert not page.page.evaluate(f"!!{focused}.closest('#emoji-row')")
+
+    for fold in ("Size, title", "Advanced settings"):
+        page.page.get_by_text(fold).click()
+    page.number("#channels", 12)
+    page.page.locator("#begin-with input").focus()
+    page.page.locator("#begin-with ul[role=listbox]").wait_for()
+    keys("Tab")
+    page.page.locator("#size input[type=number]").select_text()
+    page.page.keyboard.type("16", delay=300)  # slower than the page asks the server
+    page.wait("#target", "Grid 48 × 48")
+    assert not page.page.locator("ul[role=listbox]").count()
+    assert page.page.locator("#channels input[type=number]").input_value() == "12"
+    assert not page.page.get_by_text("less than minimum").count()
+    page.page.locator("#start").focus()
+    keys("Enter")
+    page.wait("#status", "Starting|Training|Getting ready|iterations")
+    page.until(lambda: page.page.evaluate(f"{focused}.id") == "status")
+    page.page.locator("#stop").click()
+    page.wait("#status", "Stopped", 150)
     assert page.errors == []
 
 

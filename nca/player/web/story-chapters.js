@@ -4,7 +4,8 @@
 //   speed: steps per second; still: the steps that a page without motion begins with
 //   begin(story), step(story), draw(story, drawn): `drawn` is the drawing's pen, null in a trio
 //   use(story, x, y): a cell was pressed or dragged over; touch(story, x, y): the drawing was
-//     pressed, at shares of its width and height; act: { label, press(story) }, a button of its own
+//     pressed, at shares of its width and height; move(story, dx, dy): Shift and an arrow key, where
+//     they choose no cell; act: { label, press(story) }, a button of its own
 import { SHAPES } from "./events.js";
 import { channelName } from "./model.js";
 import { OWN, tiles } from "./paint.js";
@@ -14,6 +15,8 @@ import {
 } from "./story-draw.js";
 
 const GROWN = 110; // steps
+const LEAST_ANSWER = 0.2; // the scale of the answers, so that those near 0 have short bars
+const BY_KEYS = '<span class="keys"> (or press Shift and an arrow key)</span>';
 const CUT_AT = 140;
 const CUT_AGAIN = 160; // steps after a cut
 const BRUSH = 3; // cells
@@ -54,7 +57,7 @@ const ONE = {
     `This picture is made of squares, called <em>cells</em>. A cell is nothing but
     ${story.model.channels} numbers: how red, green and blue it is, how solid it is
     (<em>alpha</em>), and ${hiddenOf(story)} <em>hidden</em> numbers that are never painted.`,
-    "The bars show the numbers of the cell in the ring. Tap another cell to look inside it.",
+    "The bars show the numbers of the cell in the ring. Tap another cell to look inside it" + BY_KEYS + ".",
   ],
   layout: "pair",
   speed: 8,
@@ -147,7 +150,7 @@ const THREE = {
       `What a cell perceives, ${inputs} numbers, goes into a small <em>neural network</em>:
       ${outputs} simple units add it up in different ways, and ${story.model.seen} answers say how
       much to change each number of the cell: its <em>update</em>.`,
-      `Every cell runs this very same network. Tap any cell to see what it answers.`,
+      `Every cell runs this very same network. Tap any cell to see what it answers${BY_KEYS}.`,
     ];
   },
   layout: "wide",
@@ -212,7 +215,7 @@ function drawNetwork(story, drawn, perceived, found, ground) {
     });
   }
   const bar = { x: x3 + 4, y: top, width: width - x3 - 4, row };
-  bars(drawn, names(story), answers, mostOut || 1, bar);
+  bars(drawn, names(story), answers, Math.max(mostOut, LEAST_ANSWER), bar);
   const head = (words, x, align) => write(drawn, words, x, text * 0.7, text, { align, colour: colours.soft });
   head("sees", 2 + patch / 2, "center");
   head(`${perceived.length} numbers`, x1 + (filters * size) / 2, "center");
@@ -282,6 +285,12 @@ const FIVE = {
   },
 };
 
+function chooseChannel(story, channel) {
+  if (channel < 0 || channel >= story.model.channels) return;
+  story.channel = channel;
+  story.picked = true;
+}
+
 const SIX = {
   title: "Hidden channels are a map",
   words: (story) => [
@@ -289,7 +298,7 @@ const SIX = {
     <em>channel</em>. Orange is above zero, blue below.`,
     `Nobody told the cells what to write into the ${hiddenOf(story)} hidden channels. In training they
     found a use: patterns that differ from place to place, by which cells tell each other what is
-    where. Tap a channel to enlarge it.`,
+    where. Tap a channel to enlarge it${BY_KEYS}.`,
   ],
   layout: "pair",
   speed: 15,
@@ -302,11 +311,9 @@ const SIX = {
   },
   touch(story, x, y) {
     const { across, down } = tiles(story.model.channels);
-    const channel = Math.floor(y * down) * across + Math.floor(x * across);
-    if (channel >= story.model.channels) return;
-    story.channel = channel;
-    story.picked = true;
+    chooseChannel(story, Math.floor(y * down) * across + Math.floor(x * across));
   },
+  move: (story, dx, dy) => chooseChannel(story, story.channel + dx + dy * tiles(story.model.channels).across),
   draw(story, drawn) {
     const { run, model, channel } = story;
     const { engine, width, height } = run;

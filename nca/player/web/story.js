@@ -279,12 +279,14 @@ class Story {
     event.preventDefault();
   }
 
-  // Shift and an arrow key choose the next cell.
+  // Shift and an arrow key choose the next cell, or the next channel.
   #move(dx, dy) {
-    if (!this.cell || !this.now.use) return;
-    const { width, height } = this.run;
-    const within = (value, most) => Math.max(0, Math.min(value, most - 1));
-    this.now.use(this, within(this.cell.x + dx, width), within(this.cell.y + dy, height));
+    if (this.now.move) this.now.move(this, dx, dy);
+    else if (this.cell && this.now.use) {
+      const { width, height } = this.run;
+      const within = (value, most) => Math.max(0, Math.min(value, most - 1));
+      this.now.use(this, within(this.cell.x + dx, width), within(this.cell.y + dy, height));
+    }
     this.changed();
   }
 

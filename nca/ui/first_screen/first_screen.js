@@ -97,6 +97,36 @@
     kept = null; // before it starts again, on a grid of that size; also once another was chosen
     if (arrived && life) host.ncaPlayer.goOn(life);
   });
+  // Back and Forward of the browser lead through the first screen and the tabs that were opened.
+  const place = () => root.classList.contains('first') ? 'first'
+    : document.querySelector('[role=tab][data-tab-id][aria-selected=true]')?.dataset.tabId;
+  let noting = 0;
+  let came = false;
+  function note() {
+    const now = place();
+    if (!now || now === history.state?.ncaPlace) return;
+    try {
+      history[came ? 'pushState' : 'replaceState']({ ncaPlace: now }, '');
+      came = true;
+    } catch {} // a frame that may not do that
+  }
+  // A change of tabs has several parts.
+  const changes = new MutationObserver(() => {
+    clearTimeout(noting);
+    noting = setTimeout(note, 100);
+  });
+  changes.observe(root, { attributeFilter: ['class'] });
+  changes.observe(document.body, { attributeFilter: ['aria-selected'], subtree: true });
+  addEventListener('popstate', ({ state }) => {
+    const to = state?.ncaPlace;
+    if (!to || to === place() || !tab('grow')) return;
+    tab(to === 'first' ? 'grow' : to).click();
+    if (to !== 'first') return;
+    root.classList.add('first');
+    player?.setBare(true);
+    scrollTo(0, 0);
+  });
+
   // For the handler that leads visitors to their own training: only those who do nothing else.
   window.ncaFirst = {
     // The checkpoint that played before the page was loaded again; an address may name another.

@@ -105,7 +105,7 @@ def stage(life: Life, t: int, chosen: Sequence[Cell]) -> str:
         <div class="row four">{living}{fires}</div>
         <h3>Every channel at this step</h3>
         <p>Red, green, blue and alpha make the picture; the hidden channels pass information
-          between cells. Red is above zero, blue below.</p>
+          between cells. Orange is above zero, blue below.</p>
         <div class="row eight">{channels}</div>
       </div>
     </div>"""

@@ -32,7 +32,7 @@ def perceived(nca: NCA, target: Tensor) -> str:
     return section(
         "What a cell perceives",
         "The target through each of the filters: a cell's own values, how the values around it "
-        "rise (red) or fall (blue) from left to right and from top to bottom, and, with a "
+        "rise (orange) or fall (blue) from left to right and from top to bottom, and, with a "
         "Laplacian, how its own differ from those. A cell perceives nothing else.",
         f'<div class="row filters">{figures}</div>',
     )
@@ -49,7 +49,7 @@ def weights(nca: NCA) -> str:
     return section(
         "Weights",
         f"All {count(total)} trained numbers, the same in every cell: a row per output, a column "
-        "per input; red is above zero, blue below.",
+        "per input; orange is above zero, blue below.",
         f'<div class="weights">{layers}</div>',
     )
 

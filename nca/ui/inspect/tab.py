@@ -129,7 +129,8 @@ def build(context: PageContext) -> Callable[[], None]:
     tab, visitor = lay_out(), context.visitor
     handlers = Handlers(context, tab)
     inputs = [visitor, *tab.inputs]
-    playing: dict[str, Any] = LIVES | {"show_progress": "minimal", "show_progress_on": tab.stage}
+    shown_on = [tab.about, tab.stage]
+    playing: dict[str, Any] = LIVES | {"show_progress": "minimal", "show_progress_on": shown_on}
     listen(tab.fold.expand, handlers.open, [*inputs, context.chosen], tab.outputs, **playing)
     listen(context.items[ID].select, handlers.reopen, inputs, tab.outputs, **LIVES)
     listen(tab.shelf.select, handlers.pick, inputs, tab.outputs, **playing)

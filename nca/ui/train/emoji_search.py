@@ -78,7 +78,7 @@ def grid_html(symbols: Iterable[str], chosen: str | Collection[str]) -> str:
         )
     inside = "".join(buttons) or '<p class="note">No emoji has such a name; try another word.</p>'
     many = " data-several" if several else ""
-    return f'<div class="picker"{many} role="group" aria-label="Emoji">{inside}</div>'
+    return f'<div class="picker"{many} data-arrows role="group" aria-label="Emoji">{inside}</div>'
 
 
 @functools.cache

@@ -14,6 +14,7 @@ from nca.jobs.initial import InitialCheckpoint
 from nca.jobs.sharpening import expected_seconds
 from nca.jobs.spec import SHARPEN_ITERATIONS
 from nca.recipes import Recipe, recipe
+from nca.ui.components import Slider
 from nca.ui.context import Updates, Values
 from nca.ui.markup import count, duration
 
@@ -56,11 +57,11 @@ ROWS: tuple[dict[str, _Widget], ...] = (
         }),
     },
     {
-        "batch": (gr.Slider, {
+        "batch": (Slider, {
             "label": "Batch", "minimum": 1, "maximum": 64, "step": 1, "buttons": [],
             "elem_id": "batch",
         }),
-        "damage_count": (gr.Slider, {
+        "damage_count": (Slider, {
             "label": "Damaged per batch", "minimum": 0, "maximum": 64, "step": 1, "buttons": [],
             "elem_id": "damage-count",
         }),
@@ -86,11 +87,11 @@ ROWS: tuple[dict[str, _Widget], ...] = (
         }),
     },
     {
-        "channels": (gr.Slider, {
+        "channels": (Slider, {
             "label": "Channels", "minimum": 4, "maximum": 32, "step": 1, "buttons": [],
             "elem_id": "channels",
         }),
-        "fire_rate": (gr.Slider, {
+        "fire_rate": (Slider, {
             "label": "Fire rate", "minimum": 0.01, "maximum": 1, "step": 0.01, "buttons": [],
         }),
     },
@@ -99,7 +100,7 @@ ROWS: tuple[dict[str, _Widget], ...] = (
             "label": "Filters", "info": "How a cell sees others", "filterable": False,
             "choices": list(FILTERS),
         }),
-        "alive_threshold": (gr.Slider, {
+        "alive_threshold": (Slider, {
             "label": "Alive when alpha above", "minimum": 0, "maximum": 0.99, "step": 0.01,
             "buttons": [],
         }),

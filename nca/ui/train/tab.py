@@ -36,10 +36,14 @@ ID, TITLE = "train", "Train"
 POINTS = 200  # in the loss curve
 PHOTO_SIZE = 64  # cells; fewer show little of a photo
 LONG = 6 * 3600.0  # seconds from which a training is started only when the visitor confirms it
-SHOW_STATUS = (
-    "() => document.querySelector('#status:has(.queued, .running)')"
-    "?.scrollIntoView({behavior: 'smooth', block: 'start'})"
-)
+# The button that had the focus is folded away.
+SHOW_STATUS = """() => {
+  const status = document.querySelector('#status:has(.queued, .running)');
+  if (!status) return;
+  status.scrollIntoView({behavior: 'smooth', block: 'start'});
+  status.tabIndex = -1;
+  status.focus({preventScroll: true});
+}"""
 SHOW_INITIAL = (
     "() => setTimeout(() => document.querySelector('#begun')"
     "?.scrollIntoView({behavior: 'smooth', block: 'center'}), 100)"
@@ -147,10 +151,9 @@ def build(context: PageContext) -> Callable[[], None]:
         chosen.change, handlers.follow, {visitor, tab.initial.selector, tab.recipe, chosen},
         [tab.recipe, *tab.settings.values()], trigger_mode="multiple",
     )  # fmt: skip
-    listen(
-        tab.initial.selector.input, handlers.choose_initial,
-        {visitor, tab.initial.selector, tab.recipe}, tab.initial_outputs,
-        trigger_mode="always_last",
+    listen(  # not `input`, which the dropdown also sends when it is left unchanged
+        tab.initial.selector.change, newest(handlers.choose_initial),
+        {visitor, tab.initial.selector, tab.recipe}, tab.initial_outputs, trigger_mode="multiple",
     )  # fmt: skip
     seen_elsewhere = (tab.recipe, tab.target.size, tab.target.padding, tab.target.several)
     others = changes(part for part in tab.about_inputs if part not in seen_elsewhere)

@@ -28,6 +28,7 @@ from nca.target import (
     target_to_png,
 )
 from nca.ui.components import (
+    Slider,
     drawing_bytes,
     drawing_pad,
     picture_buttons,
@@ -123,8 +124,8 @@ class TargetFields:
     style: gr.Radio
     upload: gr.HTML
     drawing: gr.HTML
-    size: gr.Slider
-    padding: gr.Slider
+    size: Slider
+    padding: Slider
     crop: gr.Checkbox
     background: gr.Textbox
     title: gr.Textbox
@@ -187,11 +188,11 @@ def build_preview() -> dict[str, Any]:
 def build_details() -> dict[str, Any]:
     """Lay out size, title and the like; returns components by field."""
     with gr.Row():
-        size = gr.Slider(
+        size = Slider(
             8, 128, DEFAULT.size, step=1, label="Size in cells", min_width=130, buttons=[],
             elem_id="size",
         )  # fmt: skip
-        padding = gr.Slider(
+        padding = Slider(
             0, 64, DEFAULT.padding, step=1, label="Padding around it", min_width=130, buttons=[],
             elem_id="padding",
         )  # fmt: skip
