@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from nca.wording import plain_text
 
 POINTS = 150  # of a line; each is a mean, so that the noise of single batches does not hide it
 _TABLE_ROWS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)  # shares of the longest training
+WIDTH = 60  # characters of a value in a table
 Table = list[tuple[str, ...]]  # a head and rows; the first column is names
 
 
@@ -40,6 +42,9 @@ class Run:
         """Every setting by name, as JSON values."""
         info = self.checkpoint.info.model_dump(mode="json")
         parts = {k: info.pop(k) or {} for k in ("nca", "train", "target")}
+        more = parts["target"].pop("more", [])
+        if more:
+            parts["target"]["emoji"] = "".join((parts["target"]["emoji"] or "", *more))
         plain = {k: info[k] for k in ("recipe", "seed", "iteration")}
         initial = info["initial"] and info["initial"]["title"]
         return plain | {"initial": initial} | parts["nca"] | parts["train"] | parts["target"]
@@ -131,5 +136,10 @@ def plain_table(rows: Table) -> str:
 
 
 def _shown(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return plain_text(text)[:40]
+    if value is None:
+        return "–"
+    if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
+        counts = Counter(value)
+        value = ", ".join(name if n == 1 else f"{name} × {n}" for name, n in counts.items())
+    text = plain_text(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+    return text if len(text) <= WIDTH else f"{text[: WIDTH - 1]}…"

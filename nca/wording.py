@@ -136,6 +136,9 @@ def _allowed(schema: Mapping[str, Any], known: Mapping[str, Any]) -> str:
     """What a JSON schema allows, in words: "a whole number from 1 to 64"."""
     if options := schema.get("anyOf"):
         about = {k: v for k, v in schema.items() if k in ("description", "default")}
+        # In a JSON file; where null means nothing, leaving it out is the way.
+        says_null = "null" in str(schema.get("description"))
+        options = [each for each in options if says_null or each.get("type") != "null"]
         return join(_allowed(about | option, known) for option in options)
     schema = {**_resolved(schema, known), **schema}
     if "const" in schema or "enum" in schema:

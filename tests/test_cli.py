@@ -17,8 +17,9 @@ from PIL import Image
 
 from nca import __version__
 from nca.checkpoint import load_checkpoint, zip_checkpoint
-from nca.cli import main
+from nca.cli import grow, main
 from nca.config import NCAConfig, TrainConfig
+from nca.damage_shapes import SHAPES
 from nca.files import write_atomic
 from nca.jobs.local import device_lock
 from nca.jobs.lock import FileLock
@@ -118,6 +119,10 @@ def test_grow_films(trained, tmp_path, suffix):
         assert film.convert("RGBA").getchannel("A").getextrema()[1] == 255
 
 
+def test_help_lists_every_shape_of_damage():
+    assert sorted(grow.DAMAGES) == sorted(SHAPES)
+
+
 def test_grow_shows_the_damage_at_its_step(trained, tmp_path):
     out = tmp_path / "film.webp"
     arguments = ["grow", str(trained), "--steps", "3", "--damage", "half-left@2", "--scale", "1"]
@@ -157,6 +162,9 @@ def test_grow_shows_the_damage_at_its_step(trained, tmp_path):
         ("train --emoji 🦎 --out {tmp}/file/x", "is a file; please change --out"),
         ("train --from nosuch --out {tmp}/x", "There is no folder nosuch"),
         ("train --from {trained}/model.safetensors --out {tmp}/x", "name the folder"),
+        ("train --emoji 🦎 --background transparent --out {tmp}/x", "--background is for --image"),
+        ("train --emoji 🦎 --no-crop --out {tmp}/x", "--no-crop is for --image; please leave it"),
+        ("train --image mug.png --style noto --out {tmp}/x", "--style is for --emoji"),
         ("train --from a/b --set batch=0 --out {tmp}/x", "batch"),  # before the Hub is asked
         ("train --from a/b --out {tmp}/file", "is a file"),
         ("pull a/b --out {tmp}/file", "is there already"),
@@ -275,6 +283,13 @@ def test_trainings_are_compared(trained, tmp_path, capsys):
     assert main(["compare", str(trained), str(other), "--plot", str(png)]) == 0
     with Image.open(png) as picture:
         assert picture.size == (840, 420)
+    capsys.readouterr()
+    assert main(["compare", "lizard-regenerating", "face-regenerating", "zoo"]) == 0
+    rows = dict(re.findall(r"^(\w+) +(.*)$", capsys.readouterr().out, re.MULTILINE))
+    assert rows["emoji"].split() == ["🦎", "😀", "🦎😀💥👁🐠🦋🐞🕸🥨🎄"] and "more" not in rows
+    assert rows["kinds"].split() == ["–", "–", "10"]
+    shapes = re.split(r"  +", rows["damage_shapes"])
+    assert shapes[0] == shapes[1] != shapes[2] and "swipe × " in shapes[0]
     assert main(["compare", str(trained)]) == 2
     assert main(["compare", str(trained), str(other), "--plot", "a.pdf"]) == 2
 

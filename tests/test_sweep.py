@@ -11,9 +11,11 @@ from PIL import Image
 from nca.checkpoint import load_checkpoint, save_checkpoint
 from nca.cli import main
 from nca.config import NCAConfig, TargetConfig
+from nca.jobs.executor import LocalProcess
+from nca.jobs.lock import FileLock
 from nca.jobs.progress import read_result
-from nca.jobs.spec import Target, read_spec
-from nca.jobs.sweep import SweepRun, plan
+from nca.jobs.spec import LOCK, Target, read_spec
+from nca.jobs.sweep import SweepRun, plan, run_all
 from nca.jobs.sweep_results import look_at, sheet
 from nca.metrics import read_metrics
 from nca.model import NCA
@@ -101,6 +103,29 @@ def test_every_picture_has_a_folder_whatever_it_is_called(tmp_path):
     assert names == ["cat", "cat-2", "猫", "犬", "é", "猫" * 20]
     for run in runs:
         run.folder.mkdir()
+
+
+def test_a_sweep_waits_for_what_another_process_still_trains(tmp_path):
+    """As the worker of a sweep that was killed a moment ago."""
+    target = Target.make(TargetConfig(emoji="🦎", size=8, padding=2))
+    changes = {"iterations": 2, "batch": 2, "pool_size": 4, "damage_count": 1, "steps_min": 4,
+               "steps_max": 6}  # fmt: skip
+    runs = plan(tmp_path, [target], {}, [0, 1], recipe="quick", changes=changes, sharpen=0)
+    held, said, finished = FileLock(runs[0].folder / LOCK), [], []
+
+    def look() -> None:
+        finished.append([run.finished for run in runs])
+        if finished[-1][1]:
+            held.release()
+
+    assert held.acquire()
+    executor = LocalProcess(("cpu",))
+    try:
+        assert run_all(runs, executor, "cpu", 1, lambda: False, look, said.append)
+    finally:
+        executor.close()
+    assert all(run.finished for run in runs) and [False, True] in finished
+    assert len(said) == 1 and f"Another process trains in {runs[0].folder}" in said[0]
 
 
 @pytest.mark.parametrize(

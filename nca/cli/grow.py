@@ -15,6 +15,11 @@ from nca.cli.arguments import check_file_out, text
 from nca.cli.checkpoints import HELP, find_checkpoint
 from nca.config import BadInput, Limits, checked
 
+# Those of `nca.damage_shapes`, which takes seconds to import.
+DAMAGES = (
+    "half-left", "half-right", "half-top", "half-bottom", "centre", "circle", "stroke", "hole",
+    "cut", "limb", "scatter", "swipe", "swipes", "scrub", "hold",
+)  # fmt: skip
 FORMATS = {".gif": "gif", ".webp": "webp", ".apng": "apng", ".png": "apng", ".mp4": "mp4"}
 
 
@@ -44,9 +49,13 @@ def add_commands(commands: Any) -> None:
     grow = commands.add_parser("grow", help="grow a checkpoint and save the film")
     made = Film()
     grow.add_argument("checkpoint", type=text, help=HELP)
-    grow.add_argument("--steps", type=int, default=made.steps)
+    grow.add_argument("--steps", type=int, default=made.steps, help=f"{made.steps} if not given")
     grow.add_argument(
-        "--damage", action="append", default=[], metavar="SHAPE@STEP", help="half-left@100"
+        "--damage",
+        action="append",
+        default=[],
+        metavar="SHAPE@STEP",
+        help=f"such as half-left@100; may be repeated. Shapes: {', '.join(DAMAGES)}",
     )
     grow.add_argument("--seed", type=int, default=made.seed, help="of fire mask and random damage")
     grow.add_argument("--kind", type=int, default=made.kind, help="of the seed, if it has kinds")
@@ -56,12 +65,14 @@ def add_commands(commands: Any) -> None:
     grow.add_argument(
         "--every", type=int, default=made.every, help="steps per frame; the last is always drawn"
     )
-    grow.add_argument("--fps", type=int, default=made.fps)
+    grow.add_argument(
+        "--fps", type=int, default=made.fps, help=f"frames per second, {made.fps} if not given"
+    )
     grow.add_argument("--scale", type=int, default=made.scale, help="pixels per cell")
     grow.add_argument(
         "--cells", action="store_true", help="draw every cell as a square, decoder or not"
     )
-    grow.add_argument("--out", type=Path, required=True, help="ends in .gif .webp .apng or .mp4")
+    grow.add_argument("--out", type=Path, required=True, help=f"ends in {' '.join(FORMATS)}")
     grow.set_defaults(run=_grow)
 
 
@@ -95,7 +106,7 @@ def _grow(options: argparse.Namespace) -> int:
                 x = nca.grow(x, 1, film.seed, t0=t, angle=angle)
                 bar.update()
     save_animation(torch.stack(frames), options.out, fps=film.fps, scale=1 if fine else film.scale)
-    print(f"Saved {len(frames)} frames in {options.out}.")
+    print(f"Saved {len(frames)} frame{'s' * (len(frames) != 1)} in {options.out}.")
     return 0
 
 
@@ -121,6 +132,8 @@ def _damage(text: str, steps: int) -> tuple[int, str]:
 
     shape, at, step = text.partition("@")
     if not at or not re.fullmatch("[0-9]{1,7}", step) or int(step) > steps:
-        raise BadInput(f"Please write --damage as SHAPE@STEP, at most {steps}; not {text!r}.")
+        raise BadInput(
+            f"Please write --damage as SHAPE@STEP, with a step from 0 to {steps}; not {text!r}."
+        )
     check_shape(shape)
     return int(step), shape

@@ -16,7 +16,7 @@ from nca.cli import on_hub_jobs
 from nca.cli.arguments import check_folder_out, text
 from nca.cli.training_options import (
     add_setting_options,
-    check_no_picture_options,
+    check_picture_options,
     initial_from,
     setting,
     signals,
@@ -83,9 +83,10 @@ def _sweep(options: argparse.Namespace) -> int:
     on_hub_jobs.check_options(options)
     check_folder_out(options.out)
     first = initial_from(options.begin) if options.begin else None
+    if first or options.emoji or options.image:
+        check_picture_options(options)
     targets = _targets(options)
     if first and not targets:
-        check_no_picture_options(options)
         targets = [first.target()]
     if not targets:
         raise BadInput("Please choose pictures with --emoji or --image, or begin --from one.")
@@ -104,7 +105,7 @@ def _sweep(options: argparse.Namespace) -> int:
     try:
         with signals() as received, _bar(runs) as show:
             at_once = options.jobs or executor.slots[device]
-            done = run_all(runs, executor, device, at_once, lambda: bool(received), show)
+            done = run_all(runs, executor, device, at_once, lambda: bool(received), show, _say)
     finally:
         executor.close()
     if not done:
@@ -120,10 +121,7 @@ def _executor(options: argparse.Namespace, runs: list[SweepRun]) -> tuple[Execut
     if options.on == "jobs":
         waiting = sum(not run.finished for run in runs)
 
-        def say(sentence: str) -> None:
-            tqdm.write(sentence, file=sys.stderr)
-
-        executor = on_hub_jobs.sweep_executor(options, waiting, options.jobs or 1, say)
+        executor = on_hub_jobs.sweep_executor(options, waiting, options.jobs or 1, _say)
         return executor, next(iter(executor.slots))
     device = "cuda" if options.device.startswith("cuda") else "cpu"
     if options.on == "ray":
@@ -136,6 +134,11 @@ def _executor(options: argparse.Namespace, runs: list[SweepRun]) -> tuple[Execut
     if options.device == "auto":
         device = find_devices()[0]
     return LocalProcess((device,), options.jobs or 1), device
+
+
+def _say(sentence: str) -> None:
+    """Print beside the progress bar."""
+    tqdm.write(sentence, file=sys.stderr)
 
 
 @contextmanager
@@ -173,7 +176,7 @@ def _report(out: Path, runs: list[SweepRun]) -> int:
         print(plain_table(results_table(results)))
         print(
             "\nlog10 of the RGBA error: at step 200, and 200 steps after the left half was erased; "
-            f"the best first.\nSaved {out / SHEET}, {TABLE} and {LOSSES}."
+            f"the best healed first.\nSaved {out / SHEET}, {TABLE} and {LOSSES}."
         )
     failed = [run for run in runs if not run.finished]
     for run in failed:

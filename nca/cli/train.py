@@ -12,7 +12,7 @@ from nca.cli import on_hub_jobs
 from nca.cli.arguments import check_folder_out, text
 from nca.cli.training_options import (
     add_setting_options,
-    check_no_picture_options,
+    check_picture_options,
     initial_from,
     setting,
     signals,
@@ -67,6 +67,8 @@ def _train(options: argparse.Namespace) -> int:
     count = max(1, len(emoji), len(images))
     job(target=Target(picture or TargetConfig(), b"", "", count), changes=known)
     on_hub_jobs.check_options(options)
+    if picture or options.begin:
+        check_picture_options(options)
     check_folder_out(folder)
     if options.begin and folder.resolve() == Path(options.begin).resolve():
         raise BadInput("Please let --out be another folder than --from.")
@@ -81,8 +83,6 @@ def _train(options: argparse.Namespace) -> int:
     target = drawn or (initial and initial.target())
     if target is None:
         raise BadInput("Please choose a picture with --emoji or --image, or begin --from one.")
-    if not drawn:
-        check_no_picture_options(options)
     spec = job(target=target, initial=initial)
     with signals() as received:
         weights = initial and initial.weights

@@ -114,17 +114,24 @@ def target_config(
     return checked(TargetConfig, values)
 
 
-def check_no_picture_options(options: argparse.Namespace) -> None:
-    """Raise BadInput for an option that says how a picture is drawn, where none is drawn."""
-    made = TargetConfig.model_fields
-    flags = {name: f"--{name}" for name in ("style", "size", "padding", "background")}
-    flags["crop"] = "--no-crop"
-    for name, flag in flags.items():
-        if getattr(options, name) != made[name].default:
+def check_picture_options(options: argparse.Namespace) -> None:
+    """Raise BadInput for an option that says how a picture is drawn, where no such is drawn."""
+    made, either = TargetConfig.model_fields, "--emoji or --image"
+    drawn = {"--emoji": options.emoji, "--image": options.image}
+    drawn[either] = options.emoji or options.image
+    for name, flag, of in (
+        ("size", "--size", either), ("padding", "--padding", either),
+        ("style", "--style", "--emoji"), ("crop", "--no-crop", "--image"),
+        ("background", "--background", "--image"),
+    ):  # fmt: skip
+        if getattr(options, name) == made[name].default or drawn[of]:
+            continue
+        if not drawn[either]:
             raise BadInput(
                 f"{flag} says how a picture is drawn, and --from keeps its own; please leave it "
-                "out, or give --emoji or --image too."
+                f"out, or give {of} too."
             )
+        raise BadInput(f"{flag} is for {of}; please leave it out.")
 
 
 def setting(words: str) -> tuple[str, Any]:

@@ -20,8 +20,9 @@ from nca.config import BadInput
 from nca.jobs.executor import Executor, Running
 from nca.jobs.initial import InitialCheckpoint
 from nca.jobs.local import prepare
+from nca.jobs.lock import FileLock, LocksUnsupported
 from nca.jobs.progress import RESULT, read_progress, read_result
-from nca.jobs.spec import SHARPEN_ITERATIONS, STOP, Exit, JobSpec, Target, read_spec
+from nca.jobs.spec import LOCK, SHARPEN_ITERATIONS, STOP, Exit, JobSpec, Target, read_spec
 
 MOST = 500  # trainings of one sweep
 POLL_SECONDS = 0.2
@@ -129,10 +130,12 @@ def run_all(
     at_once: int,
     stop: Callable[[], bool],
     on_poll: Callable[[], object] = lambda: None,
+    on_notice: Callable[[str], object] = lambda words: None,
 ) -> bool:
     """Train all that have not finished; a training that fails does not end the others.
 
-    One whose machine was lost goes on, at most twice.
+    One whose machine was lost goes on, at most twice. One that another process trains, such as the
+    worker of a sweep that was killed a moment ago, waits until that has ended.
 
     Args:
         runs: from `plan`.
@@ -141,6 +144,7 @@ def run_all(
         at_once: how many at a time.
         stop: polled; True lets those that run save and end.
         on_poll: called several times a second.
+        on_notice: called with a sentence, once for each training that waits for another process.
 
     Returns:
         False when `stop` ended it.
@@ -154,6 +158,7 @@ def run_all(
         prepare(run.folder, run.spec, run.png, run.weights, run.picture)
     running: dict[str, tuple[SweepRun, Running]] = {}
     lost: list[str] = []
+    told: set[str] = set()
     try:
         while waiting or running:
             stopping = stop()
@@ -161,12 +166,17 @@ def run_all(
                 if (code := one.poll()) is None:
                     continue
                 del running[name]
+                if code == Exit.BUSY and not stopping:
+                    waiting.append(run)
                 if code == Exit.LOST and not stopping:  # goes on from what came back
                     lost.append(name)
                     if lost.count(name) < LOSSES:
                         waiting.append(run)
-            while waiting and len(running) < at_once and not stopping:
-                run = waiting.pop(0)
+            while len(running) < at_once and not stopping:
+                run = next((run for run in waiting if not _is_locked(run.folder)), None)
+                if run is None:
+                    break
+                waiting.remove(run)
                 for left in (RESULT, STOP):
                     (run.folder / left).unlink(missing_ok=True)
                 running[run.name] = run, executor.start(run.folder, device)
@@ -174,13 +184,28 @@ def run_all(
                 waiting.clear()
                 for _, one in running.values():
                     one.stop()
+            for run in waiting if len(running) < at_once else ():
+                if run.name not in told:
+                    told.add(run.name)
+                    on_notice(f"Another process trains in {run.folder}; waiting until it ends.")
             on_poll()
-            time.sleep(POLL_SECONDS if running else 0)
+            time.sleep(POLL_SECONDS if running or waiting else 0)
     except BaseException:
         for _, one in running.values():
             one.stop()
         raise
     return not stop()
+
+
+def _is_locked(folder: Path) -> bool:
+    """Whether another process trains in a folder."""
+    lock = FileLock(folder / LOCK)
+    try:
+        free = lock.acquire()
+    except LocksUnsupported:  # the worker says what that means
+        return False
+    lock.release()
+    return not free
 
 
 def _names(pictures: Iterable[tuple[str, bytes]]) -> Iterator[str]:

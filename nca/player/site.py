@@ -52,8 +52,9 @@ def write_site(folder: str | Path, files: dict[str, bytes]) -> None:
 
 def check_site_folder(folder: Path) -> None:
     """Raise BadInput unless the folder is missing, empty or holds a site."""
-    held = folder.is_file() or (folder.is_dir() and any(folder.iterdir()))
-    if held and not (folder / MARK).is_file():
+    if folder.is_file():
+        raise BadInput(f"Please choose a folder for the site; {folder} is a file.")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / MARK).is_file():
         raise BadInput(f"Please choose an empty folder for the site; {folder} holds other files.")
 
 
