@@ -54,7 +54,8 @@ class _Frozen(BaseModel):
 
 
 MOST_KINDS = 255  # of one automaton
-Width = Annotated[int, Field(ge=1, le=512)]
+MOST_WIDTH = 1024  # of a hidden layer; two automata of half of it fit on one grid
+Width = Annotated[int, Field(ge=1, le=MOST_WIDTH)]
 # Damage that training may use; "half" is a random one of the four. See nca/damage_shapes.py. A
 # "mutation" erases nothing: it is a state of another kind whose cells get the genes of this one.
 DamageShape = Literal[

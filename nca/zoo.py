@@ -13,7 +13,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
-from nca.config import MOST_KINDS, BadInput, NCAConfig, checked, whole_number
+from nca.config import MOST_KINDS, MOST_WIDTH, BadInput, NCAConfig, checked, whole_number
 from nca.evaluate import Plan, Scores, evaluate, log10_error
 from nca.fire import item_seeds
 from nca.healing import HEALED
@@ -119,8 +119,8 @@ def cross(nca: NCA, first: int, second: int, share: float = 0.5, kind: int | Non
 # Added to a hidden unit of the other automaton, whose sum then is below 0 whatever a cell sees.
 _SILENT = -1000.0
 _EQUAL = (
-    "rule_channels", "perception", "step_size", "fire_rate", "alive_threshold", "alive_mask",
-    "padding", "seed_hidden",
+    "perception", "step_size", "fire_rate", "alive_threshold", "alive_mask", "padding",
+    "seed_hidden",
 )  # fmt: skip
 
 
@@ -129,7 +129,7 @@ def check_together(first: NCAConfig, second: NCAConfig) -> None:
     for name in _EQUAL:
         one, other = getattr(first, name), getattr(second, name)
         if one != other:
-            shown = name.removeprefix("rule_").replace("_", " ")
+            shown = name.replace("_", " ")
             raise BadInput(
                 f"These two automata differ in {shown}, {one} and {other}; please choose two of "
                 "equal settings."
@@ -146,10 +146,12 @@ def check_together(first: NCAConfig, second: NCAConfig) -> None:
         )
     if first.perception != "fixed":
         raise BadInput("Automata with learned filters cannot share a grid with another.")
-    if first.rule_channels > 31:
+    if max(first.rule_channels, second.rule_channels) > 31:
         raise BadInput("These automata have 32 channels, which leaves none for the kind.")
-    if max(_widths(first, second)) > 512:
-        raise BadInput("The hidden layers of these automata are too wide together, above 512.")
+    if max(_widths(first, second)) > MOST_WIDTH:
+        raise BadInput(
+            f"The hidden layers of these automata are too wide together, above {MOST_WIDTH:,}."
+        )
 
 
 def _widths(first: NCAConfig, second: NCAConfig) -> tuple[int, ...]:
@@ -162,8 +164,10 @@ def together(first: NCA, second: NCA) -> NCA:
 
     Their networks stand side by side in one that is as wide as both. A kind's genes silence the
     hidden units of the other automaton, and turn a unit on that carries the later biases of its
-    own. So a cell does what its own automaton does. Those of automata with kinds come one after
-    the other.
+    own. So a cell with a kind does what its own automaton does; channels that its automaton does
+    not have stay as they are. Only a cell that does not touch life yet, and so has no kind, runs
+    both networks: by its alpha a neighbour may pass the mask after the update a step sooner or
+    later than alone. Kinds of automata that have such come one after the other.
 
     >>> from nca import NCA, NCAConfig, together
     >>> nca = together(NCA(NCAConfig()), NCA(NCAConfig(), init_seed=1))
@@ -171,11 +175,11 @@ def together(first: NCA, second: NCA) -> NCA:
     (2, (258,))
 
     Raises:
-        BadInput: they differ in more than hidden widths and in having a Laplacian.
+        BadInput: they differ in more than channels, hidden widths and having a Laplacian.
     """
     a, b = first.config, second.config
     check_together(a, b)
-    widths, channels = _widths(a, b), a.rule_channels
+    widths, channels = _widths(a, b), max(a.rule_channels, b.rule_channels)
     counts = max(1, a.kinds), max(1, b.kinds)
     laplacian = a.laplacian if a.laplacian != "none" else b.laplacian
     changes = {"channels": channels + 1, "hidden": widths, "kinds": sum(counts)}
@@ -197,9 +201,13 @@ def together(first: NCA, second: NCA) -> NCA:
         genes[:, units[0]] = 0 if nca.genes is None else nca.genes
         own = cast("list[nn.Linear]", list(nca.layers))
         for number, (layer, into) in enumerate(zip(own, layers, strict=True)):
-            rows = units[number] if number < len(units) else slice(0, channels)
-            columns = units[number - 1] if number else slice(0, layer.in_features)
-            into.weight[rows, columns] = layer.weight
+            rows = units[number] if number < len(units) else slice(0, layer.out_features)
+            if number:
+                into.weight[rows, units[number - 1]] = layer.weight
+            else:  # the inputs are all channels of the first filter, then those of the next
+                seen = into.weight[rows].view(layer.out_features, -1, channels)
+                own_seen = layer.weight.view(layer.out_features, nca.config.filters, -1)
+                seen[:, : nca.config.filters, : own_seen.shape[2]] = own_seen
             if number:
                 carrier = widths[number - 1] - 2 + place
                 if layer.bias is not None:

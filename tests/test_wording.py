@@ -53,7 +53,7 @@ def test_every_setting_says_what_it_may_be(field, value):
         (NCAConfig, {"channels": 99}, "change channels: it must be a whole number from 4 to 32."),
         (NCAConfig, {"step_size": 0}, "it must be a number above 0 and at most 4."),
         (NCAConfig, {"hidden": 64}, "change hidden: it must be a list of 1 to 4 values, each a "
-         "whole number from 1 to 512, such as [128]."),
+         "whole number from 1 to 1,024, such as [128]."),
         (NCAConfig, {"hidden": [8, 0]}, "change hidden: it must be a list of 1 to 4 values"),
         (NCAConfig, {"padding": "none"}, "change padding: it must be zero or circular."),
         (NCAConfig, {"bias": "perhaps"}, "change bias: it must be true or false."),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from itertools import combinations
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,7 +16,7 @@ from safetensors.torch import save_file
 from nca.checkpoint import load_checkpoint, save_checkpoint, save_fine
 from nca.cli import main
 from nca.config import BadInput, CheckpointInfo, NCAConfig, SharpenConfig, TargetConfig
-from nca.evaluate import Plan
+from nca.evaluate import Plan, log10_error
 from nca.jobs.sharpening import known_picture
 from nca.jobs.spec import POOL
 from nca.metrics import read_metrics
@@ -26,9 +28,10 @@ from nca.scorecard import record, score
 from nca.sharpen import Sharpener
 from nca.state import repaint
 from nca.target import make_target, target_to_png
-from nca.zoo import ZooScores, cross, together, work
+from nca.zoo import ZooScores, check_together, cross, together, work
 from tests.player.player_zoo import zoo_model
 
+ROOT = Path(__file__).parents[1]
 PLAN = Plan(
     lives=2, births=4, born_by=2, growth=(4, 8), damage_at=4, healing=4, strokes=0, angles=(0,),
     turned_for=4, late=(), persistence=8, persistence_lives=1, every=4, trials=2,
@@ -275,35 +278,52 @@ def test_two_automata_live_on_one_grid_as_alone(values, others):
     assert both.config.kinds == count + 1
     for nca, kind in ((first, 1), (second, 1)):
         own = kind + (count if nca is second else 0)
-        seen = torch.randn(5, nca.config.filters * nca.config.rule_channels)
-        padded = F.pad(seen, (0, both.layers[0].in_features - seen.shape[1]))
+        filters, channels = nca.config.filters, nca.config.rule_channels
+        seen = torch.randn(5, filters, channels)
+        more = both.config.filters - filters, both.config.rule_channels - channels
+        padded = F.pad(seen, (0, more[1], 0, more[0])).flatten(1)
         kinds = torch.full((5,), kind if nca.config.kinds else 0)
         change = both.update(padded, torch.full((5,), own))
-        assert torch.allclose(change, nca.update(seen, kinds), atol=1e-5)
+        assert (
+            torch.allclose(change[:, :channels], nca.update(seen.flatten(1), kinds), atol=1e-5)
+            and not change[:, channels:].any()
+        )
 
 
 def test_two_automata_grow_as_alone():
     first = zoo_model(NCAConfig(channels=8, hidden=(20,)), seed=1)
-    second = zoo_model(NCAConfig(channels=8, hidden=(24,)), seed=2)
+    second = zoo_model(NCAConfig(channels=11, hidden=(24,)), seed=2)
     both = together(first, second)
-    alone = [nca.grow(nca.seed(1, 16), 6, 5)[..., :8] for nca in (first, second)]
+    alone = [nca.grow(nca.seed(1, 16), 6, 5) for nca in (first, second)]
     for kind, grown in enumerate(alone, 1):
         found = both.grow(both.seed(1, 16, kind), 6, 5)
-        assert torch.allclose(found[..., :8], grown, atol=1e-4)
+        assert torch.allclose(found[..., : grown.shape[-1]], grown, atol=1e-4)
 
 
 @pytest.mark.parametrize(
     ("first", "second", "said"),
     [
-        ({}, {"channels": 24}, "differ in channels, 16 and 24; please choose two of equal"),
         ({}, {"fire_rate": 1.0}, "differ in fire rate, 0.5 and 1.0; please choose two of equal"),
         ({}, {"hidden": (64, 64)}, "differ in hidden layers, 1 and 2; please choose two of equal"),
         ({"laplacian": "nine_point"}, {"laplacian": "five_point"}, "differ in the Laplacian"),
         ({"perception": "learned"}, {"perception": "learned"}, "learned filters"),
-        ({"channels": 32}, {"channels": 32}, "leaves none for the kind"),
-        ({"hidden": (300,)}, {"hidden": (300,)}, "too wide together"),
+        ({"channels": 32}, {"channels": 8}, "leaves none for the kind"),
+        ({"hidden": (600,)}, {"hidden": (600,)}, "too wide together"),
     ],
 )
 def test_two_automata_that_cannot_share_a_grid(first, second, said):
     with pytest.raises(BadInput, match=said):
         together(NCA(NCAConfig(**first)), NCA(NCAConfig(**second)))
+
+
+def test_any_two_of_the_shipped_emoji_share_a_grid():
+    loaded = [load_checkpoint(folder) for folder in ROOT.glob("checkpoints/*-regenerating")]
+    assert len(loaded) == 10
+    for first, second in combinations(loaded, 2):
+        check_together(first.nca.config, second.nca.config)
+    widest = sorted(loaded, key=lambda each: each.nca.config.hidden)[-2:]
+    both = together(*(each.nca for each in widest))
+    assert both.config.hidden[0] > 512
+    for kind, alone in enumerate(widest, 1):
+        grown = both.grow(both.seed(1, alone.size, kind), 120, seed=1)
+        assert log10_error(grown, alone.target)[0] < -4.5

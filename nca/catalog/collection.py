@@ -6,6 +6,7 @@ Each is in `<home>/collection/<hash of the visitor's key>/<id>/`, a checkpoint f
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import shutil
@@ -74,11 +75,8 @@ class Collection:
     def add_pulled(self, key: str, pulled: Pulled) -> str:
         """Keep a pulled checkpoint; returns its id, the old one if it is there already."""
         owner, source = self._owner(key), f"{pulled.repo_id}@{pulled.commit}"
-        with self._guard:
-            for _, item in self._entries(owner):
-                if (read_json(item.folder / ABOUT) or {}).get("source") == source:
-                    os.utime(item.folder / ABOUT)  # it is the newest again
-                    return item.id
+        if known := self._known(owner, "source", source):
+            return known
 
         def fill(folder: Path) -> str:
             for name in COPIED:
@@ -90,12 +88,19 @@ class Collection:
         return self._add(owner, fill, about)
 
     def add_upload(self, key: str, data: bytes) -> str:
-        """Keep the checkpoint in an uploaded zip; returns its id. BadInput when it is invalid."""
-        return self._add(
-            self._owner(key),
-            lambda folder: unzip_checkpoint(data, folder, self.limits).info.title,
-            {"origin": ""},
-        )
+        """Keep the checkpoint in an uploaded zip; returns its id, the old one if it is there.
+
+        Raises:
+            BadInput: it is invalid.
+        """
+        owner, digest = self._owner(key), hashlib.sha256(data).hexdigest()
+        if known := self._known(owner, "upload", digest):
+            return known
+
+        def fill(folder: Path) -> str:
+            return unzip_checkpoint(data, folder, self.limits).info.title
+
+        return self._add(owner, fill, {"origin": "", "upload": digest})
 
     def public_source(self, folder: Path) -> tuple[str | None, str | None]:
         """The repo and commit that a folder is a copy of; (None, None) when it is not public."""
@@ -112,6 +117,15 @@ class Collection:
 
     def _owner(self, key: str) -> str:
         return key_hash(key)
+
+    def _known(self, owner: str, field: str, value: str) -> str | None:
+        """The id of the checkpoint that is described so, the newest from now on; None without."""
+        with self._guard:
+            for _, item in self._entries(owner):
+                if (read_json(item.folder / ABOUT) or {}).get(field) == value:
+                    os.utime(item.folder / ABOUT)
+                    return item.id
+        return None
 
     def _add(self, owner: str, fill: Callable[[Path], str], about: dict[str, Any]) -> str:
         """Fill a temporary folder, then move it to the owner's collection; returns its id."""

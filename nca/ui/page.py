@@ -12,15 +12,16 @@ import gradio as gr
 from fastapi.exceptions import RequestValidationError
 from starlette.middleware import Middleware
 
-from nca.catalog import Catalog
+from nca.catalog import Catalog, Kind
 from nca.jobs import JobQueue
+from nca.jobs.keys import is_key
 from nca.jobs.zero import ZeroGPU
 from nca.settings import Settings
 from nca.ui import api, gradio_server, health, link_preview, theme
 from nca.ui.api.grow import moments
 from nca.ui.components import script
 from nca.ui.context import PageContext
-from nca.ui.events import NumberRequests, listen
+from nca.ui.events import NumberRequests, listen, toast
 from nca.ui.first_screen import served as first_screen
 from nca.ui.first_screen.served import FirstScreen
 from nca.ui.grow import tab as grow
@@ -88,12 +89,22 @@ def lead_to_own_training(context: PageContext) -> None:
         trains = here or context.queue.jobs(key)
         return gr.update(selected=train.ID) if trains else gr.skip()
 
+    def look_at_link(_: Any, request: gr.Request) -> None:
+        """Say so when a private link leads to nothing."""
+        key, own = request.query_params.get("key"), (Kind.JOB, Kind.COLLECTION)
+        if key is None:
+            return
+        if not (is_key(key) and any(e.ref.kind in own for e in context.catalog.entries(key))):
+            words = "Nothing is kept under it here. Please check that the address is complete."
+            toast(words, "Your private link", warning=True)
+
     context.loaded.then(
         None, None, context.tabs, js=OPEN_STORY % inspect.ID, api_visibility="private"
     )
     untouched, here = gr.Checkbox(True, visible=False), gr.Checkbox(False, visible=False)
     inputs = [context.visitor, untouched, here]
     listen(context.loaded.then, open_train, inputs, context.tabs, js=STATE_OF_VISIT)
+    listen(context.loaded.then, look_at_link, context.visitor)
 
 
 def launch_options(settings: Settings, queue: JobQueue) -> dict[str, Any]:

@@ -97,5 +97,7 @@ def shelf_html(entries: Sequence[CatalogEntry], chosen: CheckpointRef | str) -> 
 
 
 def _words(title: str) -> str:
-    """A title without the emoji that the picture beside it shows; a lone emoji stays."""
-    return emoji.replace_emoji(title).strip() or title
+    """A title without the emoji in front, which the picture beside it shows; a lone one stays."""
+    found = emoji.emoji_list(title.lstrip())
+    leading = found[0]["match_end"] if found and found[0]["match_start"] == 0 else 0
+    return title.lstrip()[leading:].strip() or title

@@ -101,6 +101,16 @@ def test_trains_stops_resumes_and_downloads(site, chromium, tmp_path):
     # Stopped at once: a moment later it may have finished.
     reached = f"{TRAINER}.training?.iteration >= 3"
     page.wait_for_function(f"() => {reached} && ({TRAINER}.press('stop'), true)")
+    # Another tab cannot delete what this one still has.
+    other = context.new_page()
+    other.goto(site)
+    other.wait_for_function(f"() => {TRAINER}?.training")
+    other.once("dialog", lambda dialog: dialog.accept())
+    other.evaluate(f"() => {TRAINER}.press('remove')")
+    other.wait_for_function(
+        f"() => {TRAINER}.out('status').textContent.includes('delete it there')"
+    )
+    other.close()
     page.wait_for_function(f"() => {TRAINER}.out('status').textContent.startsWith('Stopped')")
     stopped = iteration(page)
     assert 3 <= stopped < 60
@@ -115,7 +125,9 @@ def test_trains_stops_resumes_and_downloads(site, chromium, tmp_path):
     page.wait_for_function(
         f"() => {TRAINER}.out('status').textContent.startsWith('Finished')", timeout=60_000
     )
-    assert iteration(page) == 60
+    assert iteration(page) == 60 and "fully busy" not in page.evaluate(
+        f"() => {TRAINER}.out('cost').textContent"
+    )
     with page.expect_download() as downloaded:
         page.evaluate(f"() => {TRAINER}.press('download')")
     training = page.evaluate(

@@ -265,6 +265,8 @@ def test_train_in_the_browser_and_grow_it(visit):
     someone.tiny(iterations=12)
     someone.wait("#where", r"On the server \(queue: \d+\)")
     page.locator("#where").get_by_label("in this browser").check()
+    for only_there in ("#sharpen", "#device"):
+        page.locator(only_there).wait_for(state="hidden")
     page.locator("#start").click()
     page.locator("#browser-trainer").get_by_text("Finished after").wait_for()
     page.locator("#browser-trainer").get_by_text("12 of 12", exact=True).wait_for()

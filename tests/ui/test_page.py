@@ -245,11 +245,15 @@ def test_the_chosen_automaton_is_in_sight(visit):
     page.until(lambda: in_sight("Lizard"))
     last = page.page.locator("#shelf button[data-name]").last  # not the row's arrow
     title = last.inner_text().splitlines()[0]
-    # Of two quick clicks the last one counts.
+    # Of two quick clicks the last one counts; it starts to grow, also beside a paused one.
+    page.player("pause()")
     page.page.locator("#shelf button[data-name]").nth(1).evaluate("button => button.click()")
     last.evaluate("button => button.click()")
     page.until(lambda: in_sight(title))
     page.until(lambda: str(page.player("sent.title")).endswith(title))
+    page.grows(3)
+    page.open("?key=zzz", tab=None)
+    page.page.get_by_text("Nothing is kept under it here").wait_for()
     assert page.errors == []
 
 

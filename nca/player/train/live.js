@@ -51,6 +51,10 @@ const duration = (seconds) => {
   return `${(seconds / 3600).toFixed(1)} h`;
 };
 
+// A training in the list.
+const listed = ({ about, iteration, setup }) => `${about.title}, ${iteration.toLocaleString("en")} ` +
+  `of ${setup.train.iterations.toLocaleString("en")}`;
+
 // Pictures of straight RGBA, [height][width][4] each, in `columns` columns.
 function drawSheet(canvas, pictures, height, width, columns) {
   canvas.width = columns * width;
@@ -132,9 +136,9 @@ export class LiveTrainer {
       const canvas = document.createElement("canvas");
       const { target, height, width } = training.setup;
       drawSheet(canvas, [targetPixels(target)], height, width, 1);
-      const done = `${training.iteration.toLocaleString("en")} of ` +
-        `${training.setup.train.iterations.toLocaleString("en")}`;
-      button.append(canvas, `${training.about.title}, ${done}`);
+      const words = document.createElement("span");
+      words.textContent = listed(training);
+      button.append(canvas, words);
       row.append(button);
       return row;
     });
@@ -145,7 +149,9 @@ export class LiveTrainer {
   async begin(setup, about, weights = null) {
     await this.ready;
     await this.stop();
+    this.starting = true;
     this.#show(newTraining(setup, about, weights));
+    this.say("Starting.");
     await this.#start(null);
   }
 
@@ -175,7 +181,9 @@ export class LiveTrainer {
   }
 
   async #start(state) {
-    if (!(await this.#lock())) {
+    const mine = await this.#lock();
+    this.starting = false;
+    if (!mine) {
       this.say("This training runs in another tab of this browser.");
       this.#buttons();
       return;
@@ -184,21 +192,28 @@ export class LiveTrainer {
     this.training.paused = false;
     const heard = (data) => this.#hear(data);
     this.session = new Session(this.training, state, heard, this.options);
-    const cores = this.session.size;
-    this.out("cost").textContent =
-      `It keeps ${cores} processor core${cores > 1 ? "s" : ""} of this device fully busy until it ` +
-      `ends, which drains a battery. ${this.options.about}`;
     this.say(this.noStorage ?? "Training.");
     this.#buttons();
     this.#visibility();
   }
 
+  // Ends the workers; another tab may go on.
+  #end() {
+    this.session.end();
+    this.locked = null;
+    this.unlock?.();
+  }
+
   // One tab trains a training; where the browser has no locks, every tab may.
   async #lock() {
+    const { id } = this.training;
+    if (this.locked === id) return true;
+    this.locked = null;
     this.unlock?.();
     if (!navigator.locks) return true;
     return new Promise((resolve) => {
-      navigator.locks.request(`nca-garden ${this.training.id}`, { ifAvailable: true }, (lock) => {
+      navigator.locks.request(`nca-garden ${id}`, { ifAvailable: true }, (lock) => {
+        if (lock) this.locked = id;
         resolve(lock !== null);
         return lock && new Promise((release) => (this.unlock = release));
       }).catch(() => resolve(true)); // where site data is blocked there are none, either
@@ -229,10 +244,10 @@ export class LiveTrainer {
       if (data.kind === "finished") {
         this.say(`Finished after ${duration(this.training.seconds)}.`);
         this.#numbers(NaN, NaN);
-        this.session.end();
+        this.#end();
       } else if (data.kind === "failed") {
         this.say(data.text);
-        this.session.end();
+        this.#end();
       } else if (!this.asleep) this.say("Stopped; it can go on from here.");
       this.#showScores();
       this.#buttons();
@@ -249,6 +264,8 @@ export class LiveTrainer {
       seconds: data.seconds,
     });
     this.#numbers(data.speed, data.left);
+    const row = this.root.querySelector(`[data-id="${this.training.id}"] span`);
+    if (row) row.textContent = listed(this.training);
     if (this.act("stop").hidden) this.say("Training."); // it was told to go on while it stopped
     this.#buttons();
     const columns = Math.min(4, data.before.length);
@@ -319,7 +336,11 @@ export class LiveTrainer {
     const { training, session } = this;
     const running = Boolean(session?.running);
     this.act("stop").hidden = !running;
-    this.act("resume").hidden = running || training.finished;
+    this.act("resume").hidden = running || this.starting || training.finished;
+    const cores = session?.size;
+    const cost = running ? `It keeps ${cores} processor core${cores > 1 ? "s" : ""} of this device ` +
+      "fully busy until it ends, which drains a battery. " : "";
+    this.out("cost").textContent = cost + this.options.about;
     this.act("grow").hidden = !this.options.grow;
     for (const name of ["grow", "download"]) this.act(name).disabled = !training.weights;
   }
@@ -386,13 +407,18 @@ export class LiveTrainer {
     const bytes = await checkpointZip(this.training);
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob([bytes], { type: "application/zip" }));
-    link.download = "nca-checkpoint.zip";
+    const name = this.training.about.title.replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "");
+    link.download = `${name.toLowerCase() || "nca-checkpoint"}.zip`;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
   }
 
   async remove() {
     if (!confirm(`Delete the training of ${this.training.about.title}?`)) return;
+    if (!(await this.#lock())) { // its next save would bring it back
+      this.say("This training runs in another tab of this browser; please delete it there.");
+      return;
+    }
     this.session?.end();
     this.session = null;
     await this.store?.remove(this.training.id);

@@ -100,6 +100,7 @@ class Player {
       return;
     }
     this.demo.end();
+    if (!this.still && this.run.model) this.playing = true; // another one than what was paused
     this.#fillKinds(model);
     this.#fillViews(model);
     this.#fillGrids(sent);

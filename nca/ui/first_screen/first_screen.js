@@ -98,11 +98,14 @@
     if (arrived && life) host.ncaPlayer.goOn(life);
   });
   // Back and Forward of the browser lead through the first screen and the tabs that were opened.
-  const place = () => root.classList.contains('first') ? 'first'
-    : document.querySelector('[role=tab][data-tab-id][aria-selected=true]')?.dataset.tabId;
+  const selected = () =>
+    document.querySelector('[role=tab][data-tab-id][aria-selected=true]')?.dataset.tabId;
+  const place = () => (root.classList.contains('first') ? 'first' : selected());
   let noting = 0;
   let came = false;
+  let back = false;
   function note() {
+    back = false;
     const now = place();
     if (!now || now === history.state?.ncaPlace) return;
     try {
@@ -112,6 +115,9 @@
   }
   // A change of tabs has several parts.
   const changes = new MutationObserver(() => {
+    const open = selected();
+    // Opened by the server; on the way back to the first screen that of before is still selected.
+    if (open && open !== 'grow' && !back && root.classList.contains('first')) leave();
     clearTimeout(noting);
     noting = setTimeout(note, 100);
   });
@@ -122,6 +128,7 @@
     if (!to || to === place() || !tab('grow')) return;
     tab(to === 'first' ? 'grow' : to).click();
     if (to !== 'first') return;
+    back = true;
     root.classList.add('first');
     player?.setBare(true);
     scrollTo(0, 0);

@@ -7,6 +7,7 @@ and writes the file. The page then shows it, saves it, and on a phone offers the
 from __future__ import annotations
 
 import html
+import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -151,10 +152,16 @@ def attach(
         context.visitor, chosen, form.recording, form.part, form.seconds, form.format, form.side,
         form.ground, form.colour, form.speed, form.cut_still,
     ]  # fmt: skip
+    # A picture is what is seen now, whatever a film would show.
+    still = f"{json.dumps(STILL)}.includes"
     record = (
-        "(visitor, chosen, _, part, seconds, ...look) => [visitor, chosen, "
-        f"({player.film_js()})(part, seconds), part, seconds, ...look]"
+        f"(visitor, chosen, _, part, seconds, ...look) => {{ if ({still}(look[0])) part = 'life'; "
+        f"return [visitor, chosen, ({player.film_js()})(part, seconds), part, seconds, ...look]; }}"
     )
+    form.format.change(
+        None, form.format, form.part, api_visibility="private",
+        js=f"(format) => ({{__type__: 'update', visible: !{still}(format)}})",
+    )  # fmt: skip
     listen(
         form.save.click, maker.make, inputs, [form.save, form.result], js=record,
         trigger_mode="once", **PLAYING,
@@ -181,9 +188,9 @@ class _Maker:
         try:
             if part not in PARTS:
                 raise BadInput("Please choose what the film shows.")
+            config = film_config(*look)
             if sent == "null" and part == "damage":
                 raise BadInput("There is no damage to show yet. Drag across it first.")
-            config = film_config(*look)
             recording = read_recording(sent or "null", self.limits, FILMED_STEPS)
             frames: list[np.ndarray] = []
             fine = self._fine(stored, chosen, recording, config)
@@ -195,7 +202,8 @@ class _Maker:
             path, name = self.write(stored, chosen, what, data)
             shown = _shown(path, name, config, len(data), frames[-1].shape)
         except Exception:
-            yield {save: gr.update(value=SAVE, interactive=True)}
+            # An older film below a refusal would be taken for what was asked for.
+            yield {save: gr.update(value=SAVE, interactive=True), self.form.result: ""}
             raise
         yield {save: gr.update(value=SAVE, interactive=True), self.form.result: shown}
 

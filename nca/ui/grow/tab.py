@@ -21,8 +21,9 @@ from nca.catalog import CheckpointRef, Kind
 from nca.checkpoint import WEIGHTS, save_checkpoint, zip_checkpoint
 from nca.config import BadInput, NCAConfig, checked
 from nca.jobs import JobView
-from nca.jobs.check_up import check_up_of
+from nca.jobs.check_up import ALIKE, check_up_of
 from nca.jobs.sharpening import picture_to_fit
+from nca.jobs.spec import read_json
 from nca.player import NCAPlayer, export_html, player_model, player_pair
 from nca.ui import shelf
 from nca.ui.components import VisitorDropdown
@@ -76,6 +77,7 @@ class GrowTab:
         about: a sentence about the training whose weights are shown.
         player: the automaton.
         beside: another checkpoint on the same grid; empty for none.
+        paired: the one that is there already.
         film: the form of a film.
         page: the button that downloads the player.
         checkpoint: the button that downloads the checkpoint.
@@ -92,6 +94,7 @@ class GrowTab:
     about: gr.HTML
     player: NCAPlayer
     beside: VisitorDropdown
+    paired: gr.Textbox
     film: films.FilmForm
     page: gr.Button
     checkpoint: gr.Button
@@ -110,7 +113,9 @@ class GrowTab:
     @property
     def weight_outputs(self) -> list[Any]:
         """The components that change with the weights."""
-        return [self.player, self.weights, self.timer, self.about, self.fine, self.beside]
+        return [
+            self.player, self.weights, self.timer, self.about, self.fine, self.beside, self.paired,
+        ]  # fmt: skip
 
 
 def build(context: PageContext) -> Callable[[], None]:
@@ -130,7 +135,8 @@ def build(context: PageContext) -> Callable[[], None]:
         **PLAYING,
     )  # fmt: skip
     listen(
-        tab.beside.input, handlers.together, [visitor, tab.chosen, tab.beside], tab.outputs,
+        tab.beside.input, handlers.together, [visitor, tab.chosen, tab.beside, tab.paired],
+        tab.outputs,
         **PLAYING,
     )  # fmt: skip
     listen(
@@ -198,8 +204,8 @@ def lay_out(context: PageContext) -> GrowTab:
             film = films.lay_out(save)
     file = gr.DownloadButton(visible="hidden", elem_id="file")
     return GrowTab(
-        context.chosen, shelf_row, about, player, beside, film, page, checkpoint, further, fine,
-        file, gr.Textbox("", visible=False), weights, timer,
+        context.chosen, shelf_row, about, player, beside, gr.Textbox("", visible=False), film,
+        page, checkpoint, further, fine, file, gr.Textbox("", visible=False), weights, timer,
     )  # fmt: skip
 
 
@@ -259,28 +265,35 @@ class Handlers:
             self.tab.shelf: shelf.shelf_html(self.catalog.entries(key_of(stored)), name),
             self.tab.player: NCAPlayer.show(model),
             self.tab.beside: self._others(stored, name),
+            self.tab.paired: "",
             self.tab.weights: weights,
             self.tab.timer: gr.update(active=bool(view and view.active)),
             self.tab.about: _about(name, view),
             self.tab.fine: _offer(name, model, view),
         }
 
-    def together(self, stored: Any, chosen: str, other: str | None) -> Updates:
+    def together(self, stored: Any, chosen: str, other: str | None, paired: str) -> Updates:
         """Put another checkpoint on the same grid, or take it away again.
 
         Raises:
             BadInput: its settings are others.
         """
+        if (other or "") == paired:  # Gradio also calls when the dropdown is left unchanged
+            return gr.skip()
         if not other:
             return self.choose(stored, chosen)
         key = key_of(stored)
         pair = player_pair(self.catalog.load(key, chosen), self.catalog.load(key, other))
         # A training that goes on would replace its half of the weights only.
         stopped = gr.update(active=False)
-        return {self.tab.player: NCAPlayer.show(pair), self.tab.timer: stopped}
+        return {
+            self.tab.player: NCAPlayer.show(pair),
+            self.tab.timer: stopped,
+            self.tab.paired: other,
+        }
 
     def _others(self, stored: Any, name: str) -> Any:
-        """An update of the choice of another automaton: those with equal settings."""
+        """An update of the choice of another automaton: those that `together` takes."""
         key = key_of(stored)
         choices: list[tuple[str, str]] = [NOTHING]
         own = _architecture(self.catalog.folder(key, name))
@@ -408,8 +421,11 @@ def _architecture(folder: Path) -> NCAConfig:
 
 def _offer(name: str, model: dict[str, Any], view: JobView | None) -> Any:
     """An update of the button that fits a decoder, to a training of one's own that has ended."""
-    ended = view is not None and not view.active and not CheckpointRef.parse(name).is_snapshot
-    return gr.update(visible=ended and model["decoder"] is None)
+    if view is None or view.active or CheckpointRef.parse(name).is_snapshot:
+        return gr.update(visible=False)
+    checked = check_up_of(read_json(view.folder / "metrics.json") or {})
+    alike = checked is None or checked.grown <= ALIKE
+    return gr.update(visible=alike and model["decoder"] is None)
 
 
 def _about(name: str, view: JobView | None) -> str:

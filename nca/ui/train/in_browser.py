@@ -118,7 +118,7 @@ def zipped(event: gr.EventData) -> bytes:
     try:
         return base64.b64decode(event.zip, validate=True)
     except (AttributeError, TypeError, ValueError):
-        raise BadInput("The checkpoint did not arrive; please press “Grow it” again.") from None
+        raise BadInput("The checkpoint did not arrive; please press “Play” again.") from None
 
 
 def _encoded(numbers: Tensor) -> str:

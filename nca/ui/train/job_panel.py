@@ -12,7 +12,7 @@ import gradio as gr
 
 from nca.checkpoint import WEIGHTS
 from nca.jobs import BATCH, HEALING, POOL, PREVIEW, TARGET, JobView, snapshots
-from nca.jobs.check_up import KEPT, check_up_of
+from nca.jobs.check_up import ALIKE, KEPT, check_up_of
 from nca.jobs.spec import FINE, read_json
 from nca.preview import PREVIEW as FILM
 from nca.ui.components import VisitorDropdown
@@ -241,9 +241,14 @@ def _card(view: JobView) -> str:
     if view.state != "finished" or checked is None:
         return ""
     grows, holds = loss_plot.words(checked.grown), loss_plot.words(checked.kept)
+    blurry = "but blurry, so only its cells are drawn" if checked.grown > ALIKE else "but blurry"
     look = {"blurry": "but blurry", "alike": "and looks alike", "the same": "and looks the same"}
     parts = (
-        ("Grows", f"from one cell, {look[grows]}", grows != "blurry"),
+        (
+            "Grows",
+            f"from one cell, {blurry if grows == 'blurry' else look[grows]}",
+            grows != "blurry",
+        ),
         ("Holds", f"it until step {KEPT}, {look[holds]}", holds != "blurry"),
         (
             "Heals",

@@ -112,10 +112,12 @@ const take = async (file) => {
 const dim = () => {
   const before = ['target', 'refusal'].map((id) => document.getElementById(id));
   words.textContent = READING;
+  words.classList.add('reads');
   for (const one of before) one.classList.add('late');
   const arrived = () => {
     arrival.disconnect();
     for (const one of before) one.classList.remove('late');
+    words.classList.remove('reads');
     if (words.textContent === READING) words.textContent = '';
   };
   const arrival = new MutationObserver(arrived);

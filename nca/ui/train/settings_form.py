@@ -29,6 +29,7 @@ FILTERS = {
     "Learned, from nine points (4)": ("learned", "nine_point"),
     "Learned, from five points (4)": ("learned", "five_point"),
 }
+ON_SERVER = {"device": "auto", "sharpen": False}  # no choice of the browser's; what it does
 ARCHITECTURE = ("channels", "hidden", "filters", "fire_rate", "alive_threshold")
 _Widget = tuple[type[Component], dict[str, Any]]
 # One widget per setting, by the setting's name in the configs, in rows as laid out.

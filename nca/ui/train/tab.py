@@ -51,7 +51,8 @@ SHOW_INITIAL = (
 # There is a training to look at first, or nothing else to do than to start one. On a slow server
 # the visitor may be in the form already.
 FOLD_FORM = (
-    "(job) => ({__type__: 'update', open: !job || !!document.querySelector('#train-form :focus')})"
+    f"(job) => ({{__type__: 'update', open: !(job || {in_browser.HOLDS_TRAININGS}) || "
+    "!!document.querySelector('#train-form :focus')})"
 )
 CONFIRM_DELETE = (
     "(visitor, job) => [visitor, confirm('Delete this training, its picture and all that it has "
@@ -102,14 +103,14 @@ class TrainTab:
     @property
     def inputs(self) -> list[Any]:
         """The form."""
-        return [*self.target.inputs, *self.about_inputs, self.where]
+        return [*self.target.inputs, *self.about_inputs]
 
     @property
     def about_inputs(self) -> list[Any]:
         """The components that `about` depends on."""
         size = (self.target.size, self.target.padding)
         shown = (*size, self.target.several, self.recipe)
-        return [*self.initial.inputs, *shown, *self.settings.values()]
+        return [*self.initial.inputs, *shown, self.where, *self.settings.values()]
 
     @property
     def initial_outputs(self) -> list[Any]:
@@ -172,6 +173,11 @@ def build(context: PageContext) -> Callable[[], None]:
             trigger_mode="once",
         )  # fmt: skip
         started.success(None, None, None, js=SHOW_STATUS, api_visibility="private")
+    only_there = [tab.settings[name] for name in settings_form.ON_SERVER]
+    listen(
+        tab.where.change, lambda where: [gr.update(visible=where == in_browser.SERVER)] * 2,
+        tab.where, only_there, trigger_mode="multiple",
+    )  # fmt: skip
     job = [visitor, panel.selector]
     listen(panel.selector.input, handlers.show_job, job, [*tab.job_outputs])
     for event in (panel.title.submit, panel.title.blur):
@@ -275,8 +281,9 @@ def _times(
     padding: float = target_form.DEFAULT.padding,
     pace: float | None = None,
     pictures: int = 1,
+    fits: bool = True,
 ) -> dict[str, str]:
-    """How long each recipe may take on such a target, in words."""
+    """How long each recipe may take on such a target, in words; `fits`: a decoder at the end."""
     times = {}
     offered = recipe_choice.INTENTS if pictures == 1 else recipe_choice.SEVERAL
     for name in (*offered, *recipe_choice.others()):
@@ -284,7 +291,7 @@ def _times(
         around = 0 if photo else padding or target_form.DEFAULT.padding
         side = max(size, PHOTO_SIZE) if photo else size
         config = checked(TargetConfig, {"emoji": "", "size": side, "padding": around})
-        form = settings_form.fill(name, pictures=pictures)
+        form = settings_form.fill(name, pictures=pictures) | {"sharpen": fits}
         spec = settings_form.read(name, form, Target(config, b"", "estimate", pictures))
         found = settings_form.seconds(spec, devices[0] != "cpu", pace)
         times[name] = settings_form.between(*found)
@@ -368,7 +375,8 @@ class Handlers:
         except BadInput as problem:
             return updates | {tab.about: note(str(problem), "refusal")}
         size, padding = spec.target.size, spec.target.padding
-        times = _times(self.queue.devices, size, padding, pace, self._pictures(values))
+        fits = bool(spec.sharpen)
+        times = _times(self.queue.devices, size, padding, pace, self._pictures(values), fits)
         name = values[tab.recipe]
         if name in times:  # with the settings as they are now
             found = settings_form.seconds(spec, self.queue.devices[0] != "cpu", pace)
@@ -390,6 +398,8 @@ class Handlers:
     def _spec(self, values: Values, target: Target) -> JobSpec:
         """The form's settings with a target."""
         form = settings_form.form_values(self.tab.settings, values)
+        if values[self.tab.where] == in_browser.BROWSER:
+            form |= settings_form.ON_SERVER
         return settings_form.read(values[self.tab.recipe], form, target, self._initial(values))
 
     def start(self, values: Values) -> Updates:

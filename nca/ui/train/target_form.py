@@ -198,7 +198,7 @@ def build_details() -> dict[str, Any]:
         )  # fmt: skip
     with gr.Row():
         title = gr.Textbox(
-            "", label="Title", placeholder="From the emoji or file", max_lines=1,
+            "", label="Title", placeholder="Of the picture", max_lines=1,
             max_length=80, elem_id="title", min_width=130,
         )  # fmt: skip
         style = gr.Radio(
