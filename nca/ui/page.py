@@ -95,8 +95,8 @@ def lead_to_own_training(context: PageContext) -> None:
         if key is None:
             return
         if not (is_key(key) and any(e.ref.kind in own for e in context.catalog.entries(key))):
-            words = "Nothing is kept under it here. Please check that the address is complete."
-            toast(words, "Your private link", warning=True)
+            words = "Nothing is kept under this private link; please check that it is complete."
+            toast(words, "Please note", warning=True)
 
     context.loaded.then(
         None, None, context.tabs, js=OPEN_STORY % inspect.ID, api_visibility="private"

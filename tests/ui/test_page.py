@@ -253,7 +253,7 @@ def test_the_chosen_automaton_is_in_sight(visit):
     page.until(lambda: str(page.player("sent.title")).endswith(title))
     page.grows(3)
     page.open("?key=zzz", tab=None)
-    page.page.get_by_text("Nothing is kept under it here").wait_for()
+    page.page.get_by_text("Nothing is kept under this private link").wait_for()
     assert page.errors == []
 
 
