@@ -43,7 +43,7 @@ EARLIER = "earlier quick"  # see earlier.py
 
 # Name, emoji, recipe, iterations where they are not the recipe's. The ten of the Distill article in
 # its order, then the lizard by other recipes, a picture that fills its frame, and all ten in one
-# automaton. The ten are trained by an earlier `quick` with more iterations, the weakest two of them
+# automaton. The ten are trained by an earlier `quick` with more iterations, the weakest of them
 # again by `hardy`.
 GARDEN: tuple[tuple[str, str, str, int | None], ...] = (
     ("lizard-regenerating", "🦎", EARLIER, 16000),
@@ -55,7 +55,7 @@ GARDEN: tuple[tuple[str, str, str, int | None], ...] = (
     ("ladybug-regenerating", "🐞", EARLIER, 6000),
     ("web-regenerating", "🕸", EARLIER, 16000),
     ("pretzel-regenerating", "🥨", "hardy", None),
-    ("tree-regenerating", "🎄", EARLIER, 6000),
+    ("tree-regenerating", "🎄", "hardy", None),
     ("lizard-growing", "🦎", "growing", None),
     ("lizard-persistent", "🦎", "persistent", None),
     ("lizard-cax", "🦎", "cax", None),
