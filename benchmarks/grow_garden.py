@@ -51,7 +51,7 @@ GARDEN: tuple[tuple[str, str, str, int | None], ...] = (
     ("explosion-regenerating", "💥", EARLIER, 6000),
     ("eye-regenerating", "👁", EARLIER, 6000),
     ("fish-regenerating", "🐠", "hardy", None),
-    ("butterfly-regenerating", "🦋", EARLIER, 6000),
+    ("butterfly-regenerating", "🦋", "hardy", None),
     ("ladybug-regenerating", "🐞", EARLIER, 6000),
     ("web-regenerating", "🕸", EARLIER, 16000),
     ("pretzel-regenerating", "🥨", "hardy", None),
