@@ -432,7 +432,7 @@ def odd_arrays():
     yield "dense perception", good | {"perceive.weight": draw(3 * C, C, 3, 3)}
     yield "many channels", state_dict(two_layers(channels=40))
     yield "few channels", state_dict(two_layers(channels=3))
-    yield "wide", {"a.weight": draw(600, 12), "b.weight": draw(4, 600)}
+    yield "wide", {"a.weight": draw(1100, 12), "b.weight": draw(4, 1100)}
     yield "deep", state_dict([(draw(12, 12, seed=n), None) for n in range(6)], "abcdef")
     yield "many", good | {f"x{n}.weight": draw(3, 3) for n in range(30)}
     yield "filters that do not fit", good | {"perceive.weight": kernels[:-1]}

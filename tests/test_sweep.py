@@ -115,7 +115,7 @@ def test_a_sweep_waits_for_what_another_process_still_trains(tmp_path):
 
     def look() -> None:
         finished.append([run.finished for run in runs])
-        if finished[-1][1]:
+        if said:
             held.release()
 
     assert held.acquire()

@@ -67,7 +67,7 @@ def _train(options: argparse.Namespace) -> int:
     count = max(1, len(emoji), len(images))
     job(target=Target(picture or TargetConfig(), b"", "", count), changes=known)
     on_hub_jobs.check_options(options)
-    if picture or options.begin:
+    if picture:
         check_picture_options(options)
     check_folder_out(folder)
     if options.begin and folder.resolve() == Path(options.begin).resolve():
@@ -83,6 +83,8 @@ def _train(options: argparse.Namespace) -> int:
     target = drawn or (initial and initial.target())
     if target is None:
         raise BadInput("Please choose a picture with --emoji or --image, or begin --from one.")
+    if not drawn:
+        check_picture_options(options)
     spec = job(target=target, initial=initial)
     with signals() as received:
         weights = initial and initial.weights

@@ -602,6 +602,8 @@ def test_a_life_goes_on_elsewhere(opened):
     assert ask(page, "run.engine.read()") == later
     # Of another architecture: it is left alone.
     page.evaluate(f"(sent) => {PLAYER}.setModel(sent)", model(channels=9))
+    assert ask(page, "playing")  # another one than what was paused
+    ask(page, "pause()")
     ask(page, "advance(3)")
     step = ask(page, "step")
     page.evaluate(f"(life) => {PLAYER}.goOn(life)", life)

@@ -74,7 +74,7 @@ def test_nobody_touches_another_visitors_job(client, server):
     assert "it is not yours" in client.call("download-player", [thief, f"job:{job}", "", "[]"])
     pair = [thief, "shipped:lizard-regenerating", f"job:{job}"]
     assert "it is not yours" in client.call("download-player", [*pair, "[]"])
-    assert "it is not yours" in client.call("beside", pair, event="input")
+    assert "it is not yours" in client.call("beside", [*pair, ""], event="input")
     for name in (f"shipped:../{job}", "shipped:/etc", f"../{job}", "job:../../x", "job:"):
         said = client.call("download-zip", [KEY, name])
         assert "not yours" in said or "choose an automaton" in said, said

@@ -1,5 +1,7 @@
 """Whose token a push may use: the visitor's, or this machine's for whoever sits at it."""
 
+import io
+import zipfile
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -178,7 +180,12 @@ def test_a_collection_is_bounded_and_has_one_owner(queue, hub, tmp_path):
     made = handlers(queue, hub)
     collection, data = made.catalog.collection, zip_checkpoint(tmp_path / "shipped/dot")
     most = collection.limits.collection_length
-    ids = [collection.add_upload("a" * 32, data) for _ in range(most + 3)]
+    ids = []
+    for number in range(most + 3):
+        file = io.BytesIO(data)
+        with zipfile.ZipFile(file, "a") as zipped:
+            zipped.comment = str(number).encode()  # the same file again would not be another one
+        ids.append(collection.add_upload("a" * 32, file.getvalue()))
     other = collection.add_upload("b" * 32, data)
     assert [item.id for item in collection.items("a" * 32)] == ids[:2:-1]
     assert len(list(collection.root.glob("*/*"))) == most + 1

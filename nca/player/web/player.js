@@ -49,7 +49,8 @@ class Player {
     this.detail = new Detail(context, this.ui);
     this.context = this.ui.picture.getContext("2d");
     this.still = options.autoplay === undefined && matchMedia("(prefers-reduced-motion)").matches;
-    this.playing = options.autoplay ?? !this.still;
+    this.autoplay = options.autoplay ?? !this.still;
+    this.playing = this.autoplay;
     this.random = options.random ?? Math.random;
     Object.assign(this, { view: "rgba", tool: "erase", speed: SPEED, brush: 3, ground: null });
     Object.assign(this, { owed: 0, perFrame: 1, cursor: null, slowUntil: 0, refused: "" });
@@ -100,7 +101,7 @@ class Player {
       return;
     }
     this.demo.end();
-    if (!this.still && this.run.model) this.playing = true; // another one than what was paused
+    if (this.run.model) this.playing = this.autoplay; // another one than what may be paused
     this.#fillKinds(model);
     this.#fillViews(model);
     this.#fillGrids(sent);
