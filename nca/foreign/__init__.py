@@ -78,8 +78,8 @@ def load_foreign(
         raise BadInput(f"Please choose the order from {', '.join(_ORDERS)}.")
     for name in unsaid.keys() - set(_UNSAID):
         raise BadInput(no_such_setting(name, _UNSAID))
-    filters = (filters,) if isinstance(filters, str) else filters
-    rule = _read(path, filters and tuple(filters), limits)
+    names = (filters,) if isinstance(filters, str) else tuple(filters or ())
+    rule = _read(path, names or None, limits)
     cell = rule.cell | {name: value for name, value in unsaid.items() if value is not None}
     built = {name: build(rule, columns, cell, limits) for name, columns in rule.columns.items()}
     nca = _in_order(built, order)

@@ -46,7 +46,7 @@ class Slider(gr.Slider):
         """The page renders it as Gradio's own Slider."""
         return "slider"
 
-    def preprocess(self, payload: Any) -> float | None:
+    def preprocess(self, payload: Any) -> Any:
         """The number as the visitor sent it, in any range; None for anything else."""
         is_number = isinstance(payload, int | float) and not isinstance(payload, bool)
         return payload if is_number else None
