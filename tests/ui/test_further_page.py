@@ -86,6 +86,8 @@ def test_pull_train_further_look_back_and_grow(share_visit, hub, garden_server, 
     assert page.page.locator("#hidden").locator("input, textarea").input_value() == "9"
     assert page.page.locator("#iterations input").input_value() == "20"
     assert not page.page.locator("#emoji-search").is_visible() and page.fits()
+    page.page.wait_for_timeout(1500)  # an event that the choice itself brings would be through
+    assert page.page.locator("#keep-picture input").is_checked()
     page.snap("further-1280")
     before = set(garden_server.jobs())
     page.page.locator("#start").click()

@@ -27,11 +27,13 @@ class InitialFields:
         selector: the initial checkpoint's name, `NEW` for none.
         own_picture: whether to train on the checkpoint's own picture.
         about: a picture and a description of the initial checkpoint.
+        described: its name.
     """
 
     selector: VisitorDropdown
     own_picture: gr.Checkbox
     about: gr.HTML
+    described: gr.Textbox
 
     @property
     def inputs(self) -> list[Any]:
@@ -54,7 +56,7 @@ def build_selector() -> dict[str, Any]:
         [NEW_CHOICE], value=NEW, label="Begin with", filterable=False, interactive=True,
         elem_id="begin-with",
     )  # fmt: skip
-    return {"selector": selector}
+    return {"selector": selector, "described": gr.Textbox(NEW, visible=False)}
 
 
 def initial(catalog: Catalog, key: str, name: str | None) -> InitialCheckpoint | None:

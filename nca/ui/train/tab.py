@@ -116,7 +116,8 @@ class TrainTab:
     def initial_outputs(self) -> list[Any]:
         """The components that change with the initial checkpoint."""
         architecture = [self.settings[name] for name in settings_form.ARCHITECTURE]
-        return [self.initial.about, self.initial.own_picture, *architecture]
+        start = self.initial
+        return [start.about, start.described, start.own_picture, *architecture]
 
     @property
     def job_outputs(self) -> list[Any]:
@@ -152,9 +153,10 @@ def build(context: PageContext) -> Callable[[], None]:
         chosen.change, handlers.follow, {visitor, tab.initial.selector, tab.recipe, chosen},
         [tab.recipe, *tab.settings.values()], trigger_mode="multiple",
     )  # fmt: skip
-    listen(  # not `input`, which the dropdown also sends when it is left unchanged
-        tab.initial.selector.change, newest(handlers.choose_initial),
-        {visitor, tab.initial.selector, tab.recipe}, tab.initial_outputs, trigger_mode="multiple",
+    listen(
+        tab.initial.selector.input, handlers.choose_initial,
+        {visitor, tab.initial.selector, tab.initial.described, tab.recipe}, tab.initial_outputs,
+        trigger_mode="always_last",
     )  # fmt: skip
     seen_elsewhere = (tab.recipe, tab.target.size, tab.target.padding, tab.target.several)
     others = changes(part for part in tab.about_inputs if part not in seen_elsewhere)
@@ -344,6 +346,9 @@ class Handlers:
 
     def choose_initial(self, values: Values) -> Updates:
         """An initial checkpoint was chosen: describe it and lock its architecture."""
+        fields = self.tab.initial
+        if (values[fields.selector] or initial.NEW) == values[fields.described]:
+            return gr.skip()  # Gradio also calls when the dropdown is left unchanged
         return self._show_initial(values, own_picture=False)
 
     def train_further(self, values: Values, name: str) -> Updates:
@@ -554,6 +559,7 @@ class Handlers:
         architecture = start.nca if start else None
         return {
             tab.initial.about: initial.initial_html(start) if start else "",
+            tab.initial.described: values[tab.initial.selector] or initial.NEW,
             tab.initial.own_picture: gr.update(value=own_picture, visible=has_picture),
             **settings_form.lock_architecture(tab.settings, values[tab.recipe], architecture),
         }
