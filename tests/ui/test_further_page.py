@@ -139,7 +139,7 @@ def test_pull_train_further_look_back_and_grow(share_visit, hub, garden_server, 
     page.page.locator("#begin-with input").click()
     page.page.get_by_role("option", name="A new automaton").click()
     page.page.locator("#emoji-search").wait_for()
-    page.until(lambda: channels.is_enabled() and channels.input_value() == "16")
+    page.until(lambda: channels.is_enabled() and channels.input_value() == "19")
     assert page.errors == []
 
 
