@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
@@ -176,6 +177,19 @@ def weights_from_bytes(data: bytes, limits: Limits) -> tuple[NCA, CheckpointInfo
     nca = NCA(info.nca)
     nca.load_state_dict(weights)
     return nca, info
+
+
+def read_info(folder: str | Path) -> CheckpointInfo:
+    """A checkpoint's metadata, from the header of its weights file; nothing else is read.
+
+    Raises:
+        BadInput: there is no such file, or its metadata cannot be read.
+    """
+    try:
+        with safe_open(Path(folder) / WEIGHTS, framework="pt") as weights:
+            return CheckpointInfo.model_validate_json((weights.metadata() or {})[METADATA])
+    except (OSError, SafetensorError, ValueError, KeyError):
+        raise BadInput(f"{NOT_OURS}: the metadata of {WEIGHTS} cannot be read.") from None
 
 
 # ---------------------------------------------------------------------------- folders

@@ -20,6 +20,7 @@ from nca.checkpoint import (
     FINE,
     METADATA,
     load_checkpoint,
+    read_info,
     retitle,
     save_checkpoint,
     weights_from_bytes,
@@ -67,6 +68,8 @@ def test_round_trip(tmp_path, nca):
     with zipfile.ZipFile(BytesIO(zip_checkpoint(tmp_path / "c"))) as archive:
         assert set(archive.namelist()) == set(FILES) - set(FINE)
         assert archive.read("model.safetensors") == (tmp_path / "c/model.safetensors").read_bytes()
+    (tmp_path / "c" / "config.json").unlink()  # a copy for people
+    assert read_info(tmp_path / "c") == said
 
 
 def test_a_card_shows_the_pictures_that_are_there(tmp_path, nca):
@@ -163,6 +166,8 @@ def test_hostile_weights_are_refused_quickly_in_one_sentence(nca):
 def test_folders_that_do_not_fit(tmp_path, nca):
     with pytest.raises(BadInput, match=r"no model\.safetensors"):
         load_checkpoint(tmp_path)
+    with pytest.raises(BadInput, match=r"metadata of model\.safetensors"):
+        read_info(tmp_path)
     folder = save_checkpoint(tmp_path / "c", nca, info(), preview=False)
     (folder / "metrics.json").write_text("[" * 1000)
     with pytest.raises(BadInput, match=r"metrics\.json"):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from nca.checkpoint import load_checkpoint
+from nca.player import player_model
 from tests.hub_server import held, status
 from tests.ui.visit import MACHINE_TOKEN
 
@@ -197,7 +198,8 @@ def test_the_address_opens_a_checkpoint(share_visit, hub, trained, garden_server
     )
     page = share_visit()
     page.open("?checkpoint=cy/beetle", tab=None)
-    page.grows()
+    wanted = player_model(load_checkpoint(folder))["version"]
+    page.until(lambda: page.grows() == wanted)  # until then what the page begins with grows
     assert (
         page.page.get_by_role("tab", name="Grow", exact=True).get_attribute("aria-selected")
         == "true"

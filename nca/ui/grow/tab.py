@@ -18,8 +18,8 @@ from typing import Any
 import gradio as gr
 
 from nca.catalog import CheckpointRef, Kind
-from nca.checkpoint import WEIGHTS, save_checkpoint, zip_checkpoint
-from nca.config import BadInput, NCAConfig, checked
+from nca.checkpoint import WEIGHTS, read_info, save_checkpoint, zip_checkpoint
+from nca.config import BadInput
 from nca.jobs import JobView
 from nca.jobs.check_up import ALIKE, check_up_of
 from nca.jobs.sharpening import picture_to_fit
@@ -296,11 +296,11 @@ class Handlers:
         """An update of the choice of another automaton: those that `together` takes."""
         key = key_of(stored)
         choices: list[tuple[str, str]] = [NOTHING]
-        own = _architecture(self.catalog.folder(key, name))
+        own = read_info(self.catalog.folder(key, name)).nca
         entries = self.catalog.entries(key)
         for entry in (entry for entry in entries if str(entry.ref) != name):
             with suppress(BadInput):
-                check_together(own, _architecture(entry.folder))
+                check_together(own, read_info(entry.folder).nca)
                 choices.append((entry.title, str(entry.ref)))
         return gr.update(choices=choices, value="", visible=len(choices) > 1)
 
@@ -408,15 +408,6 @@ def _weights(name: str, folder: Path) -> ShownWeights:
         return ShownWeights(name, (folder / WEIGHTS).stat().st_mtime_ns)
     except OSError:
         return ShownWeights(name, 0)
-
-
-def _architecture(folder: Path) -> NCAConfig:
-    """The architecture that a checkpoint folder names; BadInput where there is none."""
-    try:
-        about = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        return checked(NCAConfig, about["nca"])
-    except (OSError, ValueError, KeyError, TypeError):
-        raise BadInput("This checkpoint's config cannot be read.") from None
 
 
 def _offer(name: str, model: dict[str, Any], view: JobView | None) -> Any:
