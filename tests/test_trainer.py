@@ -415,7 +415,7 @@ def test_a_loss_that_rises_slowly_is_rolled_back_to_the_best():
         t.train_step()
     best, kept = t._level(), t.target
     for i in range(300):  # the target moves away from what is grown, too slowly for 60 iterations
-        t.goal = Goal(kept + i / 400)
+        t.goal = Goal(kept + (1 - kept) * i / 400)
         told = t.train_step().message
         if told:
             break
