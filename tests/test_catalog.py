@@ -5,7 +5,7 @@ import json
 import pytest
 
 from nca.catalog import Catalog, CheckpointRef, Kind
-from nca.checkpoint import save_checkpoint, zip_checkpoint
+from nca.checkpoint import retitle, save_checkpoint, zip_checkpoint
 from nca.config import BadInput, NCAConfig
 from nca.jobs import JobQueue
 from nca.model import NCA
@@ -79,6 +79,13 @@ def test_an_upload_opens_for_its_owner_alone(catalog, tmp_path):
             catalog.load(key, ref)
     with pytest.raises(BadInput):
         catalog.folder(ANN, "shipped:../shipped/zebra")
+    pushable = catalog.pushable(ANN)
+    assert pushable[0].ref == ref and pushable[0].note == "Uploaded"
+    assert len(pushable) == 4 and len(catalog.pushable(BOB)) == 3
+    retitle(tmp_path / "shipped/apple", "another")  # otherwise the same
+    file.write_bytes(zip_checkpoint(tmp_path / "shipped/apple"))
+    own = catalog.upload(ANN, file, "Mine")
+    assert {entry.ref: entry.note for entry in catalog.pushable(ANN)}[own] == "Mine"
     catalog.forget(ANN)
     assert catalog.fetched(ANN) == []
 

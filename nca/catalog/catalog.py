@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from nca.catalog.collection import Collection
+from nca.catalog.collection import Collection, CollectionItem
 from nca.catalog.refs import CheckpointRef, Kind
 from nca.checkpoint import WEIGHTS, Checkpoint, load_checkpoint, weights_from_bytes
 from nca.config import BadInput, plain_text
@@ -21,6 +21,7 @@ from nca.settings import Settings
 from nca.target import target_from_png
 
 INDEX = "index.json"  # beside the shipped checkpoints: their names, in order
+MINE = "Mine"  # the word on the shelf for what a visitor has trained
 
 
 @dataclass(frozen=True)
@@ -74,22 +75,19 @@ class Catalog:
                 CheckpointRef(Kind.JOB, view.id),
                 view.title,
                 view.folder,
-                "Training" if view.state == "running" else "Mine",
+                "Training" if view.state == "running" else MINE,
             )
             for view in views[: self.settings.limits.jobs_shown]
         ]
 
     def fetched(self, key: str) -> list[CatalogEntry]:
         """What the visitor pulled or uploaded, newest first."""
-        return [
-            CatalogEntry(
-                CheckpointRef(Kind.COLLECTION, item.id),
-                item.title,
-                item.folder,
-                item.origin or "Uploaded",
-            )
-            for item in self.collection.items(key)
-        ]
+        return [_kept(item) for item in self.collection.items(key)]
+
+    def pushable(self, key: str) -> list[CatalogEntry]:
+        """What a visitor is asked to push: all that they may open but what others have pushed."""
+        uploaded = [_kept(item) for item in self.collection.items(key) if item.uploaded]
+        return [*self.trained(key), *uploaded, *self.shipped()]
 
     def shipped(self) -> list[CatalogEntry]:
         """The checkpoints that come with the garden: in the order of the index, then by name."""
@@ -194,8 +192,15 @@ class Catalog:
             id = self.collection.add_pulled(key, pulled)
             return CheckpointRef(Kind.COLLECTION, id), pulled.note or ""
 
-    def upload(self, key: str, zipped: str | Path | bytes | None) -> CheckpointRef:
+    def upload(
+        self, key: str, zipped: str | Path | bytes | None, origin: str = "Uploaded"
+    ) -> CheckpointRef:
         """Take a checkpoint zip, or the file that holds it, into a visitor's collection.
+
+        Args:
+            key: of the visitor.
+            zipped: the zip's bytes, or its path.
+            origin: a word on where it is from, for the shelf.
 
         Raises:
             BadInput: it is too large, or not the zip of a valid checkpoint.
@@ -205,8 +210,7 @@ class Catalog:
         if not zipped or (len(zipped) if is_data else Path(zipped).stat().st_size) > limit:
             raise BadInput("Please upload the zip of one checkpoint.")
         data = zipped if is_data else Path(zipped).read_bytes()
-        id = self.collection.add_upload(key, data)
-        return CheckpointRef(Kind.COLLECTION, id)
+        return CheckpointRef(Kind.COLLECTION, self.collection.add_upload(key, data, origin))
 
     def forget(self, key: str) -> None:
         """Delete what a visitor fetched or uploaded."""
@@ -220,6 +224,11 @@ def shipped_folders(root: Path) -> list[Path]:
     order = {name: position for position, name in enumerate(_index(root))}
     folders = [path.parent for path in root.glob(f"*/{WEIGHTS}")]
     return sorted(folders, key=lambda folder: (order.get(folder.name, len(order)), folder.name))
+
+
+def _kept(item: CollectionItem) -> CatalogEntry:
+    ref = CheckpointRef(Kind.COLLECTION, item.id)
+    return CatalogEntry(ref, item.title, item.folder, item.origin or "Uploaded")
 
 
 def _parsed(ref: CheckpointRef | str) -> CheckpointRef:

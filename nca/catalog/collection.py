@@ -38,13 +38,15 @@ class CollectionItem:
     Attributes:
         id: 128 bits as hex.
         title: from its metadata.
-        origin: `user/name` on the Hub, or empty when it was uploaded.
+        origin: `user/name` on the Hub, or a word on where an uploaded one is from.
+        uploaded: it is the visitor's own, not somebody's on the Hub.
         folder: a checkpoint folder.
     """
 
     id: str
     title: str
     origin: str
+    uploaded: bool
     folder: Path
 
 
@@ -87,8 +89,13 @@ class Collection:
         about = {"source": source, "origin": pulled.repo_id, "private": pulled.private}
         return self._add(owner, fill, about)
 
-    def add_upload(self, key: str, data: bytes) -> str:
+    def add_upload(self, key: str, data: bytes, origin: str = "Uploaded") -> str:
         """Keep the checkpoint in an uploaded zip; returns its id, the old one if it is there.
+
+        Args:
+            key: of the visitor.
+            data: of the zip.
+            origin: a word on where it is from.
 
         Raises:
             BadInput: it is invalid.
@@ -100,7 +107,7 @@ class Collection:
         def fill(folder: Path) -> str:
             return unzip_checkpoint(data, folder, self.limits).info.title
 
-        return self._add(owner, fill, {"origin": "", "upload": digest})
+        return self._add(owner, fill, {"origin": origin, "upload": digest})
 
     def public_source(self, folder: Path) -> tuple[str | None, str | None]:
         """The repo and commit that a folder is a copy of; (None, None) when it is not public."""
@@ -157,7 +164,8 @@ class Collection:
                 title, origin = (
                     plain_text(str(about.get(part, "")))[:100] for part in ("title", "origin")
                 )
-                entries.append((changed, CollectionItem(folder.name, title, origin, folder)))
+                item = CollectionItem(folder.name, title, origin, "upload" in about, folder)
+                entries.append((changed, item))
         return sorted(entries, key=lambda entry: entry[0], reverse=True)
 
     def _make_room(self, owner: str) -> None:

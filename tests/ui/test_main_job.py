@@ -274,10 +274,14 @@ def test_train_in_the_browser_and_grow_it(visit):
     someone.open(tab=None)  # who has a training comes back to it
     page.get_by_role("tab", name="Train", exact=True, selected=True).wait_for()
     page.locator("#browser-trainer").get_by_role("button", name="Play").click()
-    page.locator("#shelf").get_by_text("Uploaded").wait_for()
+    page.locator("#shelf").get_by_text("Mine").wait_for()
     page.wait_for_function(
         "() => document.querySelector('#nca-player .nca-player').ncaPlayer?.sent.height === 24"
     )
+    someone.tab("Share")  # it can be pushed, as one of the server's can
+    page.locator("#push-what input").click()
+    page.get_by_role("option", name="Mine").wait_for()
+    page.keyboard.press("Escape")
     someone.tab("Train")
     someone.answer("#browser-trainer [data-act=remove]", accept=True)
     page.wait_for_function("() => !localStorage.getItem('nca-garden-trains-here')")

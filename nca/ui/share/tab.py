@@ -241,9 +241,8 @@ class Handlers:
     # ------------------------------------------------------------------ pushing
 
     def update_choices(self, stored: Any, name: str | None) -> Any:
-        """What can be pushed: trainings with weights and shipped checkpoints."""
-        key = key_of(stored)
-        entries = [*self.catalog.trained(key), *self.catalog.shipped()]
+        """What can be pushed, and the one that is chosen."""
+        entries = self.catalog.pushable(key_of(stored))
         names = [str(entry.ref) for entry in entries]
         value = name if name in names else next(iter(names), None)
         return gr.update(choices=shelf.choices(entries), value=value)

@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from nca.catalog import CheckpointRef, Kind
+from nca.catalog import MINE, CheckpointRef, Kind
 from nca.config import BadInput, TargetConfig, checked
 from nca.jobs import JobSpec, JobView, Target
 from nca.preview import PREVIEW
@@ -438,7 +438,7 @@ class Handlers:
 
     def keep(self, stored: Any, event: gr.EventData) -> str:
         """Take a checkpoint of the visitor's browser onto their shelf; returns its name."""
-        return str(self.catalog.upload(key_of(stored), in_browser.zipped(event)))
+        return str(self.catalog.upload(key_of(stored), in_browser.zipped(event), MINE))
 
     def _target(self, values: Values) -> Target:
         """The picture to grow: the form's, or the initial checkpoint's own."""
