@@ -24,9 +24,11 @@ from nca.cli import main
 from nca.config import TargetConfig
 from nca.decoder_file import DECODER
 from nca.evaluate import Plan, evaluate
+from nca.healing import HEALED
 from nca.player.models import player_model
 from nca.player.site import site_files
 from nca.pretrained import pretrained
+from nca.ui.train.loss_plot import words
 
 ROOT = Path(__file__).parents[2]
 TRAINER = "document.querySelector('#trainer').ncaTrainer"
@@ -131,7 +133,8 @@ def test_trains_stops_resumes_and_downloads(site, chromium, tmp_path):
     with page.expect_download() as downloaded:
         page.evaluate(f"() => {TRAINER}.press('download')")
     training = page.evaluate(
-        f"() => ({{ scores: {TRAINER}.training.scores, about: {TRAINER}.training.about }})"
+        f"() => ({{ scores: {TRAINER}.training.scores, about: {TRAINER}.training.about, "
+        f"verdict: {TRAINER}.out('verdict').innerText }})"
     )
     page.evaluate(f"() => {TRAINER}.press('grow')")
     shown = page.evaluate("() => document.querySelector('.nca-player').ncaPlayer.sent.series")
@@ -144,6 +147,11 @@ def test_trains_stops_resumes_and_downloads(site, chromium, tmp_path):
     assert checkpoint.info.title == training["about"]["title"] == "🦎"
     assert checkpoint.info.iteration == 60 and checkpoint.info.recipe == "quick"
     assert checkpoint.target is not None and checkpoint.target.shape == (14, 14, 4)
+    healed = sum(score < HEALED for score in training["scores"]["damaged"].values())
+    look = {"blurry": "but blurry", "alike": "and looks alike", "the same": "and looks the same"}
+    grown = look[words(training["scores"]["growth"]["200"])]
+    said = training["verdict"].splitlines()
+    assert said == [f"Grows from one cell, {grown}", f"Heals {healed} of 5 cuts"]
     plan = Plan(lives=8, births=1, growth=(96, 200), strokes=0, angles=(), late=(), persistence=200)
     scores = evaluate(checkpoint.nca, checkpoint.target, plan=plan)
     found = training["scores"]

@@ -158,6 +158,19 @@ export function scoreLines({ growth, damaged }) {
   return shown;
 }
 
+// What the scores mean, as [verb, words, is good]; the bounds are those of nca/jobs/check_up.py.
+export function verdict({ growth, damaged }) {
+  const grown = growth[200];
+  const [cuts, bounds] = [Object.values(damaged), { alike: -2, same: -3, healed: -2.5 }];
+  const healed = cuts.filter((score) => score < bounds.healed).length;
+  let look = "and looks the same";
+  if (grown > bounds.same) look = grown > bounds.alike ? "but blurry" : "and looks alike";
+  return [
+    ["Grows", `from one cell, ${look}`, grown <= bounds.alike],
+    ["Heals", `${healed} of ${cuts.length} cuts`, 2 * healed >= cuts.length],
+  ];
+}
+
 function cardOf({ about, iteration, scores }) {
   const lines = scores ? Object.entries(scoreLines(scores)) : [];
   return [

@@ -2,7 +2,7 @@
 // this browser.
 import { followTheme } from "../web/ground.js";
 import { mountPlayer } from "../web/player.js";
-import { checkpointZip, playerModel, scoreLines, targetPixels } from "./checkpoint.js";
+import { checkpointZip, playerModel, scoreLines, targetPixels, verdict } from "./checkpoint.js";
 import { newTraining, Session } from "./session.js";
 import { Store } from "./store.js";
 
@@ -19,6 +19,7 @@ const LIVE_MARKUP = `
     <div><dt>Time left</dt><dd data-out="left"></dd></div>
     <div><dt>Loss, log10</dt><dd data-out="loss"></dd></div>
   </dl>
+  <ul class="verdict" data-out="verdict" hidden></ul>
   <div class="actions">
     <button data-act="stop">Stop</button>
     <button data-act="resume" class="main">Resume</button>
@@ -35,7 +36,8 @@ const LIVE_MARKUP = `
     <figure><canvas data-out="pool"></canvas><figcaption>Pool</figcaption></figure>
   </div>
   <canvas class="loss" data-out="curve" aria-label="Log10 of the loss by iteration"></canvas>
-  <table hidden><tbody data-out="scores"></tbody></table>
+  <details hidden><summary>Scores in numbers</summary>
+    <table><tbody data-out="scores"></tbody></table></details>
   <label><input type="checkbox" data-in="hidden" checked> Go on while this tab is hidden</label>
   <p class="soft" data-out="cost"></p>
 </section>
@@ -319,7 +321,14 @@ export class LiveTrainer {
 
   #showScores() {
     const { scores } = this.training;
-    this.root.querySelector("table").hidden = !scores;
+    this.root.querySelector("details").hidden = this.out("verdict").hidden = !scores;
+    this.out("verdict").replaceChildren(...(scores ? verdict(scores) : []).map(([verb, words, good]) => {
+      const [item, name] = [document.createElement("li"), document.createElement("b")];
+      item.className = good ? "yes" : "no";
+      name.textContent = verb;
+      item.append(name, ` ${words}`);
+      return item;
+    }));
     const lines = scores ? Object.entries(scoreLines(scores)) : [];
     this.out("scores").replaceChildren(...lines.map((line) => {
       const row = document.createElement("tr");
