@@ -32,7 +32,8 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 _HOSTS = ("huggingface.co", "www.huggingface.co", "hf.co")
 _VIEWS = ("tree", "blob", "resolve", "raw", "commit", "commits")  # a revision follows
 _BLANK = " \t\r\n\u00a0\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"  # stripped from what is pasted
-_HOW_TO_NAME = "Please write a name on the Hub as user/name, or user/name@revision."
+_HOW_TO_NAME = "Please write a name on the Hub as user/name."
+_HOW_TO_REVISE = "Please write user/name@revision: a branch, a tag or a commit."
 
 
 @dataclass(frozen=True)
@@ -97,11 +98,13 @@ class Hub:
             not re.fullmatch(f"{_NAME}/{_NAME}", name)
             or len(name) > 96
             or name.endswith(".git")
-            or (revision is not None and not re.fullmatch(_REVISION, revision))
             or re.search(r"\.\.|--|//", name)
-            or re.search(r"\.\.|//", revision or "")
         ):
             raise BadInput(_HOW_TO_NAME)
+        if revision is not None and (
+            not re.fullmatch(_REVISION, revision) or re.search(r"\.\.|//", revision)
+        ):
+            raise BadInput(_HOW_TO_REVISE)
         return name, revision
 
     def _from_address(self, text: str) -> tuple[str, str | None]:

@@ -223,8 +223,9 @@ def test_the_cache_does_not_grow_for_ever(server, hub, checkpoint, tmp_path):
     + ["", " ", "a/" + "b" * 96, "a/b@" + "c" * 101, "а/б"],
 )
 def test_names_that_are_not_names(server, hub, name):
-    with pytest.raises(BadInput, match="user/name"):
+    with pytest.raises(BadInput, match="user/name") as refusal:
         pull(hub, name)
+    assert ("@revision" in str(refusal.value)) == name.startswith("a/b@")
     assert server.requests == []
 
 
