@@ -278,10 +278,10 @@ def test_train_in_the_browser_and_grow_it(visit):
     page.wait_for_function(
         "() => document.querySelector('#nca-player .nca-player').ncaPlayer?.sent.height === 24"
     )
-    someone.tab("Share")  # it can be pushed, as one of the server's can
-    page.locator("#push-what input").click()
-    page.get_by_role("option", name="Mine").wait_for()
-    page.keyboard.press("Escape")
+    someone.tab("Train")
+    page.locator("#browser-trainer").get_by_role("button", name="Share").click()
+    someone.until(lambda: "Mine" in page.locator("#push-what input").input_value())
+    page.get_by_role("tab", name="Share", exact=True, selected=True).wait_for()
     someone.tab("Train")
     someone.answer("#browser-trainer [data-act=remove]", accept=True)
     page.wait_for_function("() => !localStorage.getItem('nca-garden-trains-here')")

@@ -17,20 +17,22 @@ function remember(any) {
 
 const numbers = (text) => text && new Float32Array(decodeBase64(text).buffer);
 
-// Shows the trainings of this browser in `host`. `grow` is called with a checkpoint's zip, as
-// base64, that the visitor wants on the shelf of the Grow tab.
-export function mountTrainer(host, grow) {
+// Shows the trainings of this browser in `host`. `send` is called with "grow" or "share", what the
+// visitor wants to do on the server, and a checkpoint's zip as base64.
+export function mountTrainer(host, send) {
+  const sends = (to) => async (training) => send(to, encodeBase64(await checkpointZip(training)));
   return host.ncaTrainer ?? new LiveTrainer(host, {
-    about: "“Play” sends the automaton to this server, onto your shelf of the Grow tab.",
+    about: "“Play” and “Share” send the automaton to this server, onto your shelf of the Grow tab.",
     listed: (trainings) => remember(trainings.length > 0),
-    grow: async (training) => grow(encodeBase64(await checkpointZip(training))),
+    grow: sends("grow"),
+    share: sends("share"),
   });
 }
 
 // Begins what nca/ui/train/in_browser.py sent.
-export async function beginTraining(host, grow, { setup, about, weights }) {
+export async function beginTraining(host, send, { setup, about, weights }) {
   remember(true);
-  const trainer = mountTrainer(host, grow);
+  const trainer = mountTrainer(host, send);
   const started = trainer.begin(
     { ...setup, target: numbers(setup.target) }, about, numbers(weights),
   );

@@ -24,6 +24,7 @@ const LIVE_MARKUP = `
     <button data-act="stop">Stop</button>
     <button data-act="resume" class="main">Resume</button>
     <button data-act="grow" class="main">Play</button>
+    <button data-act="share">Share</button>
     <button data-act="download">Download the checkpoint</button>
     <button data-act="remove">Delete</button>
   </div>
@@ -69,8 +70,8 @@ function drawSheet(canvas, pictures, height, width, columns) {
 }
 
 export class LiveTrainer {
-  // `options`: about, a sentence on where the result goes; grow, called with the training that the
-  // visitor wants to see large; listed, called with the trainings of this browser whenever they are
+  // `options`: about, a sentence on where the result goes; grow and share, called with the training
+  // that the visitor wants to see large, or to share; listed, called with the trainings of this browser whenever they are
   // read; workers and patience, see Session. The host has the attribute `data-shown` while there is
   // something to see.
   constructor(host, options = {}) {
@@ -350,8 +351,8 @@ export class LiveTrainer {
     const cost = running ? `It keeps ${cores} processor core${cores > 1 ? "s" : ""} of this device ` +
       "fully busy until it ends, which drains a battery. " : "";
     this.out("cost").textContent = cost + this.options.about;
-    this.act("grow").hidden = !this.options.grow;
-    for (const name of ["grow", "download"]) this.act(name).disabled = !training.weights;
+    for (const name of ["grow", "share"]) this.act(name).hidden = !this.options[name];
+    for (const name of ["grow", "share", "download"]) this.act(name).disabled = !training.weights;
   }
 
   // The loss of every iteration as dots, its running median as a line.
@@ -401,7 +402,7 @@ export class LiveTrainer {
   async press(action, id) {
     if (action === "stop") this.session?.pause();
     else if (action === "resume") await this.resume();
-    else if (action === "grow") this.options.grow(this.training);
+    else if (action === "grow" || action === "share") this.options[action](this.training);
     else if (action === "download") await this.download();
     else if (action === "remove") await this.remove();
     else if (action === "show" && id !== this.training?.id) {

@@ -36,10 +36,10 @@ _LATER = {"Cache-Control": "public, max-age=31536000, immutable"}
 _ON_LOAD = """
 const host = element.querySelector('.nca-trainer');
 const kit = () => import(new URL('trainer.js?v=%s', document.baseURI).href);
-const grow = (zip) => trigger('submit', { zip });
-if (%s) kit().then(({ mountTrainer }) => mountTrainer(host, grow));
+const send = (to, zip) => trigger(to === 'share' ? 'select' : 'submit', { zip });
+if (%s) kit().then(({ mountTrainer }) => mountTrainer(host, send));
 watch('begin', () => {
-  if (props.begin) kit().then(({ beginTraining }) => beginTraining(host, grow, props.begin));
+  if (props.begin) kit().then(({ beginTraining }) => beginTraining(host, send, props.begin));
 });
 """
 
@@ -61,7 +61,8 @@ def build_choice() -> gr.Radio:
 def build_panel() -> gr.HTML:
     """The trainings of the visitor's browser; empty without any.
 
-    Its `submit` event carries the zip of a checkpoint that the visitor wants to grow, see `zipped`.
+    Its `submit` event carries the zip of a checkpoint that the visitor wants to grow, `select` that
+    of one to share; see `zipped`.
     """
     return gr.HTML(
         None,
@@ -118,7 +119,7 @@ def zipped(event: gr.EventData) -> bytes:
     try:
         return base64.b64decode(event.zip, validate=True)
     except (AttributeError, TypeError, ValueError):
-        raise BadInput("The checkpoint did not arrive; please press “Play” again.") from None
+        raise BadInput("The checkpoint did not arrive; please press the button again.") from None
 
 
 def _encoded(numbers: Tensor) -> str:

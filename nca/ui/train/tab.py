@@ -201,7 +201,10 @@ def build(context: PageContext) -> Callable[[], None]:
         panel.delete.click, handlers.delete, job, tab.outputs,
         trigger_mode="multiple", js=CONFIRM_DELETE,
     )  # fmt: skip
-    came = listen(tab.browser.submit, handlers.keep, visitor, tab.kept, trigger_mode="once")
+    came, shared = (
+        listen(sent, handlers.keep, visitor, tab.kept, trigger_mode="once")
+        for sent in (tab.browser.submit, tab.browser.select)
+    )
     saved = listen(panel.film.click, handlers.film, job, panel.file, trigger_mode="once")
     saved.success(None, panel.file, None, js=SAVE_FILE % "job-file", api_visibility="private")
     choices = [tab.initial.selector, tab.where]
@@ -218,7 +221,8 @@ def build(context: PageContext) -> Callable[[], None]:
 
     def connect() -> None:
         context.open_on("grow", panel.grow.click, handlers.newest, [panel.selector])
-        context.open_on("grow", came.success, lambda values: values[tab.kept], [tab.kept])
+        for to, event in (("grow", came), ("share", shared)):
+            context.open_on(to, event.success, lambda values: values[tab.kept], [tab.kept])
         context.open_on(
             "grow", panel.snapshots.grow.click, handlers.snapshot,
             [panel.selector, panel.snapshots.iteration],
