@@ -279,9 +279,12 @@ def test_train_in_the_browser_and_grow_it(visit):
         "() => document.querySelector('#nca-player .nca-player').ncaPlayer?.sent.height === 24"
     )
     someone.tab("Train")
+    page.set_viewport_size({"width": 390, "height": 500})  # the form is far below
     page.locator("#browser-trainer").get_by_role("button", name="Share").click()
     someone.until(lambda: "Mine" in page.locator("#push-what input").input_value())
     page.get_by_role("tab", name="Share", exact=True, selected=True).wait_for()
+    in_sight = "document.getElementById('push-what').getBoundingClientRect().bottom <= innerHeight"
+    page.wait_for_function(in_sight)
     someone.tab("Train")
     someone.answer("#browser-trainer [data-act=remove]", accept=True)
     page.wait_for_function("() => !localStorage.getItem('nca-garden-trains-here')")

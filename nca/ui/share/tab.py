@@ -62,6 +62,11 @@ class PushForm(NamedTuple):
 
 
 # On a phone, a card of the gallery may be far from the sentence about it.
+# On a phone the form is below the gallery. The tab is shown a frame later.
+SHOW_FORM = (
+    "() => requestAnimationFrame(() => requestAnimationFrame(() => "
+    "document.getElementById('push-what')?.scrollIntoView({ block: 'center' })))"
+)
 IN_SIGHT = "() => document.getElementById('fetched')?.scrollIntoView({ block: 'nearest' })"
 
 
@@ -148,7 +153,7 @@ def build(context: PageContext) -> Callable[[], None]:
 
     context.openers[ID] = Opener(
         lambda values, name: {tab.checkpoint: handlers.update_choices(values[visitor], name)},
-        [], [tab.checkpoint],
+        [], [tab.checkpoint], script=SHOW_FORM,
     )  # fmt: skip
 
     def connect() -> None:
