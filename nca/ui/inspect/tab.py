@@ -136,7 +136,7 @@ def build(context: PageContext) -> Callable[[], None]:
     listen(tab.shelf.select, handlers.pick, inputs, tab.outputs, **playing)
     listen(tab.newest.click, handlers.show_newest, inputs, tab.outputs, **playing)
     listen(
-        changes([tab.seed, tab.damage]), handlers.show_another_life, inputs, tab.life_outputs,
+        changes([tab.seed, tab.damage]), handlers.show_another_life, inputs, tab.outputs,
         trigger_mode="always_last", **playing,
     )  # fmt: skip
     listen(
@@ -221,10 +221,11 @@ class Handlers:
         first = self.catalog.default(entries)
         wanted = (shown and shown.name, chosen, first and str(first.ref))
         name = next((name for name in wanted if name in names), "") or ""
-        if not name or (
-            shown and name == shown.name and self._modified(stored, name) == shown.modified
-        ):
-            return {self.tab.shelf: shelf.shelf_html(entries, name)}
+        known = {self.tab.shelf: shelf.shelf_html(entries, name)}
+        if not name:
+            return known
+        if shown and name == shown.name and self._modified(stored, name) == shown.modified:
+            return known | self._trains(stored, shown)  # it may have been stopped or resumed
         return self._choose(stored, name, step, seed, damage)
 
     def reopen(
@@ -259,9 +260,10 @@ class Handlers:
         """Show another life of the same automaton, with its newest weights."""
         if shown is None:  # the form was changed before a checkpoint was chosen
             return gr.skip()
-        return self._show(
-            stored, self._life_of(stored, shown.name, seed, damage, shown.cells), step
-        )
+        another = self._life_of(stored, shown.name, seed, damage, shown.cells)
+        if another.modified != shown.modified:  # its weights are newer than those that are shown
+            return self._choose(stored, shown.name, step, seed, damage)
+        return self._show(stored, another, step)
 
     def show_step(self, stored: Any, shown: ShownLife | None, step: int) -> Any:
         """Show another step of the same life."""
@@ -362,15 +364,22 @@ class Handlers:
 
     def _show(self, stored: Any, shown: ShownLife, step: int) -> Updates:
         """All views of a life."""
-        life, view = self._live(stored, shown), self.catalog.job(key_of(stored), shown.name)
+        life = self._live(stored, shown)
         return {
             self.tab.life: shown,
-            self.tab.about: _about(view, life_views.wild(life.ranges)),
-            self.tab.newest: gr.update(visible=bool(view and view.active)),
+            **self._trains(stored, shown),
             self.tab.stage: life_views.stage(life, step, shown.cells),
             self.tab.traces: life_views.traces(life, step, shown.cells),
             self.tab.strips: life_views.strips(life),
             self.tab.ranges: life_views.ranges(life.ranges),
+        }
+
+    def _trains(self, stored: Any, shown: ShownLife) -> Updates:
+        """The note on an automaton, and the button for newer weights while it trains."""
+        view = self.catalog.job(key_of(stored), shown.name)
+        return {
+            self.tab.about: _about(view, life_views.wild(self._live(stored, shown).ranges)),
+            self.tab.newest: gr.update(visible=bool(view and view.active)),
         }
 
     def _modified(self, stored: Any, name: str) -> int:

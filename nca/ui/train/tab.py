@@ -208,7 +208,7 @@ def build(context: PageContext) -> Callable[[], None]:
     saved = listen(panel.film.click, handlers.film, job, panel.file, trigger_mode="once")
     saved.success(None, panel.file, None, js=SAVE_FILE % "job-file", api_visibility="private")
     choices = [tab.initial.selector, tab.where]
-    listen(context.items[ID].select, handlers.update_choices, visitor, choices)
+    listen(context.items[ID].select, handlers.reopen, [*job, panel.state], [*tab.outputs, *choices])
     shown = [output for output in tab.outputs if output is not tab.form]
     attached = listen(context.loaded.then, handlers.attach, visitor, [*shown, *choices])
     attached.then(None, panel.selector, tab.form, js=FOLD_FORM, api_visibility="private")
@@ -465,6 +465,17 @@ class Handlers:
     def show_job(self, stored: Any, job: str | None) -> Updates:
         """Show a job completely."""
         return self._job(key_of(stored), job)
+
+    def reopen(self, stored: Any, job: str | None, state: dict[str, Any] | None) -> Updates:
+        """The tab was opened again: what became of the job, in another window, too."""
+        choices, key, previous = self.update_choices(stored), key_of(stored), state or {}
+        if not job:
+            return choices
+        try:
+            view = self.queue.view(key, job)
+        except BadInput:
+            return choices | self._jobs(stored)
+        return choices | self._update(key, view, previous if previous.get("job") == job else {})
 
     def tick(self, stored: Any, job: str | None, state: dict[str, Any] | None) -> Updates:
         """Update the parts of a job that changed."""
