@@ -95,6 +95,10 @@ def grown(page, steps: int = 60) -> None:
     ask(page, f"advance({steps})")
 
 
+OVER = f"""{PLAYER}.ui.over.getContext("2d").getImageData(
+  0, 0, {PLAYER}.ui.over.width, {PLAYER}.ui.over.height)"""
+
+
 def spot(page, x: float, y: float) -> tuple[float, float]:
     box = page.locator("canvas.picture").bounding_box()
     return box["x"] + box["width"] * (x + 0.5) / SIZE, box["y"] + box["height"] * (y + 0.5) / SIZE
@@ -135,6 +139,24 @@ def test_a_stroke_leaves_one_loop_of_frames(opened):
     page.evaluate("() => window.calls.clear()")
     page.wait_for_function("() => window.calls.size > 20")
     assert page.evaluate("() => Math.max(...window.calls.values())") == 1
+
+
+def test_an_empty_overlay_is_left_alone(opened):
+    """To clear it makes the browser compose the page again, 60 times a second."""
+    page = opened()
+    page.evaluate(
+        f"""() => {{ window.cleared = 0; const context = {PLAYER}.ui.over.getContext("2d");
+        const clear = context.clearRect.bind(context);
+        context.clearRect = (...box) => {{ window.cleared++; clear(...box); }}; }}"""
+    )
+    shown = f"new Uint32Array({OVER}.data.buffer).some(Boolean)"
+    page.mouse.move(*spot(page, 8, 16))
+    page.wait_for_function(f"() => {shown}")
+    page.mouse.move(1, 1)
+    page.wait_for_function(f"() => !{shown}")
+    page.evaluate("() => { window.cleared = 0; }")
+    page.wait_for_function(f"() => {PLAYER}.run.t > {ask(page, 'run.t') + 10}")
+    assert page.evaluate("() => window.cleared") == 0
 
 
 def test_speed_is_slow_enough_to_watch_and_slower_after_damage(opened):

@@ -4,6 +4,7 @@ const FLASH_MS = 350;
 
 export class Overlay {
   flashes = [];
+  #shown = false; // whether anything is drawn
 
   constructor(ui) {
     this.ui = ui;
@@ -17,6 +18,11 @@ export class Overlay {
 
   // cell: the watched cell; at: the position of the pointer or cursor; brush: a radius, or false.
   draw(now, run, cell, at, brush) {
+    this.flashes = this.flashes.filter(({ since }) => now - since < FLASH_MS);
+    const shows = Boolean(this.flashes.length || at || cell);
+    // Clearing an empty canvas makes the browser compose the page again.
+    if (!shows && !this.#shown) return;
+    this.#shown = shows;
     const { over, picture } = this.ui;
     const ratio = Math.min(window.devicePixelRatio || 1, 2);
     const width = Math.round(picture.clientWidth * ratio);
@@ -25,7 +31,6 @@ export class Overlay {
     const context = over.getContext("2d");
     context.clearRect(0, 0, width, height);
     const size = width / picture.width;
-    this.flashes = this.flashes.filter(({ since }) => now - since < FLASH_MS);
     if (this.flashes.length) this.#drawFlashes(context, now, run, size);
     if (at) {
       this.#outline(context, 1.5, () => {
