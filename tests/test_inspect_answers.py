@@ -86,20 +86,25 @@ def test_scores_are_shown_or_made(handlers):
 
 def test_a_life_stays_as_it_was_until_newer_weights_are_asked_for(handlers):
     first = choose(handlers, "tame")
-    life = first["life"]
+    clicked = gr.EventData(None, {"row": 5, "column": 4})
+    life = by_name(handlers, handlers.follow_cell(ME, first["life"], 30, clicked))["life"]
     back = by_name(handlers, handlers.open(ME, life, 30, 1, "", "shipped:wild"))
     assert set(back) == {"shelf", "about", "newest"} and "shipped:tame" in back["shelf"]
     other = by_name(handlers, handlers.show_another_life(ME, life, 30, 2, ""))
+    assert other["life"].cells == ((5, 4),)
     assert other["stage"] != first["stage"] and "weights" not in other
     folder = handlers.catalog.folder("", "shipped:tame")
     save_checkpoint(folder, lively(), target=tiny_target(), preview=False)
-    assert handlers.show_step(ME, life, 30) == first["stage"]
+    assert handlers.show_step(ME, first["life"], 30) == first["stage"]
     for updates in (
         handlers.open(ME, life, 30, 1, "", ""), handlers.show_newest(ME, life, 30, 1, ""),
         handlers.show_another_life(ME, life, 30, 2, ""),  # everything, of one automaton
     ):  # fmt: skip
         newer = by_name(handlers, updates)
         assert newer["stage"] != first["stage"] and "weights" in newer
+        assert newer["life"].cells == ((5, 4),)
+    another = handlers.pick(ME, life, 30, 1, "", gr.EventData(None, {"name": "shipped:wild"}))
+    assert by_name(handlers, another)["life"].cells == ()
 
 
 def test_what_is_forged_or_foreign_is_refused(handlers):

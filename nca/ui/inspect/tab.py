@@ -226,7 +226,7 @@ class Handlers:
             return known
         if shown and name == shown.name and self._modified(stored, name) == shown.modified:
             return known | self._trains(stored, shown)  # it may have been stopped or resumed
-        return self._choose(stored, name, step, seed, damage)
+        return self._choose(stored, name, step, seed, damage, shown)
 
     def reopen(
         self, stored: Any, shown: ShownLife | None, step: int, seed: int, damage: str
@@ -246,13 +246,13 @@ class Handlers:
         event: gr.EventData,
     ) -> Updates:
         """A checkpoint of the shelf was clicked."""
-        return self._choose(stored, str(event.name), step, seed, damage)
+        return self._choose(stored, str(event.name), step, seed, damage, shown)
 
     def show_newest(
         self, stored: Any, shown: ShownLife | None, step: int, seed: int, damage: str
     ) -> Updates:
         """Show the same checkpoint with its newest weights."""
-        return self._choose(stored, _shown(shown).name, step, seed, damage)
+        return self._choose(stored, _shown(shown).name, step, seed, damage, shown)
 
     def show_another_life(
         self, stored: Any, shown: ShownLife | None, step: int, seed: int, damage: str
@@ -262,7 +262,7 @@ class Handlers:
             return gr.skip()
         another = self._life_of(stored, shown.name, seed, damage, shown.cells)
         if another.modified != shown.modified:  # its weights are newer than those that are shown
-            return self._choose(stored, shown.name, step, seed, damage)
+            return self._choose(stored, shown.name, step, seed, damage, shown)
         return self._show(stored, another, step)
 
     def show_step(self, stored: Any, shown: ShownLife | None, step: int) -> Any:
@@ -333,11 +333,16 @@ class Handlers:
 
     # ------------------------------------------------------------------ helpers
 
-    def _choose(self, stored: Any, name: str, step: int, seed: int, damage: str) -> Updates:
+    def _choose(
+        self, stored: Any, name: str, step: int, seed: int, damage: str, before: ShownLife | None
+    ) -> Updates:
         """Show everything about a checkpoint, and a life of it."""
-        shown = self._life_of(stored, name, seed, damage)
-        updates = self._show(stored, shown, step)
         loaded = self.catalog.load(key_of(stored), name)
+        height, width = loaded.size
+        clicked = before.cells if before and before.name == name else ()
+        cells = tuple(cell for cell in clicked if cell[0] < height and cell[1] < width)
+        shown = self._life_of(stored, name, seed, damage, cells)
+        updates = self._show(stored, shown, step)
         scores, target = recorded(loaded.metrics), loaded.target_of(1)
         if target is None:
             target = self._live(stored, shown).state(LENGTH // 2 - 1)[..., :4]
@@ -356,7 +361,7 @@ class Handlers:
         }
 
     def _life_of(
-        self, stored: Any, name: str, seed: int, damage: str, cells: tuple[Cell, ...] = ()
+        self, stored: Any, name: str, seed: int, damage: str, cells: tuple[Cell, ...]
     ) -> ShownLife:
         """The life to show, with the checkpoint's newest weights."""
         modified = self._modified(stored, name)
