@@ -231,7 +231,7 @@ def test_a_life_step_by_step(visit):
 
     # Lines toggle and isolate, and stay so when the charts change.
     everything = drawn(page)
-    assert len(everything) == 16
+    assert len(everything) == nca.config.channels
     name(page, "red").click()
     assert drawn(page) == everything[1:]
     name(page, "hidden 2").dblclick()

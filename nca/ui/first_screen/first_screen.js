@@ -9,37 +9,53 @@
   // Gradio does the same once it runs.
   if (theme ? theme === 'dark' : dark) document.body.classList.add('dark');
 
-  // What played in this tab goes on when the page is loaded again. Only then: an address that is
-  // opened shows the first screen.
+  // What was open and what played in this browser tab is there again when the page is loaded again,
+  // as Gradio does after a lost connection, and browsers with tabs that they had dropped. Only then:
+  // an address that is opened shows the first screen.
+  const again = performance.getEntriesByType('navigation')[0]?.type !== 'navigate';
+  const opened = (again && history.state?.ncaPlace) || null; // a tab, or 'first'; see `note`
+  const EXPERTS = 'nca-garden-experts';
   const KEPT = 'nca-garden-life';
   let kept = null;
+  let experts = null;
   try {
-    const again = performance.getEntriesByType('navigation')[0]?.type === 'reload';
     kept = again ? JSON.parse(sessionStorage.getItem(KEPT)) : null;
+    experts = opened === 'inspect' ? sessionStorage.getItem(EXPERTS) : null;
     sessionStorage.removeItem(KEPT);
   } catch {} // site data is blocked
   const keptCheckpoint = kept?.checkpoint;
 
-  // What to keep when the page is left: what plays, where it is seen; what was kept, if the page is
-  // left again before that has arrived.
+  // What to keep when the page is left: what plays; what was kept, if the page is left again before
+  // that has arrived.
   function playing() {
     if (kept && (!player || player.sent === model)) return kept;
     const { checkpoint } = player?.sent ?? {};
-    const seen = !root.classList.contains('first') && host.offsetParent;
-    return seen && checkpoint ? { checkpoint, life: player.life } : null;
+    return !root.classList.contains('first') && checkpoint ? { checkpoint, life: player.life } : null;
   }
 
-  addEventListener('pagehide', () => {
+  // The automaton of the experts' views, where they are open.
+  const expert = () => {
+    const chosen = document.querySelector('#inspect-shelf [aria-pressed=true]');
+    return chosen?.checkVisibility() ? chosen.dataset.name : null;
+  };
+
+  function keep() {
     const now = playing();
     try {
+      const name = expert();
+      if (name) sessionStorage.setItem(EXPERTS, name);
+      else if (selected()) sessionStorage.removeItem(EXPERTS);
       if (now) sessionStorage.setItem(KEPT, JSON.stringify(now));
       else sessionStorage.removeItem(KEPT); // of an earlier leave, from which the visitor came back
     } catch {} // blocked, or a state too large for it
-  });
+  }
+  addEventListener('pagehide', keep);
+  // A browser that drops a tab tells it no more than this.
+  document.addEventListener('visibilitychange', () => document.hidden && keep());
 
-  root.classList.toggle('first', !kept);
+  root.classList.toggle('first', !kept && (opened ?? 'first') === 'first');
   let player = null;
-  let wanted = null;
+  let wanted = null; // a tab to open as soon as there are tabs
   host.ncaReady = ncaKit.mountPlayer(host, { model, seed: SEED, bare: true, demo: !kept });
   host.ncaReady.then((mounted) => {
     player = mounted;
@@ -83,6 +99,7 @@
     observer.disconnect();
     root.classList.add('loaded');
     if (wanted) go(wanted);
+    else if (opened !== 'first') tab(opened)?.click();
   }).observe(document.body, { childList: true, subtree: true });
 
   document.addEventListener('click', (event) => {
@@ -102,7 +119,7 @@
     document.querySelector('[role=tab][data-tab-id][aria-selected=true]')?.dataset.tabId;
   const place = () => (root.classList.contains('first') ? 'first' : selected());
   let noting = 0;
-  let came = false;
+  let came = Boolean(opened);
   let back = false;
   function note() {
     back = false;
@@ -138,6 +155,8 @@
   window.ncaFirst = {
     // The checkpoint that played before the page was loaded again; an address may name another.
     kept: new URLSearchParams(location.search).has('checkpoint') ? undefined : keptCheckpoint,
+    // The automaton of the experts' views that were open then.
+    experts,
     waits: () => root.classList.contains('first') && !wanted && (player?.demo.active ?? true),
   };
 })();

@@ -34,6 +34,16 @@ SCORING = 60.0  # seconds a visitor may have to wait for scores
 PLAN = Plan(
     lives=4, growth=(96, 200), strokes=8, angles=(0,), persistence=1000, persistence_lives=1
 )
+# The automaton that these views showed before the page was loaded again, see first_screen.js; then
+# the fold is opened, once its tab has been rendered.
+KEPT = "(...inputs) => [...inputs.slice(0, -1), window.ncaFirst?.experts ?? inputs.at(-1)]"
+OPEN_AGAIN = """async () => {
+  for (let tries = 0; window.ncaFirst?.experts && tries < 100; tries++) {
+    const fold = document.querySelector('#inspect-fold button');
+    if (fold) return fold.click();
+    await new Promise((done) => setTimeout(done, 50));
+  }
+}"""
 DAMAGE = {"No damage": ""} | {
     (f"{name.removeprefix('half-')} half" if name in HALVES else name).capitalize(): name
     for name in SHAPES
@@ -131,7 +141,10 @@ def build(context: PageContext) -> Callable[[], None]:
     inputs = [visitor, *tab.inputs]
     shown_on = [tab.about, tab.stage]
     playing: dict[str, Any] = LIVES | {"show_progress": "minimal", "show_progress_on": shown_on}
-    listen(tab.fold.expand, handlers.open, [*inputs, context.chosen], tab.outputs, **playing)
+    listen(
+        tab.fold.expand, handlers.open, [*inputs, context.chosen], tab.outputs, js=KEPT, **playing
+    )
+    context.loaded.then(None, js=OPEN_AGAIN, api_visibility="private")
     listen(context.items[ID].select, handlers.reopen, inputs, tab.outputs, **LIVES)
     listen(tab.shelf.select, handlers.pick, inputs, tab.outputs, **playing)
     listen(tab.newest.click, handlers.show_newest, inputs, tab.outputs, **playing)

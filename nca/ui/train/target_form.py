@@ -492,9 +492,10 @@ def advice_html(form: TargetForm, decoded: DecodedPicture | None) -> str:
             f"<p>Its details are lost at {form.size:.0f} cells. "
             f'<button type="button" data-size="{size}">Try {size} cells</button></p>'
         )
-    if decoded.opaque and background == "keep" and decoded.one_colour:
+    fills = decoded.opaque and background == "keep"
+    if fills and decoded.one_colour:
         buttons.append("<p>It has one colour all over, so that there is little to see.</p>")
-    elif decoded.opaque and background == "keep" and form.padding and decoded.squarish:
+    elif fills and form.padding and decoded.squarish and not decoded.plain_background:
         buttons.append(
             "<p>It fills its frame to the edges, and Photo is made for that. "
             '<button type="button" data-recipe="photo">Use Photo</button></p>'
