@@ -313,6 +313,8 @@ def load_checkpoint(folder: str | Path, limits: Limits | None = None) -> Checkpo
     folder, limits = Path(folder), limits or Limits()
     data = _read(folder / WEIGHTS, limits.checkpoint_bytes)
     if data is None:
+        if not folder.is_dir():
+            raise BadInput(f"There is no checkpoint folder {folder.name}; please check its path.")
         raise BadInput(f"{NOT_OURS}: it has no {WEIGHTS}.")
     nca, info = weights_from_bytes(data, limits)
     png = _read(folder / "target.png", limits.checkpoint_bytes)

@@ -23,6 +23,7 @@ from nca.config import BadInput, SharpenConfig
 from nca.damage_shapes import damage
 from nca.decoder import Decoder, quad_corners, quad_table
 from nca.engine import rollout
+from nca.losses import check_target
 from nca.model import NCA
 from nca.picture import at_scale, scale_of
 
@@ -90,27 +91,32 @@ class Sharpener:
         nca: the automaton; it is not changed.
         picture: the fine picture, premultiplied RGBA in [0, 1], float32 [k * H, k * W, 4]; of an
             automaton with kinds one for each, [kinds, k * H, k * W, 4].
-        size: H, W of the grid.
+        size: of the grid: H = W, or (H, W).
         config: how to fit.
         seed: of the initial weights and every draw.
         clock: seconds, for iterations per second only.
 
     Raises:
-        BadInput: the picture does not fit the grid, there is not one for each kind, or there are
-            so many that their lives would fill the memory.
+        BadInput: it is no such picture, does not fit the grid, there is not one for each kind, or
+            there are so many that their lives would fill the memory.
     """
 
     def __init__(
         self,
         nca: NCA,
         picture: Tensor,
-        size: tuple[int, int],
+        size: int | tuple[int, int],
         config: SharpenConfig | None = None,
         seed: int = 0,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
+        _, *sides, _ = nca.seed(size=size).shape
+        size = sides[0], sides[1]
+        several = isinstance(picture, Tensor) and picture.ndim == 4
+        for one in picture if several else [picture]:
+            check_target(one)
         scale_of(picture, size)
-        pictures = picture if picture.ndim == 4 else picture[None]
+        pictures = picture if several else picture[None]
         check_count(len(pictures), nca.config.kinds, size)
         self.nca, self.size, self.seed = nca, size, seed
         self.config = config or SharpenConfig()

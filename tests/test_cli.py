@@ -284,14 +284,25 @@ def test_trainings_are_compared(trained, tmp_path, capsys):
     with Image.open(png) as picture:
         assert picture.size == (840, 420)
     capsys.readouterr()
-    assert main(["compare", "lizard-regenerating", "face-regenerating", "zoo"]) == 0
+    assert main(["compare", "eye-regenerating", "ladybug-regenerating", "zoo"]) == 0
     rows = dict(re.findall(r"^(\w+) +(.*)$", capsys.readouterr().out, re.MULTILINE))
-    assert rows["emoji"].split() == ["🦎", "😀", "🦎😀💥👁🐠🦋🐞🕸🥨🎄"] and "more" not in rows
+    assert rows["emoji"].split() == ["👁", "🐞", "🦎😀💥👁🐠🦋🐞🕸🥨🎄"] and "more" not in rows
     assert rows["kinds"].split() == ["–", "–", "10"]
     shapes = re.split(r"  +", rows["damage_shapes"])
     assert shapes[0] == shapes[1] != shapes[2] and "swipe × " in shapes[0]
     assert main(["compare", str(trained)]) == 2
     assert main(["compare", str(trained), str(other), "--plot", "a.pdf"]) == 2
+    capsys.readouterr()
+    # Nothing is printed or written before all can be; of several, the one that is wrong is named.
+    nothing = tmp_path / "nothing"
+    shipped = ["lizard-regenerating", "lizard-cax"]
+    assert main(["compare", *shipped, "--csv", str(nothing)]) == 2
+    said = capsys.readouterr()
+    assert "keeps its losses" in said.err and not said.out and not nothing.exists()
+    nothing.mkdir()
+    (nothing / "model.safetensors").write_bytes(b"?")
+    assert main(["compare", str(trained), str(nothing)]) == 2
+    assert f"{nothing}: This is not an NCA Garden checkpoint" in capsys.readouterr().err
 
 
 def test_readme_commands(tmp_path, monkeypatch):

@@ -209,6 +209,17 @@ def test_fitting_resumes_where_it_was_stopped(tmp_path, nca):
     assert not load_sharpening(third, tmp_path / "resume") and third.iteration == 0
 
 
+def test_what_is_no_fine_picture_is_refused(nca):
+    fine = make_picture(CACTUS)
+    assert Sharpener(nca, fine, 12, CONFIG).size == (12, 12)
+    for wrong in (fine.numpy(), fine.mul(255).byte(), fine * math.nan, fine[..., :3], fine + 1):
+        with pytest.raises(BadInput, match="target"):
+            Sharpener(nca, wrong, (12, 12), CONFIG)
+    for size in (0, 1.5, (12,), None):
+        with pytest.raises(BadInput, match="size"):
+            Sharpener(nca, fine, size, CONFIG)
+
+
 def test_each_kind_is_drawn_towards_its_own_picture():
     """On lives that are set to look like the targets at once."""
     made = CACTUS.model_copy(update={"more": ("🐠",)})

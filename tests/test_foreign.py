@@ -173,6 +173,8 @@ def test_distills_json(tmp_path):
     assert nca.config.hidden == (HIDDEN,) and nca.config.fire_rate == 0.5
     layers = [unpacked(layer) for layer in distill_model()]
     assert_steps_alike(nca, by_filter(USUAL), layers)
+    with pytest.raises(BadInput, match="leave out --filters"):
+        load_foreign(path, filters=("identity", "sobel_y", "sobel_x"))
 
 
 @pytest.mark.parametrize("kind", ["safetensors", "npz"])

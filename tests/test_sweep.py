@@ -1,6 +1,7 @@
 """`nca sweep`: many trainings from one command, stopped and continued, and what comes of them."""
 
 import csv
+import json
 import re
 from dataclasses import replace
 
@@ -71,6 +72,23 @@ def test_a_sweep_of_pictures_whose_decoders_may_come_later(tmp_path):
     assert not SweepRun("mug", folder, spec.model_copy(update={"sharpen": 9}), b"").finished
 
 
+def test_what_a_sweep_leaves_out_and_does_otherwise_is_said(tmp_path, capsys):
+    out = tmp_path / "runs"
+    command = ["sweep", "--no-sharpen", "--out", str(out), *TINY]
+    assert main([*command, "--emoji", "🐞"]) == 0
+    written = out / "lady_beetle/progress.json"
+    about = json.loads(written.read_text()) | {"message": "Trained on the CPU."}
+    written.write_text(json.dumps(about))
+    said = capsys.readouterr()
+    assert "3/3" in said.err and "earlier sweeps" not in said.out
+    assert main([*command, "--emoji", "🐞", "--iterations", "2"]) == 0
+    said = capsys.readouterr()
+    assert "2/2" in said.err and "lady_beetle: Trained on the CPU." in said.err
+    assert "lady_beetle: It was already trained for 3 iterations, more than were" in said.err
+    assert main([*command, "--emoji", "🦎"]) == 0
+    assert "leave out 1 of earlier sweeps: lady_beetle." in capsys.readouterr().out
+
+
 def test_an_automaton_of_several_kinds_is_looked_at_kind_by_kind(tmp_path):
     nca = NCA(NCAConfig(channels=6, hidden=(4,), kinds=2))
     pictures = torch.zeros(2, 8, 8, 4)
@@ -139,7 +157,11 @@ def test_a_sweep_waits_for_what_another_process_still_trains(tmp_path):
         ("--emoji 🦎 --vary reseed_count=-1", "reseed_count: it must be a whole number"),
         ("--emoji 🦎 --vary wings=1,2", "no setting called wings"),
         ("--emoji 🦎 --vary recipe=quick,magic", "no recipe called 'magic'"),
+        ("--emoji 🦎 --vary seed=1,2", "seed is not a setting; please use --seeds"),
+        ("--emoji 🦎 --set recipe=growing", "recipe is not a setting; please use --recipe"),
+        ("--emoji 🦎 --vary size=8,9", "size is not a setting; please use --size"),
         ("--emoji 🦎 --emoji 🦎", "would be called lizard"),
+        ("--emoji 🦎 --vary reseed_count=1,1", "each value once"),
         ("--emoji 🦎 --seeds 600", "more than 500"),
         ("--emoji 🦎 --jobs 0", "1 to 64 --jobs"),
         ("--emoji 🦎 --seeds 0", "1 to 1000 --seeds"),

@@ -17,13 +17,15 @@ from nca.checkpoint import load_checkpoint, save_checkpoint, save_fine
 from nca.cli import main
 from nca.config import BadInput, CheckpointInfo, NCAConfig, SharpenConfig, TargetConfig
 from nca.evaluate import Plan, log10_error
-from nca.jobs.sharpening import known_picture
-from nca.jobs.spec import POOL
+from nca.jobs.lock import FileLock
+from nca.jobs.sharpening import SHARPENING, known_picture
+from nca.jobs.spec import LOCK, POOL
 from nca.metrics import read_metrics
 from nca.model import NCA
 from nca.picture import PICTURE, check_picture, most_scale
 from nca.player.models import nca_from_player, player_model
 from nca.preview import save_preview
+from nca.resume import save_sharpening
 from nca.scorecard import record, score
 from nca.sharpen import Sharpener
 from nca.state import repaint
@@ -173,7 +175,16 @@ def test_a_decoder_is_fitted_to_the_picture_of_each_kind(tmp_path, kinds, capsys
     folder = save_checkpoint(tmp_path / "emoji", nca, info, target, preview=False)
     picture = known_picture(load_checkpoint(folder))
     assert picture.shape == (kinds, 192, 192, 4)
+    # A fitting that was stopped with other settings is given up, and that is said.
+    other = Sharpener(nca, picture, (12, 12), SharpenConfig(iterations=5))
+    save_sharpening(other, folder / SHARPENING)
+    # While a training goes on here, it would replace what the decoder is fitted to.
+    lock = FileLock(folder / LOCK)
+    assert lock.acquire() and main(["sharpen", str(folder), "--iterations", "2"]) == 2
+    assert "is training in" in capsys.readouterr().err and (folder / SHARPENING).exists()
+    lock.release()
     assert main(["sharpen", str(folder), "--iterations", "2"]) == 0
+    assert "other settings or weights; a new one begins" in capsys.readouterr().err
     found = load_checkpoint(folder)
     assert found.decoder is not None and found.picture.shape == (kinds, 96, 96, 4)
     assert (found.picture_at(16) - picture).abs().max() < 0.01

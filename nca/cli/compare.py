@@ -34,15 +34,15 @@ def _run(options: argparse.Namespace) -> int:
         losses_table,
         named_apart,
         plain_table,
-        read_run,
         scores_table,
         settings_table,
     )
     from nca.files import write_atomic
 
     _check(options)
-    found = map(find_checkpoint, options.checkpoints)
-    runs = named_apart([read_run(one.folder, one.name) for one in found])
+    runs = named_apart([_read(name) for name in options.checkpoints])
+    if not any(run.rows for run in runs) and (options.plot or options.csv):
+        raise BadInput("None of these keeps its losses; please leave out --plot and --csv.")
     differ = settings_table(runs)
     print(plain_table(differ) if len(differ) > 1 else "All settings are equal.")
     losses = losses_table(runs)
@@ -62,6 +62,17 @@ def _run(options: argparse.Namespace) -> int:
         write_atomic(options.plot, _plot(runs, options.plot))
         print(f"Saved {options.plot}.")
     return 0
+
+
+def _read(name: str) -> Run:
+    """A training or checkpoint; what is wrong with it is said with its name."""
+    from nca.compare import read_run
+
+    found = find_checkpoint(name)
+    try:
+        return read_run(found.folder, found.name)
+    except BadInput as problem:
+        raise BadInput(f"{name}: {problem}") from None
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -84,8 +95,6 @@ def _plot(runs: list[Run], path: Path) -> bytes:
     from nca.render import picture_bytes
 
     title, lines = "log10 loss by iteration, means of neighbours", loss_lines(runs)
-    if not lines:
-        raise BadInput("None of these keeps its losses, so there is nothing to plot.")
     if path.suffix.lower() == ".svg":
         return chart_svg(title, lines).encode()
     return picture_bytes(chart(title, lines, size=(840, 420)), "PNG")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,8 @@ from nca.cli.arguments import check_folder_out, checkpoint_folder
 from nca.cli.grow import Film
 from nca.cli.training_options import signals
 from nca.config import SharpenConfig, checked
+
+OTHER = "The fitting that was stopped here had other settings or weights; a new one begins."
 
 
 def add_commands(commands: Any) -> None:
@@ -39,17 +43,24 @@ def _run(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from nca.checkpoint import load_checkpoint
-    from nca.jobs.sharpening import fit_decoder, known_picture
+    from nca.jobs.local import alone_in
+    from nca.jobs.sharpening import fit_decoder, picture_to_fit
+    from nca.jobs.spec import LOCK
     from nca.sharpen import Sharpener, SharpenReport
 
     folder = checkpoint_folder(options.checkpoint)
     config = checked(SharpenConfig, {"iterations": options.iterations})
     seed = checked(Film, {"seed": options.seed}).seed
     check_folder_out(folder, "the checkpoint")
-    checkpoint = load_checkpoint(folder)
-    picture = known_picture(checkpoint, options.picture)
-    total = config.iterations_for(checkpoint.nca.config.kinds)
-    with signals() as received, tqdm(total=total, unit="it") as bar:
+    trains_here = (folder / LOCK).exists()
+    with ExitStack() as stack:
+        if trains_here:  # else the lock would leave a file in the checkpoint
+            stack.enter_context(alone_in(folder, "wait until it has finished"))
+        checkpoint = load_checkpoint(folder)
+        picture = picture_to_fit(checkpoint, options.picture)
+        total = config.iterations_for(checkpoint.nca.config.kinds)
+        received = stack.enter_context(signals())
+        bar = stack.enter_context(tqdm(total=total, unit="it"))
         bar.set_description("Fitting the decoder")
 
         def show(_: Sharpener, report: SharpenReport) -> None:
@@ -60,7 +71,13 @@ def _run(options: argparse.Namespace) -> int:
             bar.set_postfix(loss=f"{report.loss:.2e}", refresh=False)
 
         done = fit_decoder(
-            checkpoint, picture, config, seed, stop=lambda: bool(received), on_report=show
+            checkpoint,
+            picture,
+            config,
+            seed,
+            stop=lambda: bool(received),
+            on_report=show,
+            on_other=lambda: bar.write(OTHER, file=sys.stderr),
         )
         reached = bar.n
     if not done:

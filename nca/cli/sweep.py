@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,10 +17,12 @@ from nca.cli.arguments import check_folder_out, text
 from nca.cli.training_options import (
     add_setting_options,
     check_picture_options,
+    check_setting,
     initial_from,
     setting,
     signals,
     target_config,
+    trained_longer,
 )
 from nca.config import BadInput, TargetConfig
 from nca.files import file_title, write_atomic
@@ -159,6 +161,7 @@ def _bar(runs: list[SweepRun]) -> Generator[Callable[[], None]]:
                 bar.update(done - bar.n)
 
         yield show
+        show()
 
 
 def _report(out: Path, runs: list[SweepRun]) -> int:
@@ -178,11 +181,36 @@ def _report(out: Path, runs: list[SweepRun]) -> int:
             "\nlog10 of the RGBA error: at step 200, and 200 steps after the left half was erased; "
             f"the best healed first.\nSaved {out / SHEET}, {TABLE} and {LOSSES}."
         )
+        if others := _others(out, runs):
+            print(f"They leave out {len(others)} of earlier sweeps: {', '.join(others)}.")
+    for sentence, names in _notices(finished).items():
+        which = "All" if len(names) == len(runs) > 1 else ", ".join(names)
+        print(f"{which}: {sentence}", file=sys.stderr)
     failed = [run for run in runs if not run.finished]
     for run in failed:
         problem = run.problem or "It has not finished; the same command goes on."
         print(f"{run.name}: {problem}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _notices(finished: Sequence[SweepRun]) -> dict[str, list[str]]:
+    """What is to be said about trainings that finished, and of which."""
+    from nca.jobs.progress import read_progress
+
+    said: dict[str, list[str]] = {}
+    for run in finished:
+        longer = trained_longer(run.folder, run.spec.train.iterations)
+        for sentence in filter(None, (longer, read_progress(run.folder).message)):
+            said.setdefault(sentence, []).append(run.name)
+    return said
+
+
+def _others(out: Path, runs: Sequence[SweepRun]) -> list[str]:
+    """Names of the trainings in a sweep's folder that are not its own."""
+    from nca.jobs.spec import SPEC
+
+    own = {run.folder.name for run in runs}
+    return sorted(spec.parent.name for spec in out.glob(f"*/{SPEC}") if spec.parent.name not in own)
 
 
 def _targets(options: argparse.Namespace) -> list[Target]:
@@ -201,10 +229,11 @@ def _targets(options: argparse.Namespace) -> list[Target]:
 
 def _varied(words: str) -> tuple[str, list[Any]]:
     """Parse `batch=2,4` or `hidden=[64],[64,64]` into a name and its values."""
-    name, equals, values = words.partition("=")
-    if not equals or not values.strip():
+    name, equals, values = (part.strip() for part in words.partition("="))
+    if not equals or not values:
         raise BadInput(f"Please write --vary as NAME=A,B,...; not {words!r}.")
+    check_setting(name, vary=True)
     try:
-        return name.strip(), json.loads(f"[{values}]")
+        return name, json.loads(f"[{values}]")
     except (ValueError, RecursionError):
-        return name.strip(), [setting(f"x={value}")[1] for value in values.split(",")]
+        return name, [setting(f"x={value}")[1] for value in values.split(",")]

@@ -17,6 +17,7 @@ from nca.cli.training_options import (
     setting,
     signals,
     target_config,
+    trained_longer,
 )
 from nca.config import BadInput, TargetConfig
 from nca.files import file_title
@@ -43,7 +44,7 @@ def add_commands(commands: Any) -> None:
 
 def _train(options: argparse.Namespace) -> int:
     from nca.jobs.local import train_in
-    from nca.jobs.spec import JobSpec, Target, read_json
+    from nca.jobs.spec import JobSpec, Target
     from nca.recipes import recipe
 
     chosen, folder = recipe(options.recipe), options.out
@@ -92,9 +93,8 @@ def _train(options: argparse.Namespace) -> int:
         stop, fine = (lambda: bool(received)), target.picture
         done = train(folder, spec, target.png, weights, stop=stop, picture=fine)
     if done:
-        before = (read_json(folder / "config.json") or {}).get("iteration", 0)
-        if before > spec.train.iterations:
-            print(f"It was already trained for {before:,} iterations, more than were asked for.")
+        if longer := trained_longer(folder, spec.train.iterations):
+            print(longer)
         quoted = shlex.quote(str(folder))
         print(f"Saved in {folder}. To see it: python -m nca grow {quoted} --out grown.gif")
         return 0

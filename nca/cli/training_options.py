@@ -136,10 +136,30 @@ def check_picture_options(options: argparse.Namespace) -> None:
 
 def setting(words: str) -> tuple[str, Any]:
     """Parse `channels=12` or `hidden=[64,64]` into a name and a JSON value, or else text."""
-    name, equals, value = words.partition("=")
+    name, equals, value = (part.strip() for part in words.partition("="))
     if not equals:
         raise BadInput(f"Please write settings as NAME=VALUE; {words!r} has no =.")
+    check_setting(name)
     try:
-        return name.strip(), json.loads(value)
+        return name, json.loads(value)
     except (ValueError, RecursionError):
-        return name.strip(), value
+        return name, value
+
+
+def check_setting(name: str, vary: bool = False) -> None:
+    """Raise BadInput for what has an option of its own, in `--set` or else in `--vary`."""
+    own = {name: f"--{name}" for name in ("device", "style", "size", "padding", "background")}
+    own |= {"crop": "--no-crop", "sharpen": "--no-sharpen"}
+    own |= {"seed": "--seeds"} if vary else {"seed": "--seed", "recipe": "--recipe"}
+    if name in own:
+        raise BadInput(f"{name} is not a setting; please use {own[name]}.")
+
+
+def trained_longer(folder: Path, asked: int) -> str:
+    """A sentence where a training has had more iterations than were asked for, else nothing."""
+    from nca.jobs.spec import read_json
+
+    before = (read_json(folder / "config.json") or {}).get("iteration", 0)
+    if before <= asked:
+        return ""
+    return f"It was already trained for {before:,} iterations, more than were asked for."

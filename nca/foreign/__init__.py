@@ -95,6 +95,10 @@ def _read(path: Path, filters: tuple[str, ...] | None, limits: Limits) -> Rule:
         raise BadInput("Please import a file that ends in .json, .safetensors or .npz.")
     data = read_file(path, limits)
     if kind == ".json":
+        if filters:
+            raise BadInput(
+                "A Distill model has the identity and two Sobels; please leave out --filters."
+            )
         return from_distill(data)
     arrays = read_arrays(data, kind, limits)
     return from_cax(arrays, filters) if is_cax(arrays) else from_pytorch(arrays, filters)

@@ -24,12 +24,11 @@ from nca.hub import Hub, Unreachable, account
 from nca.hub import jobs as hub_jobs
 from nca.hub.client import Token, writing_token
 from nca.jobs.elsewhere import CODE, KEPT_HERE, MARK
-from nca.jobs.local import prepare
-from nca.jobs.lock import FileLock
+from nca.jobs.local import alone_in, prepare
 from nca.jobs.metrics import MetricsWriter
 from nca.jobs.progress import Progress, read_progress, read_result, write_progress
 from nca.jobs.sharpening import SHARPENING
-from nca.jobs.spec import FINE, LOCK, METRICS, SPEC, TARGET, JobSpec, read_json, to_json
+from nca.jobs.spec import FINE, METRICS, SPEC, TARGET, JobSpec, read_json, to_json
 from nca.metrics import Metrics, parse_line
 
 STATE = "hub-job.json"  # which job trains in this folder
@@ -154,18 +153,13 @@ class HubTraining:
                 here or on the Hub, and the same command goes on with it.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.folder / LOCK)
-        if not lock.acquire():
-            raise BadInput(f"Another process is training in {self.folder}; choose another --out.")
-        try:
+        with alone_in(self.folder, "choose another --out"):
             prepare(self.folder, spec, png, initial, picture)
             if self._state() and self._finish_former():
                 return True
             if self.stop():
                 return False
             return self._attempts(spec, flavor, seconds, agree)
-        finally:
-            lock.release()
 
     def _attempts(
         self, spec: JobSpec, flavor: str, seconds: float, agree: Callable[[Offer], bool]

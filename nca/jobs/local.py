@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tqdm import tqdm
@@ -68,24 +69,40 @@ def train_in(
     """
     folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
+    with alone_in(folder, "choose another --out"):
+        try:
+            prepare(folder, spec, png, initial, picture)
+            return _with_progress_bar(folder, spec, stop)
+        except Diverged as error:
+            raise BadInput(str(error)) from None
+        except OSError as error:
+            if is_disk_full(error):
+                raise BadInput(FULL_DISK) from error
+            raise
+
+
+@contextmanager
+def alone_in(folder: Path, otherwise: str) -> Generator[None]:
+    """Keep other processes from training in an existing folder meanwhile.
+
+    Args:
+        folder: of a training.
+        otherwise: what to do if another process trains there, as a part of a sentence.
+
+    Raises:
+        BadInput: another process trains there.
+    """
     lock = FileLock(folder / LOCK)
     try:
         if not lock.acquire():
-            raise BadInput(f"Another process is training in {folder}; choose another --out.")
+            raise BadInput(f"Another process is training in {folder}; {otherwise}.")
     except LocksUnsupported:
         print(
             f"The disk of {folder} cannot lock files; make sure that nothing else trains there.",
             file=sys.stderr,
         )
     try:
-        prepare(folder, spec, png, initial, picture)
-        return _with_progress_bar(folder, spec, stop)
-    except Diverged as error:
-        raise BadInput(str(error)) from None
-    except OSError as error:
-        if is_disk_full(error):
-            raise BadInput(FULL_DISK) from error
-        raise
+        yield
     finally:
         lock.release()
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from nca.checkpoint import Checkpoint, save_fine
 from nca.config import BadInput, SharpenConfig
-from nca.jobs.check_up import ALIKE, CheckUp
+from nca.jobs.check_up import ALIKE, check_up_of
 from nca.picture import NO_PICTURE, make_picture, most_scale
 from nca.resume import load_sharpening, save_sharpening
 from nca.sharpen import Sharpener, SharpenReport, check_agreement, check_count
@@ -52,7 +52,10 @@ def known_picture(checkpoint: Checkpoint, given: Sequence[Path] = ()) -> Tensor:
     check_count(len(given) or max(1, kinds), kinds, checkpoint.size)
     if given:
         if made is None:
-            raise BadInput("This checkpoint does not say how its picture was placed on the grid.")
+            raise BadInput(
+                "This checkpoint does not say how its picture was placed on the grid; please save "
+                "it with CheckpointInfo(target=TargetConfig(...)), or fit it with nca.Sharpener."
+            )
         picture = make_picture(made.model_copy(update={"kind": "image", "more": ()}), [*given])
     elif checkpoint.picture_png is not None:
         found = checkpoint.picture_at(most_scale(max(checkpoint.size), kinds))
@@ -69,19 +72,16 @@ def known_picture(checkpoint: Checkpoint, given: Sequence[Path] = ()) -> Tensor:
     return picture
 
 
-def picture_to_fit(checkpoint: Checkpoint, found: CheckUp | None) -> Tensor:
-    """The fine picture to fit a trained checkpoint's decoder to.
-
-    Args:
-        checkpoint: the loaded checkpoint.
-        found: by the check at the end of its training; None when there was none.
+def picture_to_fit(checkpoint: Checkpoint, given: Sequence[Path] = ()) -> Tensor:
+    """`known_picture`, where a decoder is of any use by the check at the end of the training.
 
     Raises:
-        BadInput: a decoder would be of no use, or its picture is not known; a sentence says why.
+        BadInput: it is of no use, or the picture is not known; a sentence says why.
     """
+    found = check_up_of(checkpoint.metrics)
     if found is not None and found.grown > ALIKE:
         raise BadInput(TOO_BLURRY)
-    return known_picture(checkpoint)
+    return known_picture(checkpoint, given)
 
 
 def fit_decoder(
@@ -92,6 +92,7 @@ def fit_decoder(
     *,
     stop: Callable[[], bool] = lambda: False,
     on_report: Callable[[Sharpener, SharpenReport], object] = lambda sharpener, report: None,
+    on_other: Callable[[], object] = lambda: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> bool:
     """Fit a checkpoint's decoder and save it and the picture in the checkpoint's folder.
@@ -105,6 +106,8 @@ def fit_decoder(
         seed: of the initial weights and every draw.
         stop: called after every iteration; True saves what there is.
         on_report: called after every iteration.
+        on_other: called when a fitting that was stopped had other settings or weights, and is given
+            up.
         clock: seconds that never go back.
 
     Returns:
@@ -115,8 +118,8 @@ def fit_decoder(
     torch.set_num_threads(1)
     try:
         sharpener = Sharpener(checkpoint.nca, picture, checkpoint.size, config, seed)
-        if resume.is_file():
-            load_sharpening(sharpener, resume)
+        if resume.is_file() and not load_sharpening(sharpener, resume):
+            on_other()
         saved = clock()
         for report in sharpener:
             on_report(sharpener, report)

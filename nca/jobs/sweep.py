@@ -118,7 +118,8 @@ def plan(
     names = [run.name for run in runs]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise BadInput(
-            f"Two trainings of this sweep would be called {twice}; please give each picture once."
+            f"Two trainings of this sweep would be called {twice}; please give each picture and "
+            "each value once."
         )
     return runs
 

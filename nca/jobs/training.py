@@ -272,7 +272,7 @@ class Training:
         if self.check_up is None:
             return False  # stopped before it was known whether a decoder is of any use
         try:
-            picture = picture_to_fit(checkpoint, self.check_up)
+            picture = picture_to_fit(checkpoint)
         except BadInput as problem:
             self.on_notice(str(problem))
             return True

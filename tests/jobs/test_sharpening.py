@@ -1,6 +1,7 @@
 """The last part of a training, which fits a decoder: when, how far, stopped, resumed, asked for."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from PIL import Image
@@ -10,7 +11,7 @@ from nca.config import BadInput
 from nca.files import write_atomic
 from nca.jobs import JobQueue, Target
 from nca.jobs.as_code import as_command
-from nca.jobs.check_up import CheckUp
+from nca.jobs.check_up import CHECK_UP, CheckUp
 from nca.jobs.progress import read_progress, write_progress
 from nca.jobs.run import run_folder
 from nca.jobs.sharpening import SHARPENING, TOO_BLURRY, picture_to_fit
@@ -131,8 +132,9 @@ def test_several_pictures_of_ones_own_are_kept_one_below_the_other(tmp_path):
 
 def test_what_looks_like_nothing_gets_none():
     checkpoint = load_checkpoint("checkpoints/lizard-regenerating")
-    blurry = CheckUp(grown=-1.0, kept=-1.0, healed=0, damaged=20)
+    found = CheckUp(grown=-1.0, kept=-1.0, healed=0, damaged=20)
+    blurry = replace(checkpoint, metrics={CHECK_UP: found.model_dump()})
     with pytest.raises(BadInput, match="train it longer") as refusal:
-        picture_to_fit(checkpoint, blurry)
+        picture_to_fit(blurry)
     assert str(refusal.value) == TOO_BLURRY
-    assert picture_to_fit(checkpoint, None).shape == (14 * 72, 14 * 72, 4)
+    assert picture_to_fit(checkpoint).shape == (14 * 72, 14 * 72, 4)

@@ -335,7 +335,7 @@ class Handlers:
         if ref.kind is not Kind.JOB:
             raise BadInput(_READ_ONLY)
         loaded = self.catalog.load(key, ref)
-        picture_to_fit(loaded, check_up_of(loaded.metrics))
+        picture_to_fit(loaded)
         self.queue.sharpen(key, ref.id)
         view = self.queue.view(key, ref.id)
         return {
