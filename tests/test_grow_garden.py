@@ -59,7 +59,7 @@ def test_ten_emoji_every_kind_of_lizard_and_a_frame(grow_garden):
         grown = target_from_png(png, kinds=spec.nca.kinds)
         assert grown.shape[-2] == spec.target.grid and spec.nca.kinds == (10 * (kind == "zoo"))
         assert bool((grown[..., 3] == 1).all()) == (kind == "photo")
-        assert (iterations is None) == (not earlier and kind != "zoo")
+        assert iterations or not (earlier or kind == "zoo")
         if name.endswith("-regenerating"):
             assert earlier or kind == "hardy"
             old = NCAConfig(laplacian="nine_point")
