@@ -189,7 +189,7 @@ def test_another_folder_is_not_overwritten(tmp_path, capsys):
 
 def test_a_checkpoint_of_the_hub_is_shown_when_the_address_names_it(site, chromium, tmp_path):
     """As Python reads it, with its decoder unless that was fitted to other weights."""
-    other, lizard = (ROOT / f"checkpoints/{name}-regenerating" for name in ("web", "lizard"))
+    other, lizard = (ROOT / f"checkpoints/{name}-regenerating" for name in ("tree", "lizard"))
     zoo = NCA(NCAConfig(channels=9, hidden=(16,), step_size=0.5, kinds=2), init_seed=1)
     two = CheckpointInfo(target=TargetConfig(emoji="🦎", more=("🐠",)))
     save_checkpoint(tmp_path / "zoo", zoo, two, preview=False)

@@ -94,13 +94,13 @@ def test_uploads(visit):
     page.wait("#backgrounds", "Keep the background[\\s\\S]*Remove it")
     assert page.page.locator("#upload [role=status]").inner_text() == ""
     assert not page.page.locator(".late").count()
-    page.wait("#advice", "Photo is made for that")
+    page.wait("#advice", "Remove its background, or use Photo, which is made for that")
     sent = page.page.locator("#upload img").get_attribute("src")
     with Image.open(io.BytesIO(base64.b64decode(sent.partition(",")[2]))) as small:
         assert small.size == (384, 512)
     kept = page.picture("#target")
     page.snap("photo-1280")
-    page.page.get_by_text("Remove it").click()
+    page.page.get_by_role("button", name="Remove it").click()
     page.until(
         lambda: page.picture("#target") != kept and not page.page.locator("#advice p").count()
     )

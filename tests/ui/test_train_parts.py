@@ -130,9 +130,11 @@ def test_advice_on_an_opaque_picture(size, noise, words):
     decoded = decode_picture(png(Image.fromarray(pixels)))
     advice = target_form.advice_html(form(source="upload", size=64), decoded)
     assert words in advice if words else "Photo" not in advice and "colour" not in advice
-    pixels[[0, -1]] = pixels[:, [0, -1]] = 255  # its background can be removed instead
+    assert "background" not in advice
+    pixels[[0, -1]] = pixels[:, [0, -1]] = 255  # which can be removed instead
     decoded = decode_picture(png(Image.fromarray(pixels)))
-    assert "Photo" not in target_form.advice_html(form(source="upload", size=64), decoded)
+    advice = target_form.advice_html(form(source="upload", size=64), decoded)
+    assert ("Remove its background" in advice) == (words is not None and "Photo" in words)
 
 
 def test_several_pictures_become_one_target_with_a_kind_for_each():

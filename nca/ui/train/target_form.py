@@ -495,9 +495,11 @@ def advice_html(form: TargetForm, decoded: DecodedPicture | None) -> str:
     fills = decoded.opaque and background == "keep"
     if fills and decoded.one_colour:
         buttons.append("<p>It has one colour all over, so that there is little to see.</p>")
-    elif fills and form.padding and decoded.squarish and not decoded.plain_background:
+    elif fills and form.padding and decoded.squarish:
+        plain = ". Remove its background, or use Photo, which is made for that."
+        words = plain if decoded.plain_background else ", and Photo is made for that."
         buttons.append(
-            "<p>It fills its frame to the edges, and Photo is made for that. "
+            f"<p>It fills its frame to the edges{words} "
             '<button type="button" data-recipe="photo">Use Photo</button></p>'
         )
     return "".join(buttons)
