@@ -16,10 +16,12 @@ import pytest
 from PIL import Image
 
 from nca import __version__
-from nca.checkpoint import load_checkpoint, zip_checkpoint
+from nca.checkpoint import load_checkpoint, save_fine, zip_checkpoint
 from nca.cli import grow, main
-from nca.config import NCAConfig, TrainConfig
+from nca.config import DecoderConfig, NCAConfig, TrainConfig
 from nca.damage_shapes import SHAPES
+from nca.decoder import Decoder
+from nca.decoder_file import DECODER
 from nca.files import write_atomic
 from nca.jobs.local import device_lock
 from nca.jobs.lock import FileLock
@@ -54,9 +56,14 @@ def test_train_makes_a_checkpoint(trained):
 
 def test_train_goes_on_and_refuses_other_settings(trained, capsys):
     longer = [*TINY, "--iterations", "5"]
+    before = load_checkpoint(trained)
+    decoder = Decoder(DecoderConfig(), before.nca.config)
+    save_fine(trained, before.nca, before.size, decoder)
     assert main(["train", "--emoji", "🦎", "--out", str(trained), *longer]) == 0
     assert load_checkpoint(trained).info.iteration == 5
-    assert "already" not in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "already" not in said and "Its decoder was fitted to earlier weights" in said
+    (trained / DECODER).unlink()
     assert main(["train", "--emoji", "🦎", "--out", str(trained), *TINY, "--iterations", "4"]) == 0
     assert "already trained for 5 iterations, more than were asked" in capsys.readouterr().out
     assert main(["train", "--emoji", "🐞", "--out", str(trained), *longer]) == 2

@@ -43,6 +43,8 @@ def add_commands(commands: Any) -> None:
 
 
 def _train(options: argparse.Namespace) -> int:
+    from nca.checkpoint import load_checkpoint
+    from nca.decoder_file import DECODER
     from nca.jobs.local import train_in
     from nca.jobs.spec import JobSpec, Target
     from nca.recipes import recipe
@@ -96,6 +98,11 @@ def _train(options: argparse.Namespace) -> int:
         if longer := trained_longer(folder, spec.train.iterations):
             print(longer)
         quoted = shlex.quote(str(folder))
+        if (folder / DECODER).exists() and load_checkpoint(folder).decoder is None:
+            print(
+                "Its decoder was fitted to earlier weights and is not used; to fit it again: "
+                f"python -m nca sharpen {quoted}"
+            )
         print(f"Saved in {folder}. To see it: python -m nca grow {quoted} --out grown.gif")
         return 0
     print(f"Stopped and saved in {folder}; the same command goes on from here.")

@@ -148,7 +148,7 @@ def setting(words: str) -> tuple[str, Any]:
 
 def check_setting(name: str, vary: bool = False) -> None:
     """Raise BadInput for what has an option of its own, in `--set` or else in `--vary`."""
-    own = {name: f"--{name}" for name in ("device", "style", "size", "padding", "background")}
+    own = {word: f"--{word}" for word in ("device", "style", "size", "padding", "background")}
     own |= {"crop": "--no-crop", "sharpen": "--no-sharpen"}
     own |= {"seed": "--seeds"} if vary else {"seed": "--seed", "recipe": "--recipe"}
     if name in own:

@@ -107,6 +107,10 @@ class _Nothing(dict[Any, Any]):
         return {}
 
 
+def _no_config(*_: Any, **__: Any) -> dict[str, Any]:
+    return {}
+
+
 class SmallSessions(StateHolder):
     """Sessions without a copy of the page's configuration and of every value last shown.
 
@@ -125,6 +129,8 @@ class SmallSessions(StateHolder):
         session = super().__getitem__(session_id)
         if is_new:
             session.config_values = _Nothing()
+            # Else it is made anew for every update of a component, and goes nowhere.
+            session.blocks_config.config_for_block = _no_config
         return session
 
 
