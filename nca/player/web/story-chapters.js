@@ -1,6 +1,7 @@
 // The eight chapters. A chapter has
 //   title, words(story): HTML, a paragraph each
-//   layout: "pair" (the automaton, and a drawing beside it), "wide" (a wider drawing), "trio"
+//   layout: "pair" (the automaton, and a drawing beside it), "rows" (on phones, a taller drawing),
+//     "wide" (a wider one), "trio"
 //   speed: steps per second; still: the steps that a page without motion begins with
 //   begin(story), step(story), draw(story, drawn): `drawn` is the drawing's pen, null in a trio
 //   use(story, x, y): a cell was pressed or dragged over; touch(story, x, y): the drawing was
@@ -59,7 +60,7 @@ const ONE = {
     (<em>alpha</em>), and ${hiddenOf(story)} <em>hidden</em> numbers that are never painted.`,
     "The bars show the numbers of the cell in the ring. Tap another cell to look inside it" + BY_KEYS + ".",
   ],
-  layout: "pair",
+  layout: "rows",
   speed: 8,
   still: 60,
   use: pick,
@@ -190,15 +191,18 @@ function drawNetwork(story, drawn, perceived, found, ground) {
     left: 2, top: top + (height - top - patch) / 2, side: patch,
   });
   const x1 = patch + width * 0.04;
-  const across = Math.ceil(units.length / channels);
   const x2 = x1 + filters * size + width * 0.1;
-  const x3 = x2 + across * size + width * 0.08;
+  // The units fill what the answers leave, in smaller squares where there are many.
+  const free = width * 0.92 - x2 - Math.max(116, width * 0.3);
+  const across = Math.ceil(Math.sqrt((units.length * free) / (height - top)));
+  const unit = Math.min(size, free / across, (height - top) / Math.ceil(units.length / across));
+  const x3 = x2 + across * unit + width * 0.08;
   const [mostIn, mostUnit, mostOut] = [perceived, units, answers].map(largest);
   const inputs = Array.from(perceived, (_, i) => [
     x1 + (Math.floor(i / channels) + 0.5) * size, middle(i % channels, channels),
   ]);
   const hidden = Array.from(units, (_, j) => [
-    x2 + ((j % across) + 0.5) * size, middle(Math.floor(j / across), Math.ceil(units.length / across)),
+    x2 + ((j % across) + 0.5) * unit, middle(Math.floor(j / across), Math.ceil(units.length / across)),
   ]);
   const out = Array.from(answers, (_, c) => [x3, middle(c, channels)]);
   const [first, last] = [model.layers[0], model.layers.at(-1)];
@@ -206,10 +210,10 @@ function drawNetwork(story, drawn, perceived, found, ground) {
   if (model.layers.length === 2) {
     wires(drawn, hidden, out, (j, c) => last.weight[c * last.inputs + j] * units[j], 50, ground);
   }
-  const blocks = [[inputs, perceived, mostIn], [hidden, units, mostUnit]];
-  for (const [points, values, most] of blocks) {
+  const blocks = [[inputs, perceived, mostIn, size], [hidden, units, mostUnit, unit]];
+  for (const [points, values, most, side] of blocks) {
     points.forEach(([x, y], i) => {
-      const square = { x: x - size / 2, y: y - size / 2, size, across: 1, count: 1 };
+      const square = { x: x - side / 2, y: y - side / 2, size: side, across: 1, count: 1 };
       squares(context, square, () => colours.line);
       squares(context, square, () => values[i] && signed(values[i], most, ground));
     });
@@ -219,7 +223,7 @@ function drawNetwork(story, drawn, perceived, found, ground) {
   const head = (words, x, align) => write(drawn, words, x, text * 0.7, text, { align, colour: colours.soft });
   head("sees", 2 + patch / 2, "center");
   head(`${perceived.length} numbers`, x1 + (filters * size) / 2, "center");
-  head(`${units.length} units`, x2 + (across * size) / 2, "center");
+  head(`${units.length} units`, x2 + (across * unit) / 2, "center");
   head(`${answers.length} answers`, width, "right");
 }
 
