@@ -47,6 +47,10 @@ def main() -> None:
     parser.add_argument("--checkpoints", type=Path, default=CHECKPOINTS)
     parser.add_argument("--only", nargs="*", help="names of checkpoints")
     parser.add_argument("--iterations", type=int, default=SharpenConfig().iterations)
+    parser.add_argument(
+        "--steady", type=float, default=SharpenConfig().steady, help="weight of flicker"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the initial weights and every draw")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -61,8 +65,10 @@ def main() -> None:
         if checkpoint.target is not None:
             check_agreement(picture, checkpoint.target)
         decoder = SKYLINE_DECODER if folder.name == SKYLINE else DecoderConfig()
-        config = SharpenConfig(decoder=decoder, iterations=options.iterations)
-        sharpener = Sharpener(checkpoint.nca, picture, checkpoint.size, config)
+        config = SharpenConfig(
+            decoder=decoder, iterations=options.iterations, steady=options.steady
+        )
+        sharpener = Sharpener(checkpoint.nca, picture, checkpoint.size, config, options.seed)
         for _ in tqdm(sharpener, desc=folder.name, total=config.iterations, mininterval=2):
             pass
         save_fine(folder, checkpoint.nca, checkpoint.size, sharpener.decoder, picture)

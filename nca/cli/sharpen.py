@@ -13,7 +13,7 @@ from nca.cli.grow import Film
 from nca.cli.training_options import signals
 from nca.config import SharpenConfig, checked
 
-OTHER = "The fitting that was stopped here had other settings or weights; a new one begins."
+GIVEN_UP = "The fitting that was stopped here had other settings or weights; a new one begins."
 
 
 def add_commands(commands: Any) -> None:
@@ -77,7 +77,7 @@ def _run(options: argparse.Namespace) -> int:
             seed,
             stop=lambda: bool(received),
             on_report=show,
-            on_other=lambda: bar.write(OTHER, file=sys.stderr),
+            on_other=lambda: bar.write(GIVEN_UP, file=sys.stderr),
         )
         reached = bar.n
     if not done:
